@@ -1,0 +1,84 @@
+# make book | serve | test | lab | notes | outputs | bench | lint | clean
+# Each target sets up .venv when it is missing or when requirements.txt or pyproject.toml changed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.ready
+BOOK := _build/html
+FIGURES := $(patsubst latex/figures/%.tex,_build/figures/%.pdf,$(wildcard latex/figures/*.tex))
+LATEX_PACKAGES := latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern cm-super poppler-utils
+# nothing here is to phone home, or to depend on the clock
+export JUPYTER_PLATFORM_DIRS := 1
+export SOURCE_DATE_EPOCH := 1700000000
+export FORCE_SOURCE_DATE := 1
+
+.PHONY: help book serve test lab notes figures outputs bench lint clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make book    render the book into $(BOOK)"
+	@echo "make serve   render it and serve it on http://localhost:8000"
+	@echo "make test    run every notebook and every test"
+	@echo "make lab     open the notebooks in JupyterLab"
+	@echo "make notes   typeset the derivations into latex/vae_maths.pdf (needs LaTeX)"
+	@echo "make outputs run the notebooks and store their outputs"
+	@echo "make bench   measure the numbers that the book quotes (minutes)"
+	@echo "make lint    check the Python code's style"
+	@echo "make clean   remove everything that make built, but not .venv"
+
+$(STAMP): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "This course needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version`. Try: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Setting up .venv (once; torch is large, so this takes a few minutes) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+book: $(STAMP)
+	@$(BIN)/jupyter-book build . -W --keep-going -n --quiet
+	@echo "The book is in $(BOOK): open $(CURDIR)/$(BOOK)/index.html"
+
+serve: book
+	@$(BIN)/python book/serve.py $(BOOK)
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest --nbval notebooks
+	@$(BIN)/python -m pytest
+
+lab: $(STAMP)
+	@$(BIN)/jupyter lab --notebook-dir=notebooks
+
+notes: figures
+	@cd latex && latexmk -pdf -quiet -outdir=../_build/notes vae_maths.tex > ../_build/notes.log 2>&1 || \
+		{ tail -n 30 ../_build/notes.log >&2; exit 1; }
+	@cp _build/notes/vae_maths.pdf latex/vae_maths.pdf
+	@echo "The notes are in latex/vae_maths.pdf"
+
+# a figure is drawn once, in TikZ: as PDF for the notes, as SVG (committed) for the book
+figures: have-latex $(FIGURES)
+
+.PHONY: have-latex
+have-latex:
+	@for tool in latexmk pdflatex pdftocairo; do command -v $$tool > /dev/null || \
+		{ echo "make notes needs $$tool: on Debian or Ubuntu, apt-get install $(LATEX_PACKAGES)" >&2; exit 1; }; done
+
+_build/figures/%.pdf: latex/figures/%.tex latex/notation.sty
+	@mkdir -p _build/figures
+	@cd latex/figures && latexmk -pdf -quiet -outdir=../../_build/figures $*.tex > ../../_build/figures/$*.out 2>&1 || \
+		{ tail -n 30 ../../_build/figures/$*.out >&2; exit 1; }
+	@pdftocairo -svg $@ latex/figures/$*.svg
+
+outputs: $(STAMP)
+	@TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	@$(BIN)/python tests/notebooks.py notebooks/*.ipynb
+
+bench: $(STAMP)
+	@$(BIN)/python benchmarks/vae_chapter.py
+
+lint: $(STAMP)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+clean:
+	@rm -rf _build .pytest_cache .ruff_cache .hypothesis build dist
+	@find . -path ./.venv -prune -o -name __pycache__ -print0 | xargs -0 rm -rf

@@ -1,0 +1,63 @@
+"""Chapters: the bar that ties page, notebook, Colab and notes together; measured results."""
+
+import json
+import re
+from html import escape
+from pathlib import Path
+
+from docutils import nodes
+
+COLAB = "https://colab.research.google.com/github/{owner}/blob/{branch}/notebooks/{stem}.ipynb"
+NOTES = "vae_maths.pdf"  # html_extra_path puts it at the root of the book
+
+
+def load_results(app, config):
+    """book/results/05-vae.json -> the substitution `vae`, so that pages quote measured numbers, never typed ones."""
+    results = {}
+    for path in sorted(Path(app.srcdir, "book", "results").glob("*.json")):
+        name = re.sub(r"^\d+-", "", path.stem).replace("-", "_")
+        results[name] = json.loads(path.read_text("utf8"))
+    config.myst_substitutions = {**(config.myst_substitutions or {}), **results}
+
+
+def colab_url(config, stem: str) -> str:
+    options = config.html_theme_options
+    owner = options["repository_url"].removeprefix("https://github.com/").rstrip("/")
+    return COLAB.format(owner=owner, branch=options["repository_branch"], stem=stem)
+
+
+def link(href: str, text: str, title: str) -> str:
+    return f'<a href="{escape(href)}" title="{escape(title)}">{escape(text)}</a>'
+
+
+def add_bar(app, doctree, docname):
+    """Under the title of a chapter's page or notebook: its other forms."""
+    folder, _, stem = docname.partition("/")
+    if folder not in ("book", "notebooks") or not {f"book/{stem}", f"notebooks/{stem}"} <= app.env.found_docs:
+        return
+    title = next(doctree.findall(nodes.title), None)
+    if title is None:
+        return
+    uri = app.builder.get_relative_uri
+    if folder == "book":
+        links = [
+            link(uri(docname, f"notebooks/{stem}"), "Run it: the notebook", "This chapter as code, with its results"),
+            link(colab_url(app.config, stem), "Open in Colab", "Run the notebook in your browser, nothing to install"),
+        ]
+    else:  # the notebook's first cell has its own Colab badge
+        links = [
+            link(
+                uri(docname, f"book/{stem}"),
+                "Read it: the chapter",
+                "This chapter's derivation and what its results mean",
+            )
+        ]
+    links.append(link("../" * docname.count("/") + NOTES, "Notes (PDF)", "All derivations, for printing"))
+    bar = f'<nav class="chapter-bar" aria-label="Forms of this chapter">{"".join(links)}</nav>'
+    title.parent.insert(title.parent.index(title) + 1, nodes.raw("", bar, format="html"))
+
+
+def setup(app):
+    app.connect("config-inited", load_results)
+    app.connect("doctree-resolved", add_bar)
+    return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

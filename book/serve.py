@@ -1,0 +1,40 @@
+"""Serve the built book to this machine only: python book/serve.py FOLDER [PORT]. Ctrl-C ends it."""
+
+import errno
+import functools
+import http.server
+import itertools
+import signal
+import sys
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def server_on_free_port(folder: str, first: int) -> http.server.ThreadingHTTPServer:
+    handler = functools.partial(Handler, directory=folder)
+    for port in itertools.count(first):
+        try:
+            return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            print(f"Port {port} is taken; trying {port + 1}.", flush=True)
+
+
+def main(folder: str, port: str = "8000") -> None:
+    server = server_on_free_port(folder, int(port))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print(f"The book is on http://localhost:{server.server_port} (Ctrl-C ends it).", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        print("\nStopped.")
+    finally:
+        server.server_close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,208 @@
+"""The built book: every equation rendered once and marked, every link alive, nothing from another origin, seen in a browser."""
+
+import html.parser
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.parse
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from test_registry import written
+
+from notebooks import NOTEBOOKS, ROOT
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# headless, and silent: Chromium's own background requests are none of the book's
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory) -> Path:
+    """The book, built as `make book` builds it, warnings as errors, but into a folder of the test's own."""
+    out = tmp_path_factory.mktemp("book")
+    command = [
+        Path(sys.executable).parent / "jupyter-book",
+        "build",
+        ROOT,
+        "-W",
+        "--keep-going",
+        "-n",
+        "--path-output",
+        out,
+    ]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=out)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    return out / "_build" / "html"
+
+
+class Page(html.parser.HTMLParser):
+    """The ids, links and loaded resources of a page, and whether each image has alternative text."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.ids, self.links, self.loads, self.images_without_alt = set(), [], [], []
+        self.text = path.read_text()
+        self.feed(self.text)
+
+    def handle_starttag(self, tag, attributes):
+        a = dict(attributes)
+        self.ids |= {a[name] for name in ("id", "name") if a.get(name)}
+        if tag == "a" and a.get("href"):
+            self.links.append(a["href"])
+        if tag == "link" and a.get("rel") in ("stylesheet", "preload", "icon", "shortcut icon"):
+            self.loads.append(a["href"])
+        if tag in ("script", "img", "iframe", "source", "video", "object") and (a.get("src") or a.get("data")):
+            self.loads.append(a.get("src") or a["data"])
+        if tag == "img" and not (a.get("alt") or "").strip():
+            self.images_without_alt.append(a.get("src"))
+
+
+@pytest.fixture(scope="session")
+def pages(book) -> dict[Path, Page]:
+    return {path: Page(path) for path in book.rglob("*.html") if "_static" not in path.parts}
+
+
+def test_every_label_is_rendered_on_exactly_one_page(pages):
+    rendered = Counter(
+        "eq:" + label for page in pages.values() for label in re.findall(r'id="equation-eq-([^"]+)"', page.text)
+    )
+    assert rendered == Counter(written())
+
+
+def test_every_equation_has_a_mark_that_leads_to_its_check(book, pages):
+    for label in written():
+        name = label.removeprefix("eq:")
+        (path,) = [p for p, page in pages.items() if f"equation-eq-{name}" in page.ids]
+        marks = [link for link in pages[path].links if link.endswith(f"#check-eq-{name}")]
+        assert marks, f"{label} has no mark on {path.name}"
+        target = (path.parent / marks[0].partition("#")[0]).resolve()
+        assert target.parent.name == "notebooks" and f"check-eq-{name}" in pages[target].ids
+
+
+def test_every_link_within_the_book_is_alive(book, pages):
+    dead = []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urllib.parse.urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / urllib.parse.unquote(parts.path)).resolve() if parts.path else path
+            fragment = urllib.parse.unquote(parts.fragment)
+            if not target.exists() or (fragment and target in pages and fragment not in pages[target].ids):
+                dead.append(f"{path.relative_to(book)}: {link}")
+    assert dead == []
+
+
+def test_nothing_is_loaded_from_another_origin(book, pages):
+    for path, page in pages.items():
+        for load in page.loads:
+            parts = urllib.parse.urlsplit(load)
+            assert parts.scheme in ("", "data") and not parts.netloc, f"{path.name} loads {load}"
+            if parts.path and not parts.scheme:
+                assert (path.parent / urllib.parse.unquote(parts.path)).exists(), f"{path.name}: no {load}"
+
+
+def test_no_absolute_path_of_this_machine(book):
+    for path in book.rglob("*"):
+        if path.suffix in (".html", ".js", ".txt", ".ipynb", ".md", ".inv"):
+            text = path.read_text(errors="ignore")
+            for needle in {str(ROOT), str(Path.home()) + "/", "/tmp/pytest"} - {"//"}:
+                assert needle not in text, f"{path.relative_to(book)} has {needle}"
+
+
+def test_every_picture_has_alternative_text(pages):
+    for path, page in pages.items():
+        assert page.images_without_alt == [], path.name
+
+
+def test_addresses_follow_the_one_setting(pages):
+    import yaml
+
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
+    for path, page in pages.items():
+        for link in page.links:
+            if re.match(r"https://(github\.com|colab\.research\.google\.com/github)/", link):
+                assert config["url"].removeprefix("https://github.com/") in link, f"{path.name}: {link}"
+
+
+def test_every_page_offers_the_notes(book, pages):
+    assert (book / "vae_maths.pdf").read_bytes() == (ROOT / "latex" / "vae_maths.pdf").read_bytes()
+    for path in (p for p in pages if p.parent.name in ("book", "notebooks")):
+        assert any(link.endswith("vae_maths.pdf") for link in pages[path].links), path.name
+
+
+def test_notebook_pages_launch_colab_and_download(pages):
+    for notebook in NOTEBOOKS:
+        (path,) = [p for p in pages if p.parent.name == "notebooks" and p.stem == notebook.stem]
+        assert any("colab.research.google.com" in link and notebook.name in link for link in pages[path].links)
+        assert any(link.endswith(f"_sources/notebooks/{notebook.name}") for link in pages[path].links)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if BROWSER is None:
+        assert not os.environ.get("CI"), "CI must have a browser: .ci/run installs it"
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def seen(browser):
+    """A fresh page, and what went wrong on it: errors, failed requests, requests that leave the disk."""
+    page, wrong = browser.new_page(), []
+    page.on("console", lambda m: m.type == "error" and wrong.append(m.text))
+    page.on("pageerror", lambda e: wrong.append(str(e)))
+    page.on("requestfailed", lambda r: wrong.append(f"failed: {r.url}"))
+    page.on("request", lambda r: r.url.startswith(("file:", "data:", "blob:")) or wrong.append(f"left: {r.url}"))
+    yield page, wrong
+    page.close()
+
+
+PAGES = ["index.html", "book/index.html", *(f"{d}/{n.stem}.html" for n in NOTEBOOKS for d in ("book", "notebooks"))]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_reads_from_the_folder_itself(book, seen, name):
+    page, wrong = seen
+    page.goto(f"file://{book}/{name}", wait_until="load")
+    page.wait_for_function("!window.MathJax || (window.MathJax.startup && window.MathJax.startup.promise)")
+    page.evaluate("window.MathJax ? window.MathJax.startup.promise : null")
+    assert wrong == []
+    assert page.locator("mjx-merror, .system-message, .problematic").count() == 0
+    if "book/0" in name:
+        assert page.locator("mjx-container").count() > 20, "MathJax did not typeset"
+    raw = page.locator("article").inner_text()
+    assert not re.search(r"\\(begin|frac|mathbb|E\b|KL\b)|\{(eq|prf:ref|cite)", raw)
+
+
+@pytest.mark.parametrize("width", [390, 1360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_is_wider_than_its_window(book, browser, width, scheme):
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+    for name in PAGES:
+        page.goto(f"file://{book}/{name}", wait_until="load")
+        page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise : null")
+        excess = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert excess <= 2, f"{name} is {excess} px too wide at {width} px"
+    context.close()
+
+
+def test_search_works_without_a_server(book, seen):
+    page, wrong = seen
+    page.goto(f"file://{book}/search.html?q=minibatch", wait_until="load")
+    page.wait_for_selector("#search-results ul.search li a")
+    hrefs = page.eval_on_selector_all(
+        "#search-results ul.search li a", "links => links.map(a => a.getAttribute('href'))"
+    )
+    assert any("05-vae" in href for href in hrefs)
+    assert wrong == []

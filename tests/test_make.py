@@ -1,0 +1,155 @@
+"""What a person types: make serve, make notes without LaTeX, make help; and the wheel that Colab installs."""
+
+import ast
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.request
+import zipfile
+
+import pytest
+
+import vaelib
+from notebooks import ROOT, code_cells
+
+MAKE = shutil.which("make")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "index.html").write_text("<p>the book</p>")
+    return tmp_path
+
+
+def start_server(folder, port):
+    command = [sys.executable, ROOT / "book" / "serve.py", folder, str(port)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_serve_shows_the_book_and_ctrl_c_ends_it_cleanly(folder):
+    server = start_server(folder, free_port())
+    line = server.stdout.readline()
+    address = re.search(r"http://localhost:\d+", line).group()
+    assert urllib.request.urlopen(address.replace("localhost", "127.0.0.1")).read() == b"<p>the book</p>"
+    server.send_signal(signal.SIGINT)
+    out, err = server.communicate(timeout=10)
+    assert (server.returncode, out, err) == (0, "\nStopped.\n", "")
+
+
+def test_serve_takes_the_next_port_and_says_so_in_one_line(folder):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        server = start_server(folder, port)
+        assert server.stdout.readline() == f"Port {port} is taken; trying {port + 1}.\n"
+        assert f"http://localhost:{port + 1} " in server.stdout.readline()
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=10)
+
+
+def test_serve_listens_on_loopback_only(folder):
+    server = start_server(folder, free_port())
+    port = int(re.search(r":(\d+) ", server.stdout.readline()).group(1))
+    listening = (ROOT.__class__("/proc/net/tcp")).read_text()
+    addresses = re.findall(rf"([0-9A-F]{{8}}):{port:04X} 00000000:0000 0A", listening)
+    server.send_signal(signal.SIGINT)
+    server.communicate(timeout=10)
+    assert addresses == ["0100007F"]
+
+
+@pytest.mark.skipif(MAKE is None, reason="no make")
+def test_notes_without_latex_name_the_packages(tmp_path):
+    for tool in ("sh", "bash", "echo", "env"):
+        (tmp_path / tool).symlink_to(shutil.which(tool))
+    run = subprocess.run([MAKE, "-C", ROOT, "notes"], env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert run.returncode != 0
+    first = run.stderr.splitlines()[0]
+    assert first.startswith("make notes needs latexmk: ") and "texlive-latex-extra" in first and "latexmk" in first
+
+
+@pytest.mark.skipif(MAKE is None, reason="no make")
+def test_a_second_make_reinstalls_nothing():
+    began = time.perf_counter()
+    run = subprocess.run([MAKE, "-C", ROOT, "-n", "test"], capture_output=True, text=True)
+    assert "pip install" not in run.stdout if (ROOT / ".venv" / ".ready").exists() else True
+    assert time.perf_counter() - began < 5
+
+
+def declared() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return {re.match(r"[\w-]+", d).group() for d in project["dependencies"]}
+
+
+def imported(source: str) -> set[str]:
+    source = re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.M)
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"vaelib"}
+
+
+def test_vaelib_imports_only_what_it_declares():
+    for path in (ROOT / "vaelib").rglob("*.py"):
+        assert imported(path.read_text()) <= declared(), path.name
+
+
+def test_notebooks_import_only_what_comes_with_vaelib_or_colab():
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        code = "\n".join(cell.source for cell in code_cells(path))
+        assert imported(code) <= declared() | {"scipy", "sympy", "google"}, path.name
+
+
+def test_modules_import_only_from_those_below_them():
+    """The order of architecture: losses, models, data, metrics, train, plots, exercises."""
+    order = ["losses", "models", "data", "metrics", "train", "plots"]
+    for module in order:
+        text = (ROOT / "vaelib" / f"{module}.py").read_text()
+        used = set(re.findall(r"^from vaelib\.(\w+) import", text, re.M))
+        for names in re.findall(r"^from vaelib import (.+)$", text, re.M):
+            used |= {name.strip() for name in names.split(",")}
+        assert used <= set(order[: order.index(module)]), module
+
+
+def test_the_wheel_carries_the_whole_package(tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "vaelib", source / "vaelib", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", source]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("vaelib-*.whl")
+    assert vaelib.__version__ in wheel.name
+    names = zipfile.ZipFile(wheel).namelist()
+    expected = {
+        str(p.relative_to(ROOT)) for p in (ROOT / "vaelib").rglob("*") if p.is_file() and "__pycache__" not in p.parts
+    }
+    assert expected <= set(names)
+
+    # installed alone in a folder, it works from anywhere
+    target = tmp_path / "installed"
+    zipfile.ZipFile(wheel).extractall(target)
+    code = "import vaelib; print(vaelib.__file__); print(tuple(vaelib.load('mnist-5k').train.shape))"
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(target)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.splitlines() == [str(target / "vaelib" / "__init__.py"), "(4500, 1, 28, 28)"], run.stderr

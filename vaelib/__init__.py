@@ -1,0 +1,25 @@
+"""Variational autoencoders in small, readable pieces: the module behind the course."""
+
+from vaelib import losses, metrics, models, plots
+from vaelib.data import DataError, ImageData, load
+from vaelib.models import VAE, ConvSpec, load_model, save_model
+from vaelib.train import History, TrainingError, fit
+
+__version__ = "1.0.0"
+
+__all__ = [
+    "VAE",
+    "ConvSpec",
+    "DataError",
+    "History",
+    "ImageData",
+    "TrainingError",
+    "fit",
+    "load",
+    "load_model",
+    "losses",
+    "metrics",
+    "models",
+    "plots",
+    "save_model",
+]

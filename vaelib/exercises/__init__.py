@@ -1,0 +1,47 @@
+"""`check(number, answer)`: the self-tests of the exercises; each says right or not yet, and never what the answer is.
+
+A chapter's checks are the functions ``exercise_<n>`` of ``chapter<NN>.py``: one argument, the reader's answer, and an
+AssertionError whose message is the hint.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+
+def check(number: str, answer) -> bool:
+    """Print whether ``answer`` solves exercise ``number`` ("5.2"), with a hint where it does not; return the verdict.
+
+    Raises ValueError when there is no such exercise with code.
+    """
+    chapter, _, n = number.partition(".")
+    try:
+        test = getattr(import_module(f"vaelib.exercises.chapter{int(chapter):02d}"), f"exercise_{int(n)}")
+    except (ValueError, ModuleNotFoundError, AttributeError):
+        raise ValueError(f"there is no exercise {number!r} with code to check") from None
+    verdict = _verdict(test, answer)
+    print(f"Exercise {number}: {verdict}")
+    return verdict == "right."
+
+
+def _verdict(test, answer) -> str:
+    try:
+        test(answer)
+    except _NotAnswered:
+        return "waiting for your answer."
+    except AssertionError as hint:
+        return f"not yet. {hint}"
+    except Exception as error:
+        return f"not yet: your code stopped with {type(error).__name__}: {error}"
+    return "right."
+
+
+class _NotAnswered(Exception):
+    """The answer is still the dots that the exercise came with."""
+
+
+def answered(value):
+    """``value``, unless it is still ``...``; then the exercise counts as not answered yet."""
+    if value is ...:
+        raise _NotAnswered
+    return value

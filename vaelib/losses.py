@@ -1,0 +1,119 @@
+"""Log-likelihoods, KL terms and the objective: pure functions on tensors, one value an image, in nats."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
+    """Log-probability of binary pixels under independent Bernoullis with these logits (eq:decoder).
+
+    ``x`` and ``logits`` have one shape (N, ...); the result is (N,) nats, summed over pixels. For grey
+    ``x`` in [0, 1] it is the expectation over pixels drawn as Bernoulli(x), not a log-likelihood of ``x``.
+    Source: Kingma & Welling (2014), appendix C.1.
+    """
+    return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+
+
+def gaussian_log_likelihood(x: Tensor, mean: Tensor, log_sigma: Tensor | float) -> Tensor:
+    """Log-density of ``x`` under independent normals N(mean, sigma^2), log_sigma = log(sigma) (eq:gauss-logpdf).
+
+    ``x`` and ``mean`` have one shape (N, ...), ``log_sigma`` broadcasts to it; the result is (N,) nats,
+    summed over pixels; a density, so it may be positive. Source: Kingma & Welling (2014), appendix C.2.
+    """
+    log_sigma = torch.as_tensor(log_sigma, dtype=mean.dtype, device=mean.device)
+    standardised = (x - mean) * torch.exp(-log_sigma)
+    return (-0.5 * standardised.square() - log_sigma - 0.5 * LOG_2PI).flatten(1).sum(1)
+
+
+def optimal_log_sigma(x: Tensor, mean: Tensor) -> Tensor:
+    """The log of the one sigma under which all of ``x`` is likeliest: half the log of the mean squared error (eq:optimal-sigma).
+
+    ``x`` and ``mean`` have one shape (N, ...); a scalar comes back. Source: Rybkin, Daniilidis & Levine (2021), section 3.
+    """
+    return 0.5 * (x - mean).square().mean().log()
+
+
+def continuous_bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
+    """Log-density of grey pixels in [0, 1] under independent continuous Bernoullis (eq:continuous-bernoulli).
+
+    ``x`` and ``logits`` have one shape (N, ...); the result is (N,) nats, summed over pixels.
+    Source: Loaiza-Ganem & Cunningham (2019), equation 7.
+    """
+    log_constant = _where_small(
+        logits,
+        near_zero=lambda t: math.log(2) + t.square() / 12 - 7 * t.pow(4) / 1440,
+        elsewhere=lambda t: torch.log(t.abs() / torch.tanh(t.abs() / 2)),
+    )
+    return bernoulli_log_likelihood(x, logits) + log_constant.flatten(1).sum(1)
+
+
+def continuous_bernoulli_mean(logits: Tensor) -> Tensor:
+    """The mean of a continuous Bernoulli with these logits, which is not their sigmoid (eq:continuous-bernoulli)."""
+    return _where_small(
+        logits,
+        near_zero=lambda t: 0.5 + t / 12 - t.pow(3) / 720,
+        elsewhere=lambda t: 1 / -torch.expm1(-t) - 1 / t,
+    )
+
+
+def _where_small(t: Tensor, near_zero, elsewhere, bound: float = 0.1) -> Tensor:
+    # each branch sees only arguments that it can take, or the other's NaN would reach the gradient
+    small = t.abs() < bound
+    return torch.where(small, near_zero(torch.where(small, t, 0.0)), elsewhere(torch.where(small, 1.0, t)))
+
+
+def discretised_logistic_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tensor | float) -> Tensor:
+    """Log-probability of 8-bit pixels, a logistic distribution integrated over each grey level (eq:bits-per-dim).
+
+    ``x`` holds grey levels / 255, ``mean`` is on the same scale, both (N, ...); exp(log_scale) is the logistic's scale there.
+    The 256 levels' probabilities add up to one; the result is (N,) nats, summed over pixels, never positive.
+    Source: Salimans et al. (2017), section 2.1; Kingma et al. (2016), appendix.
+    """
+    inverse = torch.exp(-torch.as_tensor(log_scale, dtype=mean.dtype, device=mean.device))
+    upper = (x + 0.5 / 255 - mean) * inverse
+    lower = (x - 0.5 / 255 - mean) * inverse
+    # log(sigmoid(upper) - sigmoid(lower)), factored so that nothing is rounded to log 0
+    inner = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-inverse / 255))
+    log_p = torch.where(x < 0.5 / 255, F.logsigmoid(upper), torch.where(x > 254.5 / 255, F.logsigmoid(-lower), inner))
+    return log_p.flatten(1).sum(1)
+
+
+def bits_per_dimension(log_likelihood: Tensor, dimensions: int, density_on_unit_interval: bool = False) -> Tensor:
+    """Nats an image to bits a pixel value, -log p / (D log 2) (eq:bits-per-dim); ``dimensions`` is D = channels x height x width.
+
+    Give log-probabilities of 8-bit images as they are. A log-density of dequantised pixels (level + u) / 256 in [0, 1] is one
+    of numbers packed 256 times closer: say ``density_on_unit_interval`` and log2(256) = 8 bits are added.
+    Source: Theis, van den Oord & Bethge (2016), section 3.1.
+    """
+    return -log_likelihood / (dimensions * math.log(2)) + (8.0 if density_on_unit_interval else 0.0)
+
+
+def kl_to_standard_normal_per_dimension(mean: Tensor, log_var: Tensor) -> Tensor:
+    """The summands of eq:kl-standard: the KL of each latent dimension; (N, latent_dim) in, the same out, nats."""
+    return 0.5 * (mean.square() + log_var.exp() - log_var - 1)
+
+
+def kl_to_standard_normal(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mean, diag exp(log_var)) || N(0, I)) in closed form (eq:kl-standard).
+
+    ``mean`` and ``log_var`` are (N, latent_dim); the result is (N,) nats, summed over latent dimensions.
+    Source: Kingma & Welling (2014), appendix B.
+    """
+    return kl_to_standard_normal_per_dimension(mean, log_var).sum(1)
+
+
+def negative_elbo(log_likelihood: Tensor, kl: Tensor, beta: float = 1.0) -> Tensor:
+    """The loss -(log_likelihood - beta * kl): the negative ELBO at beta = 1 (eq:elbo), the beta-VAE's otherwise.
+
+    ``log_likelihood`` is log p(x | z) at z ~ q(z | x), ``kl`` is KL(q(z | x) || p(z)); both (N,) nats, as
+    is the result; its mean over the batch is what `fit` descends (eq:minibatch-elbo).
+    Source: Kingma & Welling (2014), equation 3; Higgins et al. (2017), equation 4.
+    """
+    return beta * kl - log_likelihood
