@@ -1,0 +1,60 @@
+"""Plant wrong formulas in vaelib, one at a time, and see that the test suite catches each.
+
+python tests/mutation.py    about 8 minutes; prints a table, exits with status 1 if any variant survives
+
+The variants are in mutation.toml. The package itself is never touched: each variant is made in a copy that comes first on PYTHONPATH.
+The notebooks' formulas have their own wrong variants, variants/*.toml, which run with every `make test`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = {
+    "losses": ("test_losses.py", "test_likelihoods.py"),
+    "metrics": ("test_metrics.py", "test_likelihoods.py"),
+    "models": ("test_models.py",),
+    "train": ("test_train.py",),
+}
+VARIANTS = tomllib.loads((ROOT / "tests" / "mutation.toml").read_text())["variant"]
+
+
+def caught(module: str, before: str, after: str) -> bool:
+    """Whether the tests of ``module`` fail when ``before`` is replaced in a copy of the package."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "vaelib", Path(folder) / "vaelib", ignore=shutil.ignore_patterns("__pycache__"))
+        path = Path(folder) / "vaelib" / f"{module}.py"
+        text = path.read_text()
+        if text.count(before) != 1:
+            raise SystemExit(f"{module}.py: {before!r} occurs {text.count(before)} times, not once")
+        path.write_text(text.replace(before, after))
+        tests = [ROOT / "tests" / name for name in TESTS[module]]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+        run = subprocess.run(
+            command, cwd=folder, env={**os.environ, "PYTHONPATH": folder}, capture_output=True, text=True
+        )
+    if run.returncode not in (0, 1):  # 1: tests failed; anything else: they did not run
+        raise SystemExit(run.stdout + run.stderr)
+    return run.returncode == 1
+
+
+def main() -> int:
+    print("| module | mistake | caught |\n| --- | --- | --- |", flush=True)
+    survivors = 0
+    for variant in VARIANTS:
+        found = caught(variant["module"], variant["before"], variant["after"])
+        survivors += not found
+        print(f"| {variant['module']} | {variant['why']} | {'yes' if found else '**NO**'} |", flush=True)
+    print(f"\n{len(VARIANTS)} variants, {survivors} survived")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
