@@ -6,6 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 BOOK := _build/html
 FIGURES := $(patsubst latex/figures/%.tex,_build/figures/%.pdf,$(wildcard latex/figures/*.tex))
+NOTES := latex/vae_maths.tex latex/notation.sty book/references.bib $(sort $(wildcard latex/derivations/*.tex latex/figures/*.tex))
 LATEX_PACKAGES := latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern cm-super poppler-utils
 # nothing here is to phone home, or to depend on the clock
 export JUPYTER_PLATFORM_DIRS := 1
@@ -53,6 +54,7 @@ notes: figures
 	@cd latex && latexmk -pdf -quiet -outdir=../_build/notes vae_maths.tex > ../_build/notes.log 2>&1 || \
 		{ tail -n 30 ../_build/notes.log >&2; exit 1; }
 	@cp _build/notes/vae_maths.pdf latex/vae_maths.pdf
+	@cat $(NOTES) | sha256sum | cut -c 1-64 > latex/vae_maths.sha256
 	@echo "The notes are in latex/vae_maths.pdf"
 
 # a figure is drawn once, in TikZ: as PDF for the notes, as SVG (committed) for the book

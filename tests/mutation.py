@@ -2,7 +2,7 @@
 
 python tests/mutation.py    about 8 minutes; prints a table, exits with status 1 if any variant survives
 
-The variants are in mutation.toml. The package itself is never touched: each variant is made in a copy that comes first on PYTHONPATH.
+The variants are in mutation.toml; each is made in a copy of the package that comes first on PYTHONPATH.
 The notebooks' formulas have their own wrong variants, variants/*.toml, which run with every `make test`.
 """
 

@@ -1,5 +1,6 @@
 """Labels in latex/ = labels checked by a notebook cell; the third of the three, labels rendered, is test_book.py's."""
 
+import hashlib
 import re
 from collections import Counter
 
@@ -54,6 +55,16 @@ def test_every_derivation_is_in_the_notes_and_on_exactly_one_page():
     pages = "\n".join(p.read_text() for p in (ROOT / "book").glob("*.md"))
     on_pages = re.findall(r"^```\{derivation\} (\w+)$", pages, re.M)
     assert sorted(in_notes) == sorted(on_pages) == [p.stem for p in DERIVATIONS]
+
+
+def test_the_committed_notes_are_made_from_these_sources():
+    """`make notes` typesets the PDF, draws the SVGs and writes the digest; a change of the sources asks for it again."""
+    latex = ROOT / "latex"
+    sources = [latex / "vae_maths.tex", latex / "notation.sty", ROOT / "book" / "references.bib"]
+    sources += sorted((latex / "derivations").glob("*.tex")) + sorted((latex / "figures").glob("*.tex"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    assert (latex / "vae_maths.sha256").read_text().strip() == digest, "run make notes"
+    assert {p.stem for p in (latex / "figures").glob("*.tex")} == {p.stem for p in (latex / "figures").glob("*.svg")}
 
 
 def test_every_citation_has_an_entry_and_every_entry_is_cited():

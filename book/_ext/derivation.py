@@ -76,22 +76,27 @@ class Box(SphinxDirective):
         if "label" in self.options:
             self.options["name"] = self.options["label"]
             self.add_name(box)
-            # `{ref}` without a text then reads "Theorem 2.1"
-            self.env.get_domain("std").labels[self.options["label"]] = (self.env.docname, box["ids"][0], self.number())
         self.state.nested_parse(self.content, self.content_offset, box)
         return [box]
 
-    def number(self) -> str:
-        return " ".join(filter(None, [self.name.capitalize(), self.options.get("number")]))
-
     def heading(self) -> list[nodes.Node]:
+        head = nodes.Text(" ".join(filter(None, [self.name.capitalize(), self.options.get("number")])))
         extra, _ = self.state.inline_text(self.arguments[0], self.lineno) if self.arguments else ([], [])
         if self.name == "proof":
-            return extra or [nodes.Text(self.number())]
-        note = []
-        if extra:
-            note = [nodes.inline("", "", nodes.Text(" ("), *extra, nodes.Text(")"), classes=["box-name"])]
-        return [nodes.Text(self.number()), *note]
+            return extra or [head]
+        if not extra:
+            return [head]
+        return [head, nodes.inline("", "", nodes.Text(" ("), *extra, nodes.Text(")"), classes=["box-name"])]
+
+
+def title_labels(app, doctree):
+    """`{ref}` to a box needs no text: it reads "Theorem 2.1"."""
+    standard, notes = app.env.get_domain("std"), app.env.course_notes
+    for box in doctree.findall(nodes.admonition):
+        for name in box["names"]:
+            known = notes.labels.get(name)
+            if known and known.kind in BOXES:
+                standard.labels[name] = (app.env.docname, box["ids"][0], f"{known.kind.capitalize()} {known.number}")
 
 
 def load_macros(app, config):
@@ -116,7 +121,9 @@ def setup(app):
     for kind in (*BOXES, "proof"):
         app.add_directive(kind, Box)
     app.connect("config-inited", load_macros)
+    app.connect("doctree-read", title_labels)
     app.connect("env-get-outdated", reread_when_numbers_change)
     app.setup_extension("equations")
     app.setup_extension("chapters")
+    app.setup_extension("glossary")
     return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

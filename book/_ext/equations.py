@@ -62,7 +62,7 @@ def link_literals(app, doctree):
     for node in list(doctree.findall(nodes.literal)):
         label = node.astext()
         known = app.env.course_notes.labels.get(label)
-        if not LITERAL.fullmatch(label):
+        if not LITERAL.fullmatch(label) or isinstance(node.parent, addnodes.pending_xref):
             continue
         if known and isinstance(node.parent, nodes.title):  # titles are copied into the contents: no links there
             node.replace_self(nodes.Text(f"({known.number})"))
@@ -81,15 +81,13 @@ def link_literals(app, doctree):
 
 
 def link_docstrings(app, what, name, obj, options, lines):
-    """vaelib's docstrings are plain text: labels become links, `name` becomes code."""
-    lines[:] = [
-        re.sub(
-            r"``(eq:[a-z0-9-]+)``|\((eq:[a-z0-9-]+)\)|(?<![\w:`])(eq:[a-z0-9-]+)",
-            lambda m: f":eq:`{m[1] or m[2] or m[3]}`",
-            re.sub(r"(?<![:`])`([^`]+)`(?!`)", r"``\1``", line),
-        )
-        for line in lines
-    ]
+    """vaelib's docstrings are plain text: labels that the notes have become links, `name` becomes code."""
+    def link(match):
+        label = match[1] or match[2] or match[3]
+        return f":eq:`{label}`" if label in app.env.course_notes.labels else match[0]
+
+    code = [re.sub(r"(?<![:`])`([^`]+)`(?!`)", r"``\1``", line) for line in lines]
+    lines[:] = [re.sub(r"``(eq:[a-z0-9-]+)``|\((eq:[a-z0-9-]+)\)|(?<![\w:`])(eq:[a-z0-9-]+)", link, line) for line in code]
 
 
 def start(app, env, docnames):

@@ -1,0 +1,219 @@
+"""Measure the numbers that chapter 6 quotes, over three seeds, and draw its headline picture.
+
+python benchmarks/likelihoods_chapter.py    about 3 minutes on 2 cores; writes book/results/06-likelihoods.json and
+book/images/06-clinic.png
+
+The programs of the clinic are not written down twice: they are read from the chapter's notebook.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import re
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+
+import vaelib
+from vaelib import losses, metrics
+from vaelib.plots import COLOURS
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOK = ROOT / "book"
+SEEDS = range(3)
+CLINIC_EPOCHS, EPOCHS, BATCH_SIZE, LEARNING_RATE, LATENTS = 5, 20, 100, 2e-3, 16
+TITLES = {
+    "mean_over_pixels": "1 mean over pixels",
+    "grey_pixels": "2 grey pixels",
+    "squashed_twice": "3 squashed twice",
+    "log_var_as_sigma": "4 log-variance as sigma",
+    "half_log_var": "5 half the log-variance",
+    "variance_as_sigma": "6 variance as sigma",
+    "kl_sign": "7 KL's sign",
+    "beta_ignored": "8 beta = 4 ignored",
+    "training_mode": "9 test in training mode",
+}
+
+
+def clinic(detached: bool = False) -> dict:
+    """The names that the notebook's cells tagged `clinic` define, and its sick programs; with z detached, the tenth bug."""
+    cells = json.loads((ROOT / "notebooks" / "06-likelihoods.ipynb").read_text("utf8"))["cells"]
+    sources = [("clinic" in cell["metadata"].get("tags", []), "".join(cell["source"])) for cell in cells]
+    code = "\n".join(source for tagged, source in sources if tagged)
+    code += "\n" + "\n".join(
+        line for _, source in sources for line in re.findall(r"^\w+ = replace\(healthy.*$", source, re.M)
+    )
+    if detached:
+        line = "    z = mean + program.noise_scale(log_var) * torch.randn(mean.shape, generator=generator)\n    return"
+        assert code.count(line) == 1
+        code = code.replace(line, line.replace("\n    return", "\n    z = z.detach()\n    return"))
+    names = dict(
+        globals(), Callable=Callable, dataclass=dataclass, replace=replace, nn=nn, losses=losses, vaelib=vaelib
+    )
+    names |= {"binary_cross_entropy_with_logits": binary_cross_entropy_with_logits, "__name__": "clinic"}
+    exec(compile(code, "clinic", "exec"), names)
+    return names
+
+
+def ward() -> tuple[dict, dict]:
+    """What each program reports and what is true after training, over the seeds; and the runs of the first seed."""
+    names, tenth = clinic(), clinic(detached=True)
+    plan = {"healthy": (names, "healthy", 1.0), "healthy_beta4": (names, "healthy", 4.0)}
+    plan |= {key: (names, key, 4.0 if key == "beta_ignored" else 1.0) for key in TITLES}
+    plan["detached"] = (tenth, "healthy", 1.0)
+    results, first = {}, {}
+    for key, (space, program, beta) in plan.items():
+        epochs = 2 if key == "kl_sign" else CLINIC_EPOCHS
+        runs = [space["train"](space[program], beta=beta, epochs=epochs, seed=seed) for seed in SEEDS]
+        first[key] = (names[program], *runs[0])
+        ends = {"reported": [run[1][-1] for run in runs], "audited": [run[2][-1] for run in runs]}
+        results[key] = {name: spread(values) for name, values in ends.items() if all(map(math.isfinite, values))}
+        print(key, results[key], flush=True)
+    grey = names["test_grey"]
+    results["grey_floor"] = (torch.special.entr(grey) + torch.special.entr(1 - grey)).sum(1).mean().item()
+    mean_image = names["train_grey"].mean(0)
+    results["mean_image"] = (torch.special.entr(mean_image) + torch.special.entr(1 - mean_image)).sum().item()
+    return results, {"names": names, "runs": first}
+
+
+def spread(values: list[float]) -> dict:
+    return {"mean": statistics.mean(values), "sd": statistics.stdev(values)}
+
+
+def trained(data, likelihood: str, sigma: float | str, seed: int, start: float | None = None):
+    torch.manual_seed(seed)
+    model = vaelib.VAE(data.image_shape, LATENTS, convs=(), hidden=256, likelihood=likelihood, sigma=sigma)
+    if start is not None:
+        model.log_sigma.data.fill_(math.log(start))
+    vaelib.fit(model, data, epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, seed=seed, device="cpu")
+    return model
+
+
+def rms(picture, images) -> float:
+    return (picture - images / 255).square().mean().sqrt().item()
+
+
+def gaussian(data, sigma, seed) -> dict:
+    model = trained(data, "gaussian", sigma, seed)
+    terms = metrics.elbo_terms(model, data.test, samples=10)
+    return {
+        "sigma": model.log_sigma.exp().item(),
+        "error": rms(model.reconstruct(data.test), data.test),
+        "kl": terms.kl.mean().item(),
+        "elbo": terms.elbo.mean().item(),
+    }
+
+
+@torch.no_grad()
+def grey(data, seed) -> dict:
+    """The cross-entropy on grey pixels and the continuous Bernoulli: root mean squared errors, and what is missing."""
+    bare, continuous = (
+        trained(data, likelihood, "learnt", seed) for likelihood in ("bernoulli", "continuous-bernoulli")
+    )
+    output, target = bare.decode(bare.encode(data.test)[0]), data.test / 255
+    missing = losses.continuous_bernoulli_log_likelihood(target, output)
+    missing = missing - losses.bernoulli_log_likelihood(target, output)
+    logits = continuous.decode(continuous.encode(data.test)[0])
+    return {
+        "bare_elbo": metrics.elbo(bare, data.test, samples=10).mean().item(),
+        "missing": missing.mean().item(),
+        "continuous_elbo": metrics.elbo(continuous, data.test, samples=10).mean().item(),
+        "bare_error": rms(output.sigmoid(), data.test),
+        "lambda_error": rms(logits.sigmoid(), data.test),
+        "mean_error": rms(losses.continuous_bernoulli_mean(logits), data.test),
+    }
+
+
+@torch.no_grad()
+def bits(data, seed) -> dict:
+    """Bits per dimension of one model both ways; the noise is spread over vaelib's levels, (k - 1/2, k + 1/2) / 255."""
+    model = trained(data, "discretised-logistic", "learnt", seed, start=0.05)
+    generator, log_scale, pixels = torch.Generator().manual_seed(seed), model.log_sigma.double(), data.test[0].numel()
+    mean, log_var = model.encode(data.test)
+    output = model.decode(vaelib.models.draw_latents(mean, log_var, generator)).double()
+    kl, x = losses.kl_to_standard_normal(mean, log_var), data.test.double() / 255
+    discrete = losses.discretised_logistic_log_likelihood(x, output, log_scale)
+    noise = torch.rand(x.shape, generator=generator, dtype=torch.float64) - 0.5
+    t = (x + noise / 255 - output) / log_scale.exp()
+    density = (logsigmoid(t) + logsigmoid(-t) - log_scale).flatten(1).sum(1) - pixels * math.log(255)
+    return {
+        "discretised": losses.bits_per_dimension(discrete - kl, pixels).mean().item(),
+        "dequantised": losses.bits_per_dimension(density - kl, pixels).mean().item(),
+        "scale_in_levels": 255 * log_scale.exp().item(),
+    }
+
+
+def over_seeds(measure, *arguments) -> dict:
+    runs = [measure(*arguments, seed) for seed in SEEDS]
+    result = {key: spread([run[key] for run in runs]) for key in runs[0]}
+    print(measure.__name__, *arguments[1:], result, flush=True)
+    return result
+
+
+def draw(path: Path, names: dict, runs: dict) -> None:
+    """Nine panels: the learning curves of a bug, and under them samples of what was trained."""
+    figure = Figure(figsize=(10.5, 9.2), layout="constrained")
+    panels = figure.subfigures(3, 3).ravel()
+    reference = runs["healthy"]
+    for panel, (key, title) in zip(panels, TITLES.items()):
+        program, model, reported, audited = runs[key]
+        curves, images = panel.subplots(2, 1, height_ratios=[2.7, 1])
+        epochs = range(len(reported))
+        curves.plot(range(len(reference[2])), reference[2], color=COLOURS[5], lw=2, label="healthy program")
+        curves.plot(epochs, reported, "o-", color=COLOURS[6], ms=4, label="this program reports")
+        curves.plot(epochs, audited, "x--", color=COLOURS[3], ms=5, label="the same model, scored rightly")
+        curves.set(ylim=(-40, 420) if key != "squashed_twice" else (-40, 600), xlim=(-0.2, 5.2))
+        curves.set_title(title, fontsize=11)
+        curves.grid(alpha=0.3)
+        if key == "mean_over_pixels":
+            curves.legend(frameon=False, fontsize=8, loc="upper right")
+        if list(TITLES).index(key) % 3 == 0:
+            curves.set_ylabel("negative ELBO, nats")
+        samples = names["pictures"](program, model)[8:15]
+        images.imshow(torch.cat(list(samples), 1), cmap="gray_r", vmin=0, vmax=1)
+        images.set(xticks=[], yticks=[])
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    results, first = ward()
+    draw(BOOK / "images" / "06-clinic.png", first["names"], first["runs"])
+    data = vaelib.load("mnist-5k")
+    setting = {
+        "data": "mnist-5k; the clinic binarises it (train drawn afresh, test drawn once), the rest is grey",
+        "model": f"{LATENTS} latents, one hidden layer of 256 each way",
+        "clinic_epochs": CLINIC_EPOCHS,
+        "epochs": EPOCHS,
+        "batch_size": BATCH_SIZE,
+        "learning_rate": LEARNING_RATE,
+        "seeds": len(SEEDS),
+        "hardware": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
+        "torch": torch.__version__,
+        "command": "python benchmarks/likelihoods_chapter.py",
+    }
+    measured = {
+        "setting": setting,
+        "clinic": results,
+        "sigma": {
+            name: over_seeds(gaussian, data, s)
+            for name, s in [("one", 1.0), ("learnt", "learnt"), ("optimal", "optimal")]
+        },
+        "grey": over_seeds(grey, data),
+        "bits": over_seeds(bits, data),
+    }
+    (BOOK / "results").mkdir(exist_ok=True)
+    (BOOK / "results" / "06-likelihoods.json").write_text(json.dumps(measured, indent=1, allow_nan=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
