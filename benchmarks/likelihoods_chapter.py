@@ -45,9 +45,9 @@ TITLES = {
 
 
 def clinic(detached: bool = False) -> dict:
-    """The names that the notebook's cells tagged `clinic` define, and its sick programs; with z detached, the tenth bug."""
+    """The names that the notebook's cells tagged `measured` define, and its sick programs; with z detached, the tenth bug."""
     cells = json.loads((ROOT / "notebooks" / "06-likelihoods.ipynb").read_text("utf8"))["cells"]
-    sources = [("clinic" in cell["metadata"].get("tags", []), "".join(cell["source"])) for cell in cells]
+    sources = [("measured" in cell["metadata"].get("tags", []), "".join(cell["source"])) for cell in cells]
     code = "\n".join(source for tagged, source in sources if tagged)
     code += "\n" + "\n".join(
         line for _, source in sources for line in re.findall(r"^\w+ = replace\(healthy.*$", source, re.M)
@@ -59,7 +59,11 @@ def clinic(detached: bool = False) -> dict:
     names = dict(
         globals(), Callable=Callable, dataclass=dataclass, replace=replace, nn=nn, losses=losses, vaelib=vaelib
     )
-    names |= {"binary_cross_entropy_with_logits": binary_cross_entropy_with_logits, "__name__": "clinic"}
+    names |= {
+        "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
+        "logsigmoid": logsigmoid,
+        "__name__": __name__,
+    }
     exec(compile(code, "clinic", "exec"), names)
     return names
 
@@ -89,13 +93,8 @@ def spread(values: list[float]) -> dict:
     return {"mean": statistics.mean(values), "sd": statistics.stdev(values)}
 
 
-def trained(data, likelihood: str, sigma: float | str, seed: int, start: float | None = None):
-    torch.manual_seed(seed)
-    model = vaelib.VAE(data.image_shape, LATENTS, convs=(), hidden=256, likelihood=likelihood, sigma=sigma)
-    if start is not None:
-        model.log_sigma.data.fill_(math.log(start))
-    vaelib.fit(model, data, epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, seed=seed, device="cpu")
-    return model
+def trained(data, likelihood: str, sigma: float | str, seed: int, **options):
+    return clinic()["train_grey_model"](likelihood, sigma, epochs=EPOCHS, seed=seed, **options)[0]
 
 
 def rms(picture, images) -> float:
@@ -133,23 +132,17 @@ def grey(data, seed) -> dict:
     }
 
 
-@torch.no_grad()
 def bits(data, seed) -> dict:
-    """Bits per dimension of one model both ways; the noise is spread over vaelib's levels, (k - 1/2, k + 1/2) / 255."""
-    model = trained(data, "discretised-logistic", "learnt", seed, start=0.05)
-    generator, log_scale, pixels = torch.Generator().manual_seed(seed), model.log_sigma.double(), data.test[0].numel()
-    mean, log_var = model.encode(data.test)
-    output = model.decode(vaelib.models.draw_latents(mean, log_var, generator)).double()
-    kl, x = losses.kl_to_standard_normal(mean, log_var), data.test.double() / 255
-    discrete = losses.discretised_logistic_log_likelihood(x, output, log_scale)
-    noise = torch.rand(x.shape, generator=generator, dtype=torch.float64) - 0.5
-    t = (x + noise / 255 - output) / log_scale.exp()
-    density = (logsigmoid(t) + logsigmoid(-t) - log_scale).flatten(1).sum(1) - pixels * math.log(255)
-    return {
-        "discretised": losses.bits_per_dimension(discrete - kl, pixels).mean().item(),
-        "dequantised": losses.bits_per_dimension(density - kl, pixels).mean().item(),
-        "scale_in_levels": 255 * log_scale.exp().item(),
-    }
+    """Bits per dimension, both ways, of a model trained on dequantised pixels and of one trained on grey levels."""
+    noise = torch.rand(data.train.shape, generator=torch.Generator().manual_seed(seed))
+    gaussian = trained(data, "gaussian", "learnt", seed, start=0.2, images=(data.train + noise) / 256)
+    logistic = trained(data, "discretised-logistic", "learnt", seed, start=0.05)
+    scores = {}
+    for name, model in (("gaussian", gaussian), ("logistic", logistic)):
+        scores[name + "_discretised"], scores[name + "_dequantised"] = clinic()["bits_both_ways"](
+            model, data.test, seed
+        )
+    return scores
 
 
 def over_seeds(measure, *arguments) -> dict:
@@ -201,13 +194,11 @@ def main() -> None:
         "torch": torch.__version__,
         "command": "python benchmarks/likelihoods_chapter.py",
     }
+    scales = {"one": 1.0, "learnt": "learnt", "optimal": "optimal"}
     measured = {
         "setting": setting,
         "clinic": results,
-        "sigma": {
-            name: over_seeds(gaussian, data, s)
-            for name, s in [("one", 1.0), ("learnt", "learnt"), ("optimal", "optimal")]
-        },
+        "sigma": {name: over_seeds(gaussian, data, sigma) for name, sigma in scales.items()},
         "grey": over_seeds(grey, data),
         "bits": over_seeds(bits, data),
     }
