@@ -1,4 +1,5 @@
 """The book's LaTeX reader: each construct of latex/README.md gives exactly this MyST text; anything else warns."""
+
 import sys
 from pathlib import Path
 
@@ -13,14 +14,16 @@ pytest.importorskip("pypandoc")
 from notes import Label, Notes, macros, number_labels, read_notes  # noqa: E402
 from tex_to_myst import Walk  # noqa: E402
 
-NOTES = Notes(labels={
-    "thm:gibbs": Label("theorem", "2.2", "gaussian_kl"),
-    "prop:size": Label("proposition", "5.1", "vae"),
-    "fig:net": Label("figure", "5.1", "vae"),
-    "sec:kl": Label("section", "2", "gaussian_kl"),
-    "alg:train": Label("algorithm", "5.3", "vae"),
-    "eq:elbo": Label("equation", "3.2", "elbo"),
-})
+NOTES = Notes(
+    labels={
+        "thm:gibbs": Label("theorem", "2.2", "gaussian_kl"),
+        "prop:size": Label("proposition", "5.1", "vae"),
+        "fig:net": Label("figure", "5.1", "vae"),
+        "sec:kl": Label("section", "2", "gaussian_kl"),
+        "alg:train": Label("algorithm", "5.3", "vae"),
+        "eq:elbo": Label("equation", "3.2", "elbo"),
+    }
+)
 
 
 def read(text: str, level: int = 2) -> tuple[str, list[str]]:
@@ -35,35 +38,61 @@ CONSTRUCTS = {
     "text styles": (r"\emph{a} \textbf{b} \texttt{log\_var}", "*a* **b** `log_var`"),
     "punctuation": ("``One'' -- it's 5\\% of a_b~c.".replace("a_b", r"a\_b"), "“One” – it’s 5% of a\\_b\u00a0c."),
     "a paragraph like a list": ("1. is odd", r"1\. is odd"),
-    "labelled equation": ("\\begin{equation}\n  \\label{eq:a}\n  x = 1.\n\\end{equation}", "```{math}\n:label: eq:a\n\nx = 1.\n```"),
+    "labelled equation": (
+        "\\begin{equation}\n  \\label{eq:a}\n  x = 1.\n\\end{equation}",
+        "```{math}\n:label: eq:a\n\nx = 1.\n```",
+    ),
     "label at the end": ("\\begin{equation} x \\label{eq:a} \\end{equation}", "```{math}\n:label: eq:a\n\nx\n```"),
-    "aligned": ("\\begin{equation}\\label{eq:a}\n\\begin{aligned}\na &= b \\\\\n&= c\n\\end{aligned}\n\\end{equation}",
-                "```{math}\n:label: eq:a\n\n\\begin{aligned}\na &= b \\\\\n&= c\n\\end{aligned}\n```"),
+    "aligned": (
+        "\\begin{equation}\\label{eq:a}\n\\begin{aligned}\na &= b \\\\\n&= c\n\\end{aligned}\n\\end{equation}",
+        "```{math}\n:label: eq:a\n\n\\begin{aligned}\na &= b \\\\\n&= c\n\\end{aligned}\n```",
+    ),
     "display in a paragraph": ("As \\[ a = b, \\] so $c$.", "As\n\n```{math}\na = b,\n```\n\nso $c$."),
     "eqref": (r"by \eqref{eq:elbo}", "by {eq}`eq:elbo`"),
-    "cref": (r"\cref{thm:gibbs}, \cref{fig:net}, \Cref{sec:kl}, \cref{alg:train}",
-             "{ref}`Theorem 2.2 <thm:gibbs>`, {ref}`Figure 5.1 <fig:net>`, {ref}`Section 2 <sec:kl>`, {ref}`Algorithm 5.3 <alg:train>`"),
-    "cref of two": (r"\cref{thm:gibbs,prop:size}", "{ref}`Theorem 2.2 <thm:gibbs>` and {ref}`Proposition 5.1 <prop:size>`"),
+    "cref": (
+        r"\cref{thm:gibbs}, \cref{fig:net}, \Cref{sec:kl}, \cref{alg:train}",
+        "{ref}`Theorem 2.2 <thm:gibbs>`, {ref}`Figure 5.1 <fig:net>`, {ref}`Section 2 <sec:kl>`, {ref}`Algorithm 5.3 <alg:train>`",
+    ),
+    "cref of two": (
+        r"\cref{thm:gibbs,prop:size}",
+        "{ref}`Theorem 2.2 <thm:gibbs>` and {ref}`Proposition 5.1 <prop:size>`",
+    ),
     "citet": (r"\citet{kingma2014auto}", "{cite:t}`kingma2014auto`"),
     "citep": (r"\citep{kingma2014auto,rezende2014stochastic}", "{cite:p}`kingma2014auto,rezende2014stochastic`"),
     "citep with a note": (r"\citep[Section~3]{kingma2014auto}", "{cite:p}`kingma2014auto{Section 3}`"),
-    "theorem": ("\\begin{theorem}[Gibbs' inequality]\\label{thm:gibbs}\nLet $q$.\n\\end{theorem}",
-                "::::{theorem} Gibbs’ inequality\n:label: thm:gibbs\n:number: 5.1\n\nLet $q$.\n::::"),
-    "boxes share a counter": ("\\begin{lemma}A\\end{lemma}\n\n\\begin{remark}B\\end{remark}",
-                              "::::{lemma}\n:number: 5.1\n\nA\n::::\n\n::::{remark}\n:number: 5.2\n\nB\n::::"),
-    "an equation in a box": ("\\begin{definition}\\label{def:a}\nIt is\n\\begin{equation}\\label{eq:a} x \\end{equation}\n\\end{definition}",
-                             "::::{definition}\n:label: def:a\n:number: 5.1\n\nIt is\n\n```{math}\n:label: eq:a\n\nx\n```\n::::"),
-    "a title with maths": ("\\begin{example}[The case $x=[0,1]$]\\label{ex:a}Yes.\\end{example}".replace("[0,1]", "\\{0\\}"),
-                           "::::{example} The case $x=\\{0\\}$\n:label: ex:a\n:number: 5.1\n\nYes.\n::::"),
+    "theorem": (
+        "\\begin{theorem}[Gibbs' inequality]\\label{thm:gibbs}\nLet $q$.\n\\end{theorem}",
+        "::::{theorem} Gibbs’ inequality\n:label: thm:gibbs\n:number: 5.1\n\nLet $q$.\n::::",
+    ),
+    "boxes share a counter": (
+        "\\begin{lemma}A\\end{lemma}\n\n\\begin{remark}B\\end{remark}",
+        "::::{lemma}\n:number: 5.1\n\nA\n::::\n\n::::{remark}\n:number: 5.2\n\nB\n::::",
+    ),
+    "an equation in a box": (
+        "\\begin{definition}\\label{def:a}\nIt is\n\\begin{equation}\\label{eq:a} x \\end{equation}\n\\end{definition}",
+        "::::{definition}\n:label: def:a\n:number: 5.1\n\nIt is\n\n```{math}\n:label: eq:a\n\nx\n```\n::::",
+    ),
+    "a title with maths": (
+        "\\begin{example}[The case $x=[0,1]$]\\label{ex:a}Yes.\\end{example}".replace("[0,1]", "\\{0\\}"),
+        "::::{example} The case $x=\\{0\\}$\n:label: ex:a\n:number: 5.1\n\nYes.\n::::",
+    ),
     "proof": ("\\begin{proof}\nClear.\n\\end{proof}", "::::{proof}\n\nClear.\n::::"),
-    "proof of": ("\\begin{proof}[Proof of \\cref{thm:gibbs}]\nClear.\n\\end{proof}",
-                 "::::{proof} Proof of {ref}`Theorem 2.2 <thm:gibbs>`\n\nClear.\n::::"),
-    "algorithm": ("\\begin{algorithm}[Training]\\label{alg:a}\n\\begin{enumerate}\n\\item Draw.\n\\item Step.\n\\end{enumerate}\n\\end{algorithm}",
-                  "::::{algorithm} Training\n:label: alg:a\n:number: 5.1\n\n1. Draw.\n\n2. Step.\n::::"),
-    "itemize": ("\\begin{itemize}\n\\item one\n\\item two \\[ x \\] three\n\\end{itemize}",
-                "- one\n\n- two\n\n  ```{math}\n  x\n  ```\n\n  three"),
-    "figure": ("\\begin{figure}\\centering\\includegraphics[alt={A \"net\": boxes}]{net}\\caption{See $\\z$.}\\label{fig:net}\\end{figure}",
-               ":::{figure} /latex/figures/net.svg\n:name: fig:net\n:alt: \"A \\\"net\\\": boxes\"\n\nSee $\\z$.\n:::"),
+    "proof of": (
+        "\\begin{proof}[Proof of \\cref{thm:gibbs}]\nClear.\n\\end{proof}",
+        "::::{proof} Proof of {ref}`Theorem 2.2 <thm:gibbs>`\n\nClear.\n::::",
+    ),
+    "algorithm": (
+        "\\begin{algorithm}[Training]\\label{alg:a}\n\\begin{enumerate}\n\\item Draw.\n\\item Step.\n\\end{enumerate}\n\\end{algorithm}",
+        "::::{algorithm} Training\n:label: alg:a\n:number: 5.1\n\n1. Draw.\n\n2. Step.\n::::",
+    ),
+    "itemize": (
+        "\\begin{itemize}\n\\item one\n\\item two \\[ x \\] three\n\\end{itemize}",
+        "- one\n\n- two\n\n  ```{math}\n  x\n  ```\n\n  three",
+    ),
+    "figure": (
+        '\\begin{figure}\\centering\\includegraphics[alt={A "net": boxes}]{net}\\caption{See $\\z$.}\\label{fig:net}\\end{figure}',
+        ':::{figure} /latex/figures/net.svg\n:name: fig:net\n:alt: "A \\"net\\": boxes"\n\nSee $\\z$.\n:::',
+    ),
 }
 
 
@@ -105,12 +134,20 @@ def test_macros_reach_mathjax():
 
 
 def test_labels_are_numbered_as_latex_does():
-    text = (r"\section{S}\label{sec:s} \begin{equation}\label{eq:a}\end{equation} % \begin{equation}\label{eq:no}\end{equation}"
-            "\n" r"\begin{lemma}\end{lemma} \begin{theorem}\label{thm:t}\begin{equation}\label{eq:b}\end{equation}\end{theorem}"
-            r"\begin{figure}\label{fig:f}\end{figure}\subsection{T}\label{sec:t}")
+    text = (
+        r"\section{S}\label{sec:s} \begin{equation}\label{eq:a}\end{equation} % \begin{equation}\label{eq:no}\end{equation}"
+        "\n"
+        r"\begin{lemma}\end{lemma} \begin{theorem}\label{thm:t}\begin{equation}\label{eq:b}\end{equation}\end{theorem}"
+        r"\begin{figure}\label{fig:f}\end{figure}\subsection{T}\label{sec:t}"
+    )
     assert {k: (v.kind, v.number) for k, v in number_labels(text, 7, "x").items()} == {
-        "sec:s": ("section", "7"), "eq:a": ("equation", "7.1"), "thm:t": ("theorem", "7.2"), "eq:b": ("equation", "7.2"),
-        "fig:f": ("figure", "7.1"), "sec:t": ("section", "7.1")}
+        "sec:s": ("section", "7"),
+        "eq:a": ("equation", "7.1"),
+        "thm:t": ("theorem", "7.2"),
+        "eq:b": ("equation", "7.2"),
+        "fig:f": ("figure", "7.1"),
+        "sec:t": ("section", "7.1"),
+    }
 
 
 @pytest.mark.parametrize("source", sorted((ROOT / "latex" / "derivations").glob("*.tex")), ids=lambda p: p.stem)

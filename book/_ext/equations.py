@@ -82,12 +82,15 @@ def link_literals(app, doctree):
 
 def link_docstrings(app, what, name, obj, options, lines):
     """vaelib's docstrings are plain text: labels that the notes have become links, `name` becomes code."""
+
     def link(match):
         label = match[1] or match[2] or match[3]
         return f":eq:`{label}`" if label in app.env.course_notes.labels else match[0]
 
     code = [re.sub(r"(?<![:`])`([^`]+)`(?!`)", r"``\1``", line) for line in lines]
-    lines[:] = [re.sub(r"``(eq:[a-z0-9-]+)``|\((eq:[a-z0-9-]+)\)|(?<![\w:`])(eq:[a-z0-9-]+)", link, line) for line in code]
+    lines[:] = [
+        re.sub(r"``(eq:[a-z0-9-]+)``|\((eq:[a-z0-9-]+)\)|(?<![\w:`])(eq:[a-z0-9-]+)", link, line) for line in code
+    ]
 
 
 def start(app, env, docnames):
