@@ -1,6 +1,6 @@
-"""Measure the numbers that chapter 3 quotes, over two seeds, and draw its headline picture.
+"""Measure the numbers that chapter 3 quotes, over three seeds, and draw its headline picture.
 
-python benchmarks/elbo_chapter.py    about 8 minutes on 2 cores; writes book/results/03-elbo.json and
+python benchmarks/elbo_chapter.py    about 6 minutes on 2 cores; writes book/results/03-elbo.json and
 book/images/03-elbo-climb.png
 """
 
@@ -24,11 +24,11 @@ from vaelib import ConvSpec, metrics
 from vaelib.plots import COLOURS
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
-SEEDS = range(2)
+SEEDS = range(3)
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 100, 2e-3
 CONVS = (ConvSpec(16, 4, 2, 1), ConvSpec(32, 4, 2, 1))
 SAMPLES = (1, 10, 100, 1000)
-EXTENT, SPACING, WINDOW = 5.0, 0.02, 60  # a grid over [-5, 5]^2; half the side of an image's window, in cells
+EXTENT, SPACING, WINDOW = 5.0, 0.025, 60  # a grid over [-5, 5]^2; half the side of an image's window, in cells
 
 
 def axis_points() -> torch.Tensor:
@@ -59,35 +59,62 @@ def normal_on(first, second, mean, log_std) -> torch.Tensor:
     return parts[0].unsqueeze(2) + parts[1].unsqueeze(1)
 
 
-def gaps(model, images) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """log p(x), the encoder's gap, and the least gap of a diagonal normal fitted to each image alone: (N,) nats each."""
-    table = log_joint_on_grid(model, images)
-    log_evidence = table.flatten(1).double().logsumexp(1) + 2 * math.log(SPACING)
-    with torch.no_grad():
-        mean, log_var = model.encode(images)
-    start = (mean / SPACING + EXTENT / SPACING).round().long().clamp(WINDOW, table.shape[1] - 1 - WINDOW)
-    cells = start.unsqueeze(2) + torch.arange(-WINDOW, WINDOW + 1)
+def window(log_posterior, centre) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The two axes and the table of log p(z | x) on the window round each image's ``centre`` (N, 2)."""
+    middle = ((centre + EXTENT) / SPACING).round().long().clamp(WINDOW, log_posterior.shape[1] - 1 - WINDOW)
+    cells = middle.unsqueeze(2) + torch.arange(-WINDOW, WINDOW + 1)
+    rows = torch.arange(len(centre)).view(-1, 1, 1)
     first, second = axis_points()[cells[:, 0]], axis_points()[cells[:, 1]]
-    rows = torch.arange(len(images)).view(-1, 1, 1)
-    log_posterior = table[rows, cells[:, 0].unsqueeze(2), cells[:, 1].unsqueeze(1)] - log_evidence.float().view(
-        -1, 1, 1
-    )
+    return first, second, log_posterior[rows, cells[:, 0].unsqueeze(2), cells[:, 1].unsqueeze(1)]
+
+
+def fitted_gap(log_posterior, mean, log_std, steps: int = 150) -> tuple[torch.Tensor, torch.Tensor]:
+    """KL(q || posterior) of the diagonal normals given, and after fitting each to its own image: (N,) nats each."""
+    first, second, table = window(log_posterior, mean)
 
     def gap(shift, stretch):
-        log_q = normal_on(first, second, mean + shift * (log_var / 2).exp(), log_var / 2 + stretch)
-        return (log_q.exp() * (log_q - log_posterior)).sum((1, 2)) * SPACING**2
+        log_q = normal_on(first, second, mean + shift * log_std.exp(), log_std + stretch)
+        return (log_q.exp() * (log_q - table)).sum((1, 2)) * SPACING**2
 
     shift, stretch = (torch.zeros_like(mean, requires_grad=True) for _ in range(2))
-    encoders = gap(shift, stretch).detach()
+    given = gap(shift, stretch).detach()
     optimizer = torch.optim.Adam([shift, stretch], lr=0.05)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 150)
-    for _ in range(150):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
         loss = gap(shift, stretch).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    return log_evidence.float(), encoders, gap(shift, stretch).detach()
+    return given, gap(shift, stretch).detach()
+
+
+def peak(log_posterior) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where each posterior is highest on the grid, and the log of its standard deviations in the window round it."""
+    side = log_posterior.shape[1]
+    highest = log_posterior.flatten(1).argmax(1)
+    centre = axis_points()[torch.stack([highest // side, highest % side], 1)]
+    first, second, table = window(log_posterior, centre)
+    mass = table.flatten(1).softmax(1).view_as(table)
+    variances = [
+        (marginal * points.square()).sum(1) - (marginal * points).sum(1).square()
+        for points, marginal in ((first, mass.sum(2)), (second, mass.sum(1)))
+    ]
+    return centre, 0.5 * torch.stack(variances, 1).clamp(min=SPACING**2).log()
+
+
+def gaps(model, images, table) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """log p(x), the encoder's gap, and the least gap of a diagonal normal fitted to each image alone: (N,) nats each.
+
+    The fit is a local search, so it starts twice: at the encoder's normal and at the posterior's highest point.
+    """
+    log_evidence = table.flatten(1).double().logsumexp(1) + 2 * math.log(SPACING)
+    log_posterior = table - log_evidence.float().view(-1, 1, 1)
+    with torch.no_grad():
+        mean, log_var = model.encode(images)
+    encoders, from_encoder = fitted_gap(log_posterior, mean, log_var / 2)
+    _, from_peak = fitted_gap(log_posterior, *peak(log_posterior))
+    return log_evidence.float(), encoders, torch.minimum(from_encoder, from_peak)
 
 
 def scores(data, seed: int) -> dict:
@@ -97,7 +124,8 @@ def scores(data, seed: int) -> dict:
     run = {"elbo": metrics.elbo(model, data.test, samples=100).mean().item()}
     for k in SAMPLES:
         run[f"k{k}"] = metrics.log_likelihood(model, data.test, samples=k).mean().item()
-    parts = [gaps(model, images) for images in (data.test / 255).split(100)]
+    table = log_joint_on_grid(model, data.test / 255)
+    parts = [gaps(model, x, t) for x, t in zip((data.test / 255).split(100), table.split(100))]
     log_evidence, encoders, least = (torch.cat(part) for part in zip(*parts))
     run |= {
         "log_evidence": log_evidence.mean().item(),
