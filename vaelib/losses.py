@@ -22,7 +22,7 @@ def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
 
 
 def gaussian_log_likelihood(x: Tensor, mean: Tensor, log_sigma: Tensor | float) -> Tensor:
-    """Log-density of ``x`` under independent normals N(mean, sigma^2), log_sigma = log(sigma) (eq:gauss-logpdf).
+    """Log-density of ``x`` under independent normals N(mean, sigma^2), log_sigma = log(sigma) (eq:gaussian-ll).
 
     ``x`` and ``mean`` have one shape (N, ...), ``log_sigma`` broadcasts to it; the result is (N,) nats,
     summed over pixels; a density, so it may be positive. Source: Kingma & Welling (2014), appendix C.2.

@@ -89,7 +89,7 @@ def kl_per_dimension(model: VAE, images: Tensor, batch_size: int = 512) -> Tenso
 def active_units(model: VAE, images: Tensor, batch_size: int = 512) -> Tensor:
     """How far each latent's posterior mean moves from image to image: its variance, (latent_dim,) (eq:active-units).
 
-    A latent counts as active when this is above 0.01. Source: Burda, Grosse & Salakhutdinov (2016), section 5.3.
+    A latent counts as active when this is above 0.01. Source: Burda, Grosse & Salakhutdinov (2016), section 5.2.
     """
     mean, _ = _encode(model, images, batch_size)
     return mean.var(0, unbiased=False)
