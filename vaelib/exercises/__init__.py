@@ -9,22 +9,21 @@ from __future__ import annotations
 from importlib import import_module
 
 
-def check(number: str, answer) -> bool:
-    """Print whether ``answer`` solves exercise ``number`` ("5.2"), with a hint where it does not; return the verdict.
+def check(number: str, answer) -> None:
+    """Print whether ``answer`` solves exercise ``number`` ("5.2"), with a hint where it does not.
 
     Raises ValueError when there is no such exercise with code.
     """
+    print(f"Exercise {number}: {verdict(number, answer)}")
+
+
+def verdict(number: str, answer) -> str:
+    """What `check` prints of ``answer``: "right.", "waiting for your answer." or "not yet" and why."""
     chapter, _, n = number.partition(".")
     try:
         test = getattr(import_module(f"vaelib.exercises.chapter{int(chapter):02d}"), f"exercise_{int(n)}")
     except (ValueError, ModuleNotFoundError, AttributeError):
         raise ValueError(f"there is no exercise {number!r} with code to check") from None
-    verdict = _verdict(test, answer)
-    print(f"Exercise {number}: {verdict}")
-    return verdict == "right."
-
-
-def _verdict(test, answer) -> str:
     try:
         test(answer)
     except _NotAnswered:
