@@ -30,30 +30,29 @@ def link(href: str, text: str, title: str) -> str:
     return f'<a href="{escape(href)}" title="{escape(title)}">{escape(text)}</a>'
 
 
-def add_bar(app, doctree, docname):
-    """Under the title of a chapter's page or notebook: its other forms."""
+def other_forms(app, docname) -> list[str]:
+    """Links from a chapter's page to its notebook and to Colab, from a notebook to its page; other pages have none."""
     folder, _, stem = docname.partition("/")
     if folder not in ("book", "notebooks") or not {f"book/{stem}", f"notebooks/{stem}"} <= app.env.found_docs:
-        return
+        return []
+    uri = app.builder.get_relative_uri
+    if folder == "notebooks":  # its first cell has its own Colab badge
+        page = uri(docname, f"book/{stem}")
+        return [link(page, "Read it: the chapter", "This chapter's derivation and what its results mean")]
+    return [
+        link(uri(docname, f"notebooks/{stem}"), "Run it: the notebook", "This chapter as code, with its results"),
+        link(colab_url(app.config, stem), "Open in Colab", "Run the notebook in your browser, nothing to install"),
+    ]
+
+
+def add_bar(app, doctree, docname):
+    """Under the title of every page: its other forms, and the notes."""
     title = next(doctree.findall(nodes.title), None)
     if title is None:
         return
-    uri = app.builder.get_relative_uri
-    if folder == "book":
-        links = [
-            link(uri(docname, f"notebooks/{stem}"), "Run it: the notebook", "This chapter as code, with its results"),
-            link(colab_url(app.config, stem), "Open in Colab", "Run the notebook in your browser, nothing to install"),
-        ]
-    else:  # the notebook's first cell has its own Colab badge
-        links = [
-            link(
-                uri(docname, f"book/{stem}"),
-                "Read it: the chapter",
-                "This chapter's derivation and what its results mean",
-            )
-        ]
-    links.append(link("../" * docname.count("/") + NOTES, "Notes (PDF)", "All derivations, for printing"))
-    bar = f'<nav class="chapter-bar" aria-label="Forms of this chapter">{"".join(links)}</nav>'
+    notes = link("../" * docname.count("/") + NOTES, "Notes (PDF)", "All derivations, for printing")
+    links = "".join([*other_forms(app, docname), notes])
+    bar = f'<nav class="chapter-bar" aria-label="Forms of this page">{links}</nav>'
     title.parent.insert(title.parent.index(title) + 1, nodes.raw("", bar, format="html"))
 
 
