@@ -1,7 +1,9 @@
 """What a person types: make serve, make notes without LaTeX, make help; and the wheel that Colab installs."""
 
 import ast
+import contextlib
 import os
+import pty
 import re
 import shutil
 import signal
@@ -68,6 +70,25 @@ def test_serve_listens_on_loopback_only(folder):
     server.send_signal(signal.SIGINT)
     server.communicate(timeout=10)
     assert addresses == ["0100007F"]
+
+
+@pytest.mark.skipif(MAKE is None, reason="no make")
+def test_ctrl_c_in_a_terminal_ends_make_serve_without_an_error(folder):
+    """A real terminal, a real Ctrl-C: make above the server must not hear it and report `Interrupt`."""
+    (folder / "Makefile").write_text(f"serve:\n\t@{sys.executable} {ROOT / 'book' / 'serve.py'} . {free_port()}\n")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        os.execv(MAKE, ["make", "serve"])
+    said = b""
+    while b"Ctrl-C ends it" not in said:
+        said += os.read(terminal, 1000)
+    os.write(terminal, b"\x03")
+    with contextlib.suppress(OSError):  # Linux reports the closed terminal as an error
+        while chunk := os.read(terminal, 1000):
+            said += chunk
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0 and b"Stopped." in said and b"***" not in said, said
 
 
 @pytest.mark.skipif(MAKE is None, reason="no make")
