@@ -1,6 +1,7 @@
 """The training loop: the same mathematics as the plainest loop, reproducible, and honest about failure."""
 
 import itertools
+import re
 
 import pytest
 import torch
@@ -177,8 +178,10 @@ def test_arguments_out_of_range_are_refused_by_name(data, arguments, name):
 def test_the_bar_shows_loss_and_rate(data, capsys, monkeypatch):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     monkeypatch.setattr("vaelib.train.tqdm", __import__("tqdm").tqdm)
-    trained(data, progress=True, epochs=3)
+    _, history = trained(data, progress=True, epochs=3)
     shown = capsys.readouterr().err
-    assert "loss=" in shown and "images/s" in shown and "150/150" in shown
+    assert "images/s" in shown and "150/150" in shown
+    # nats an image, a mean over the batch: the last epoch's, up to the weight of its short last batch
+    assert float(re.findall(r"loss=([\d.]+)", shown)[-1]) == pytest.approx(-history.train["elbo"][-1], rel=0.02)
     trained(data, progress=False)
     assert capsys.readouterr().err == ""
