@@ -6,16 +6,13 @@ book/images/03-elbo-climb.png
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import platform
-import statistics
 from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
+from reporting import image_path, machine, over_runs, write_results
 from torch.distributions import MultivariateNormal, kl_divergence
 from torch.nn.functional import softplus
 
@@ -23,7 +20,6 @@ import vaelib
 from vaelib import ConvSpec, metrics
 from vaelib.plots import COLOURS
 
-BOOK = Path(__file__).resolve().parent.parent / "book"
 SEEDS = range(3)
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 100, 2e-3
 CONVS = (ConvSpec(16, 4, 2, 1), ConvSpec(32, 4, 2, 1))
@@ -205,13 +201,12 @@ def draw(path: Path) -> dict:
     )
     nats.legend(frameon=False, loc="lower right")
     nats.grid(alpha=0.3)
-    path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=130)
     return {"log_evidence": log_evidence, "start": elbos["diagonal"][0], "gap": gap}
 
 
 def main() -> None:
-    climbed = draw(BOOK / "images" / "03-elbo-climb.png")
+    climbed = draw(image_path("03-elbo-climb.png"))
     data = vaelib.load("mnist-5k", binarize=True)
     runs = [scores(data, seed) for seed in SEEDS]
     results = {
@@ -223,19 +218,12 @@ def main() -> None:
             "learning_rate": LEARNING_RATE,
             "seeds": len(SEEDS),
             "grid": f"from -{EXTENT:g} to {EXTENT:g} in both latents, in steps of {SPACING:g}",
-            "hardware": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
-            "torch": torch.__version__,
-            "command": "python benchmarks/elbo_chapter.py",
+            **machine(),
         },
         "strip": climbed,
-        "digits": {
-            key: {"mean": statistics.mean(v), "sd": statistics.stdev(v)}
-            for key in runs[0]
-            for v in [[r[key] for r in runs]]
-        },
+        "digits": over_runs(runs),
     }
-    (BOOK / "results").mkdir(exist_ok=True)
-    (BOOK / "results" / "03-elbo.json").write_text(json.dumps(results, indent=1) + "\n")
+    write_results("03-elbo", results)
 
 
 if __name__ == "__main__":

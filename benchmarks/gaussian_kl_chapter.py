@@ -8,26 +8,21 @@ The fits are computed on a grid in double precision and need no seed; the models
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import platform
-import statistics
-from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
+from reporting import image_path, machine, over_runs, write_results
 from torch import Tensor
 from torch.distributions import Normal
 
 import vaelib
-from vaelib import ConvSpec, losses, metrics
+from vaelib import ConvSpec, metrics
 from vaelib.plots import COLOURS
 
-BOOK = Path(__file__).resolve().parent.parent / "book"
 SEEDS = range(3)
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 10, 100, 2e-3
 CONVS = (ConvSpec(16), ConvSpec(32))
@@ -105,9 +100,7 @@ def per_latent(beta: float) -> dict:
         torch.manual_seed(seed)
         model = vaelib.VAE(data.image_shape, 16, convs=CONVS, hidden=256)
         vaelib.fit(model, data, epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, beta=beta, seed=seed)
-        with torch.no_grad():
-            mean, log_var = model.encode(data.test)
-        kl = losses.kl_to_standard_normal_per_dimension(mean, log_var).mean(0)
+        kl = metrics.kl_per_dimension(model, data.test)
         runs.append(
             {
                 "kl": kl.sum().item(),
@@ -117,11 +110,7 @@ def per_latent(beta: float) -> dict:
             }
         )
         print(beta, seed, runs[-1], flush=True)
-    return {
-        key: {"mean": statistics.mean(v), "sd": statistics.stdev(v)}
-        for key in runs[0]
-        for v in [[r[key] for r in runs]]
-    }
+    return over_runs(runs)
 
 
 def picture(log_p: Tensor, paths: dict[str, Tensor]) -> plt.Figure:
@@ -170,9 +159,7 @@ def main() -> None:
             "batch_size": BATCH_SIZE,
             "learning_rate": LEARNING_RATE,
             "seeds": len(SEEDS),
-            "hardware": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
-            "torch": torch.__version__,
-            "command": "python benchmarks/gaussian_kl_chapter.py",
+            **machine(),
         },
         "forward": described(paths["forward"][-1, 0], log_p),
         "left": described(paths["reverse"][-1, 0], log_p),
@@ -182,10 +169,8 @@ def main() -> None:
         "beta1": per_latent(1.0),
         "beta4": per_latent(4.0),
     }
-    (BOOK / "results").mkdir(exist_ok=True)
-    (BOOK / "results" / "02-gaussian-kl.json").write_text(json.dumps(results, indent=1) + "\n")
-    (BOOK / "images").mkdir(exist_ok=True)
-    picture(log_p, paths).savefig(BOOK / "images" / "02-two-directions.png", dpi=110)
+    write_results("02-gaussian-kl", results)
+    picture(log_p, paths).savefig(image_path("02-two-directions.png"), dpi=110)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
-import statistics
 import time
-from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
+from reporting import ROOT, image_path, machine, over_runs, write_results
 from torch import nn
 
 import vaelib
@@ -25,8 +22,7 @@ from vaelib import losses, metrics
 from vaelib.models import as_float, draw_latents, evaluation_mode
 from vaelib.plots import COLOURS
 
-ROOT = Path(__file__).resolve().parent.parent
-BOOK, KEPT = ROOT / "book", ROOT / "_build" / "latent-dimension"
+KEPT = ROOT / "_build" / "latent-dimension"
 SIZES, SEEDS = (1, 2, 4, 8, 16, 32), range(3)
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 100, 2e-3
 IMPORTANCE_SAMPLES = 1000
@@ -172,14 +168,6 @@ def linear_rates(grey, sigma: float) -> dict:
     return {"used": int((rates > 0).sum()), "rate": rates.sum().item()}
 
 
-def summary(runs: list[dict]) -> dict:
-    return {
-        key: {"mean": statistics.mean(v), "sd": statistics.stdev(v)}
-        for key in runs[0]
-        for v in [[r[key] for r in runs]]
-    }
-
-
 def side_by_side(data) -> Figure:
     """A row a model: the same eight test digits rebuilt, then eight samples from the prior."""
     chosen = data.test[[0, 31, 62, 3, 54, 25, 96, 17]]
@@ -264,9 +252,7 @@ def main() -> None:
             "learning_rate": LEARNING_RATE,
             "importance_samples": IMPORTANCE_SAMPLES,
             "seeds": len(SEEDS),
-            "hardware": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
-            "torch": torch.__version__,
-            "command": "python benchmarks/latent_dimension_chapter.py",
+            **machine(),
         },
         "test_images": {
             "doubt": doubt(grey.test),
@@ -274,13 +260,11 @@ def main() -> None:
             "classifier_accuracy": right.double().mean().item(),
         },
         "linear": {"sigma05": linear_rates(grey, 0.5), "sigma01": linear_rates(grey, 0.1)},
-        **{f"z{size}": summary(runs[size]) for size in SIZES},
+        **{f"z{size}": over_runs(runs[size]) for size in SIZES},
     }
-    (BOOK / "results").mkdir(exist_ok=True)
-    (BOOK / "results" / "07-latent-dimension.json").write_text(json.dumps(results, indent=1) + "\n")
-    (BOOK / "images").mkdir(exist_ok=True)
-    side_by_side(data).savefig(BOOK / "images" / "07-side-by-side.png", dpi=130)
-    trade_off(results).savefig(BOOK / "images" / "07-trade-off.png", dpi=130)
+    write_results("07-latent-dimension", results)
+    side_by_side(data).savefig(image_path("07-side-by-side.png"), dpi=130)
+    trade_off(results).savefig(image_path("07-trade-off.png"), dpi=130)
 
 
 if __name__ == "__main__":

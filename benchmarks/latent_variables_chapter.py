@@ -6,23 +6,18 @@ book/images/01-holes.png and book/images/01-planes.png
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import platform
-import statistics
-from pathlib import Path
 
 import matplotlib
 import torch
 from matplotlib.figure import Figure
+from reporting import image_path, machine, over_runs, write_results
 from torch import nn
 
 import vaelib
 from vaelib import losses, plots
 
 matplotlib.use("Agg")
-BOOK = Path(__file__).resolve().parent.parent / "book"
 SEEDS = range(3)
 BATCH_SIZE, CELLS, FINE = 100, 24, 100
 AUTOENCODER_EPOCHS, MODEL_EPOCHS = 20, 15
@@ -118,10 +113,6 @@ def model_scores(data, decoder, seed: int) -> dict:
     }
 
 
-def over_seeds(runs: list[dict]) -> dict:
-    return {k: {"mean": statistics.mean(v), "sd": statistics.stdev(v)} for k in runs[0] for v in [[r[k] for r in runs]]}
-
-
 def gaussian_model() -> dict:
     """At x = 0, where the answers are known: the measured relative variance of a draw, and the error of log estimates."""
 
@@ -172,8 +163,7 @@ def draw_pictures(data, encoder, decoder, model) -> None:
         right.text(28 * (i % 4) + 1, 28 * (i // 4) + 4, str(i + 1), fontsize=10, fontweight="bold", va="center")
     right.set_title("what the decoder makes of the crosses", fontsize=11)
     right.set_axis_off()
-    (BOOK / "images").mkdir(exist_ok=True)
-    figure.savefig(BOOK / "images" / "01-holes.png", dpi=110)
+    figure.savefig(image_path("01-holes.png"), dpi=110)
 
     side, low, high = 16, codes.min(0).values, codes.max(0).values
     rectangle = torch.cartesian_prod(torch.linspace(high[1], low[1], side), torch.linspace(low[0], high[0], side)).flip(
@@ -186,7 +176,7 @@ def draw_pictures(data, encoder, decoder, model) -> None:
         axis.imshow(tiled(pictures(network, grid), side, side), cmap="gray_r")
         axis.set_title(title, fontsize=11)
         axis.set_axis_off()
-    figure.savefig(BOOK / "images" / "01-planes.png", dpi=110)
+    figure.savefig(image_path("01-planes.png"), dpi=110)
 
 
 def tiled(images, rows: int, columns: int):
@@ -211,16 +201,13 @@ def main() -> None:
             "model_epochs": MODEL_EPOCHS,
             "batch_size": BATCH_SIZE,
             "seeds": len(SEEDS),
-            "hardware": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
-            "torch": torch.__version__,
-            "command": "python benchmarks/latent_variables_chapter.py",
+            **machine(),
         },
-        "autoencoder": over_seeds(autoencoder_runs),
-        "model": over_seeds(model_runs),
+        "autoencoder": over_runs(autoencoder_runs),
+        "model": over_runs(model_runs),
         **gaussian_model(),
     }
-    (BOOK / "results").mkdir(exist_ok=True)
-    (BOOK / "results" / "01-latent-variables.json").write_text(json.dumps(results, indent=1) + "\n")
+    write_results("01-latent-variables", results)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
 import re
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
+from reporting import ROOT, image_path, machine, over_runs, spread, write_results
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
@@ -27,8 +25,6 @@ import vaelib
 from vaelib import losses, metrics
 from vaelib.plots import COLOURS
 
-ROOT = Path(__file__).resolve().parent.parent
-BOOK = ROOT / "book"
 SEEDS = range(3)
 CLINIC_EPOCHS, EPOCHS, BATCH_SIZE, LEARNING_RATE, LATENTS = 5, 20, 100, 2e-3, 16
 TITLES = {
@@ -89,10 +85,6 @@ def ward() -> tuple[dict, dict]:
     return results, {"names": names, "runs": first}
 
 
-def spread(values: list[float]) -> dict:
-    return {"mean": statistics.mean(values), "sd": statistics.stdev(values)}
-
-
 def trained(data, likelihood: str, sigma: float | str, seed: int, **options):
     return clinic()["train_grey_model"](likelihood, sigma, epochs=EPOCHS, seed=seed, **options)[0]
 
@@ -142,7 +134,7 @@ def bits(data, seed) -> dict:
 
 def over_seeds(measure, *arguments) -> dict:
     runs = [measure(*arguments, seed) for seed in SEEDS]
-    result = {key: spread([run[key] for run in runs]) for key in runs[0]}
+    result = over_runs(runs)
     print(measure.__name__, *arguments[1:], result, flush=True)
     return result
 
@@ -169,13 +161,12 @@ def draw(path: Path, names: dict, runs: dict) -> None:
         samples = names["pictures"](program, model)[8:15]
         images.imshow(torch.cat(list(samples), 1), cmap="gray_r", vmin=0, vmax=1)
         images.set(xticks=[], yticks=[])
-    path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=110)
 
 
 def main() -> None:
     results, first = ward()
-    draw(BOOK / "images" / "06-clinic.png", first["names"], first["runs"])
+    draw(image_path("06-clinic.png"), first["names"], first["runs"])
     data = vaelib.load("mnist-5k")
     setting = {
         "data": "mnist-5k; the clinic binarises it (train drawn afresh, test drawn once), the rest is grey",
@@ -185,9 +176,7 @@ def main() -> None:
         "batch_size": BATCH_SIZE,
         "learning_rate": LEARNING_RATE,
         "seeds": len(SEEDS),
-        "hardware": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
-        "torch": torch.__version__,
-        "command": "python benchmarks/likelihoods_chapter.py",
+        **machine(),
     }
     scales = {"one": 1.0, "learnt": "learnt", "optimal": "optimal"}
     measured = {
@@ -197,8 +186,7 @@ def main() -> None:
         "grey": over_seeds(grey, data),
         "bits": over_seeds(bits, data),
     }
-    (BOOK / "results").mkdir(exist_ok=True)
-    (BOOK / "results" / "06-likelihoods.json").write_text(json.dumps(measured, indent=1, allow_nan=False) + "\n")
+    write_results("06-likelihoods", measured)
 
 
 if __name__ == "__main__":

@@ -6,20 +6,14 @@ and book/images/04-without-the-trick.png, 04-gradient-variance.png
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import statistics
-from pathlib import Path
-
 import torch
 from matplotlib.figure import Figure
+from reporting import image_path, machine, spread, write_results
 from torch.distributions import Normal
 
 import vaelib
 from vaelib import ConvSpec, losses, metrics, plots
 
-BOOK = Path(__file__).resolve().parent.parent / "book"
 SEEDS = range(3)
 EPOCHS, BATCH_SIZE, LEARNING_RATE, LATENTS = 10, 100, 2e-3, 16
 IMAGES, DRAWS = 50, 1000  # for the variance of the encoder's gradient
@@ -86,10 +80,6 @@ def gradient_variances(model, images) -> dict[str, float]:
     return totals
 
 
-def mean_and_sd(values) -> dict:
-    return {"mean": statistics.mean(values), "sd": statistics.stdev(values)}
-
-
 def constant_decoder(data) -> float:
     """Reconstruction of the test images by the training images' mean, the best a decoder can do that ignores z."""
     share = (data.train.double() / 255).mean(0).clamp(1e-3, 1 - 1e-3)
@@ -121,7 +111,7 @@ def draw_training(curves, models, data) -> None:
         for axis, picture in zip(line, pictures):
             axis.set_axis_off()
             axis.imshow(picture[0], cmap="gray_r", vmin=0, vmax=1)
-    figure.savefig(BOOK / "images" / "04-without-the-trick.png", dpi=130)
+    figure.savefig(image_path("04-without-the-trick.png"), dpi=130)
 
 
 def draw_variances() -> None:
@@ -147,12 +137,10 @@ def draw_variances() -> None:
     right.set(title=r"$f(z)=\sin(\omega z)$ at $\mu=0$", xlabel=r"frequency $\omega$", ylim=(0, 4))
     for axis in figure.axes:
         axis.grid(alpha=0.3)
-    figure.savefig(BOOK / "images" / "04-gradient-variance.png", dpi=130)
+    figure.savefig(image_path("04-gradient-variance.png"), dpi=130)
 
 
 def main() -> None:
-    (BOOK / "results").mkdir(exist_ok=True)
-    (BOOK / "images").mkdir(exist_ok=True)
     draw_variances()
     data = vaelib.load("mnist-5k", binarize=True)
     runs = {way: [trained(data, way, seed) for seed in SEEDS] for way in WAYS}
@@ -166,21 +154,19 @@ def main() -> None:
             "seeds": len(SEEDS),
             "variance_images": IMAGES,
             "variance_draws": DRAWS,
-            "hardware": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
-            "torch": torch.__version__,
-            "command": "python benchmarks/reparameterization_chapter.py",
+            **machine(),
         },
         "constant_decoder": constant_decoder(data),
     }
     for way in WAYS:
         ends = [curve[-1] for _, curve in runs[way]]
-        results[way] = {term: mean_and_sd([end[term] for end in ends]) for term in ("elbo", "reconstruction", "kl")}
+        results[way] = {term: spread([end[term] for end in ends]) for term in ("elbo", "reconstruction", "kl")}
     variances = [gradient_variances(model, data.test[:IMAGES].float() / 255) for model, _ in runs["pathwise"]]
-    results["variance"] = {name: mean_and_sd([v[name] for v in variances]) for name in variances[0]}
+    results["variance"] = {name: spread([v[name] for v in variances]) for name in variances[0]}
     results["ratio"] = {
-        name: mean_and_sd([v[name] / v["pathwise"] for v in variances]) for name in ("score", "score_baseline")
+        name: spread([v[name] / v["pathwise"] for v in variances]) for name in ("score", "score_baseline")
     }
-    (BOOK / "results" / "04-reparameterization.json").write_text(json.dumps(results, indent=1) + "\n")
+    write_results("04-reparameterization", results)
     shown = [way for way in WAYS if way != "half"]
     draw_training({way: runs[way][0][1] for way in shown}, {way: runs[way][0][0] for way in shown}, data)
 

@@ -5,18 +5,12 @@ python benchmarks/vae_chapter.py    about 6 minutes on 2 cores; writes book/resu
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import statistics
-from pathlib import Path
-
 import torch
+from reporting import image_path, machine, over_runs, write_results
 
 import vaelib
 from vaelib import ConvSpec, metrics, plots
 
-BOOK = Path(__file__).resolve().parent.parent / "book"
 SEEDS = range(5)
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 100, 2e-3
 CONVS = (ConvSpec(16, 4, 2, 1), ConvSpec(32, 4, 2, 1))
@@ -48,11 +42,7 @@ def scores(data, latent_dim: int, beta: float = 1.0) -> dict:
             }
         )
         print(latent_dim, beta, seed, runs[-1], flush=True)
-    return {
-        key: {"mean": statistics.mean(v), "sd": statistics.stdev(v)}
-        for key in runs[0]
-        for v in [[r[key] for r in runs]]
-    }
+    return over_runs(runs)
 
 
 def main() -> None:
@@ -64,19 +54,15 @@ def main() -> None:
             "batch_size": BATCH_SIZE,
             "learning_rate": LEARNING_RATE,
             "seeds": len(SEEDS),
-            "hardware": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
-            "torch": torch.__version__,
-            "command": "python benchmarks/vae_chapter.py",
+            **machine(),
         },
         "z16": scores(data, 16),
         "z2": scores(data, 2),
         "z16_beta4": scores(data, 16, beta=4.0),
     }
-    (BOOK / "results").mkdir(exist_ok=True)
-    (BOOK / "results" / "05-vae.json").write_text(json.dumps(results, indent=1) + "\n")
+    write_results("05-vae", results)
     model, _ = trained(data, 2, seed=1, epochs=60)
-    (BOOK / "images").mkdir(exist_ok=True)
-    plots.manifold(model, size=20).savefig(BOOK / "images" / "manifold.png", dpi=110)
+    plots.manifold(model, size=20).savefig(image_path("manifold.png"), dpi=110)
 
 
 if __name__ == "__main__":

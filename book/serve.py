@@ -43,9 +43,8 @@ def alone_in_the_foreground():
 
 
 def main(folder: str, port: str = "8000") -> None:
-    server = server_on_free_port(folder, int(port))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with alone_in_the_foreground(), contextlib.closing(server.socket):
+    with server_on_free_port(folder, int(port)) as server, alone_in_the_foreground():
         try:
             print(f"The book is on http://localhost:{server.server_port} (Ctrl-C ends it).", flush=True)
             server.serve_forever()

@@ -1,6 +1,6 @@
 """Plant wrong formulas in vaelib, one at a time, and see that the test suite catches each.
 
-python tests/mutation.py    about 8 minutes; prints a table, exits with status 1 if any variant survives
+python tests/mutation.py    about 5 minutes; prints a table, exits with status 1 if any variant survives
 
 The variants are in mutation.toml; each is made in a copy of the package that comes first on PYTHONPATH.
 The notebooks' formulas have their own wrong variants, variants/*.toml, which run with every `make test`.

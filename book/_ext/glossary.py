@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 from docutils import nodes
+from equations import CHAPTER
 from sphinx import addnodes
 
 GLOSSARY = re.compile(r"^```\{glossary\}\n(.*?)^```$", re.M | re.S)
-CHAPTER = re.compile(r"(book|notebooks)/\d+-")
 SKIP = (nodes.reference, nodes.literal, nodes.math, nodes.raw, nodes.title, nodes.caption, nodes.citation_reference)
 # "learning rate" and "exchange rate" are not the rate of rate and distortion
 AMBIGUOUS = {"rate": r"(?<!learning )(?<!exchange )(?<!at a )", "evidence": r"(?<!the )"}
@@ -28,7 +28,7 @@ def pattern(term: str) -> str:
 
 
 def link_first_uses(app, doctree):
-    if not CHAPTER.match(app.env.docname):
+    if not CHAPTER.search(app.env.docname):
         return
     waiting = dict.fromkeys(sorted(app.config.course_terms, key=len, reverse=True))
     for text in list(doctree.findall(nodes.Text)):
