@@ -1,6 +1,6 @@
 """Variational autoencoders in small, readable pieces: the module behind the course."""
 
-from vaelib import losses, metrics, models, plots
+from vaelib import losses, metrics, models, objectives, plots
 from vaelib.data import DataError, ImageData, load
 from vaelib.models import VAE, ConvSpec, load_model, save_model
 from vaelib.train import History, TrainingError, fit
@@ -20,6 +20,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "objectives",
     "plots",
     "save_model",
 ]

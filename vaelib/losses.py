@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -117,3 +118,58 @@ def negative_elbo(log_likelihood: Tensor, kl: Tensor, beta: float = 1.0) -> Tens
     Source: Kingma & Welling (2014), equation 3; Higgins et al. (2017), equation 4.
     """
     return beta * kl - log_likelihood
+
+
+def capacity_loss(log_likelihood: Tensor, kl: Tensor, capacity: float, gamma: float) -> Tensor:
+    """Mean reconstruction + gamma * |mean kl - capacity| over the batch (eq:capacity): two (N,) in nats, a scalar out.
+
+    Source: Burgess et al. (2018), equation 8.
+    """
+    return gamma * (kl.mean() - capacity).abs() - log_likelihood.mean()
+
+
+class KLTerms(NamedTuple):
+    """The three parts of the KL (eq:kl-decomposition) at each z, (N,) nats; their means are the parts themselves.
+
+    mutual_information = log q(z | x) - log q(z), of index and code; total_correlation = log q(z) - sum_j log q(z_j);
+    dimension_wise_kl = sum_j (log q(z_j) - log p(z_j)). A single z's may be negative; the three means are not.
+    """
+
+    mutual_information: Tensor
+    total_correlation: Tensor
+    dimension_wise_kl: Tensor
+
+
+def kl_terms(
+    z: Tensor,
+    mean: Tensor,
+    log_var: Tensor,
+    dataset_size: int | None = None,
+    sampling: str = "stratified",
+    first: int = 0,
+) -> KLTerms:
+    """The KL taken apart at z ~ q(z | x_n), the aggregate posterior estimated from the M images given (eq:kl-decomposition).
+
+    ``mean`` and ``log_var`` are (M, latent_dim), ``z`` is (N, latent_dim), row i drawn from image ``first`` + i. Without
+    ``dataset_size`` the M images are the whole data set, and q(z) is exact. Otherwise they are a random part of it, and
+    ``sampling`` says how they stand for the rest: "weighted", each with 1 / (dataset_size M) (eq:mws), or "stratified",
+    z's own image with 1 / dataset_size, the others sharing the rest alike: an unbiased estimate of q(z), so too low a log.
+    Memory: N x M x latent_dim floats. Source: Chen et al. (2018), sections 3 and 4, appendix C.
+    """
+    n, m = len(z), len(mean)
+    size = m if dataset_size is None else dataset_size
+    if sampling not in ("weighted", "stratified"):
+        raise ValueError(f"sampling must be weighted or stratified; got {sampling!r}")
+    if size < m:
+        raise ValueError(f"dataset_size must be at least the {m} images given; got {size!r}")
+    rest = math.log((1 - 1 / size) / (m - 1)) if sampling == "stratified" and m > 1 else -math.log(size * m)
+    log_weight = z.new_full((n, m), rest)
+    if sampling == "stratified":
+        log_weight.diagonal(first).fill_(-math.log(size))
+
+    log_density = -0.5 * ((z.unsqueeze(1) - mean).square() * torch.exp(-log_var) + log_var + LOG_2PI)
+    log_conditional = log_density.diagonal(first).sum(0)
+    log_joint = torch.logsumexp(log_density.sum(2) + log_weight, 1)
+    log_marginals = torch.logsumexp(log_density + log_weight.unsqueeze(2), 1).sum(1)
+    log_prior = -0.5 * (z.square() + LOG_2PI).sum(1)
+    return KLTerms(log_conditional - log_joint, log_joint - log_marginals, log_marginals - log_prior)

@@ -99,3 +99,26 @@ def _encode(model: VAE, images: Tensor, batch_size: int) -> tuple[Tensor, Tensor
     with evaluation_mode(model):
         codes = [model.encode(batch.to(model.device)) for batch in images.split(batch_size)]
     return tuple(torch.cat(part) for part in zip(*codes))
+
+
+def kl_decomposition(
+    model: VAE,
+    images: Tensor,
+    dataset_size: int | None = None,
+    points: int = 2000,
+    batch_size: int = 512,
+    seed: int = 0,
+) -> losses.KLTerms:
+    """Index-code mutual information, total correlation and dimension-wise KL (eq:kl-decomposition), one value a point.
+
+    One z is drawn for each of the first ``points`` images; their means are the estimates, sd / sqrt(points) the standard
+    errors. Without ``dataset_size`` the aggregate posterior (eq:aggregate-posterior) is that of exactly these images; give
+    the size of the set they are a random part of and it is estimated ("stratified", see `losses.kl_terms`): the mutual
+    information then comes out too high, the less so the more images. Time: points x images.
+    Source: Hoffman & Johnson (2016), equation 8; Chen et al. (2018), equation 2.
+    """
+    mean, log_var = _encode(model, images, batch_size)
+    z = draw_latents(mean, log_var, torch.Generator(mean.device).manual_seed(seed))[:points]
+    rows = max(1, 2**24 // mean.numel())  # 64 MB a float32 temporary
+    parts = [losses.kl_terms(part, mean, log_var, dataset_size, first=i * rows) for i, part in enumerate(z.split(rows))]
+    return losses.KLTerms(*(torch.cat(term) for term in zip(*parts)))

@@ -159,11 +159,11 @@ class VAE(nn.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x) (eq:encoder): images (N, C, H, W), uint8 or floats, to two (N, latent_dim)."""
         features = self.encoder(as_float(x))
-        return self.to_mean(features), self.to_log_var(features)
+        return _full(self.to_mean(features)), _full(self.to_log_var(features))
 
     def decode(self, z: Tensor) -> Tensor:
         """The parameters of p(x | z) (eq:decoder): (N, latent_dim) to (N, C, H, W), logits or means, never squashed."""
-        return self.decoder(z)
+        return _full(self.decoder(z))
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> VAEOutput:
         """Encode, draw z = mean + sigma * epsilon with epsilon from ``generator``, decode (eq:minibatch-elbo, one sample)."""
@@ -209,6 +209,11 @@ class VAE(nn.Module):
         with evaluation_mode(self):
             mean, _ = self.encode(x.to(self.device))
             return self.expected_image(self.decode(mean))
+
+
+def _full(t: Tensor) -> Tensor:
+    """What autocast left in bfloat16 as float32, for the loss; anything else as it is."""
+    return t.float() if t.dtype == torch.bfloat16 else t
 
 
 @contextmanager

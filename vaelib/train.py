@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,12 +16,22 @@ from tqdm.auto import tqdm
 from vaelib import losses, metrics
 from vaelib.data import ImageData, draw_binary
 from vaelib.models import VAE, as_float
+from vaelib.objectives import Objective, Schedule, beta_vae
 
 TERMS = ("reconstruction", "kl", "elbo")
+STEPS_A_RECORD = 100  # of a stream, which has no epochs
 
 
 class TrainingError(RuntimeError):
     """Training that can't go on; the message is one line that says when it failed and what to try."""
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """Images without end, drawn on demand: `load("sprites")` is one."""
+
+    def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """``n`` images, uint8 (n, C, H, W) on the generator's device, and their factors."""
 
 
 @dataclass
@@ -28,10 +39,14 @@ class History:
     """What `fit` saw: for each epoch the mean reconstruction, kl and elbo, in nats an image, on train and test.
 
     The train figures are means over the epoch, while the weights moved; the test figures are taken after it.
+    ``steps`` counts the steps done by then, ``kl_per_dimension`` is the train kl of each latent. A stream has a record
+    each 100 steps instead of each epoch, and no test figures.
     """
 
     train: dict[str, list[float]] = field(default_factory=lambda: {term: [] for term in TERMS})
     test: dict[str, list[float]] = field(default_factory=lambda: {term: [] for term in TERMS})
+    steps: list[int] = field(default_factory=list)
+    kl_per_dimension: list[list[float]] = field(default_factory=list)
     seconds: float = 0.0
     images_per_second: float = 0.0
     device: str = "cpu"
@@ -51,68 +66,93 @@ class History:
 
 def fit(
     model: VAE,
-    data: ImageData | Tensor,
+    data: ImageData | Tensor | Stream,
     *,
-    epochs: int,
+    epochs: int | None = None,
+    steps: int | None = None,
     batch_size: int = 128,
     learning_rate: float = 1e-3,
-    beta: float | Callable[[int], float] = 1.0,
+    beta: float | Schedule = 1.0,
+    objective: Objective | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
+    precision: str = "fp32",
     progress: bool = True,
+    on_record: Callable[[VAE, History], None] | None = None,
 ) -> History:
     """Train ``model`` in place with Adam on the negative ELBO of minibatches (eq:minibatch-elbo).
 
-    ``data`` is an `ImageData`, or uint8 images (N, C, H, W) where there is no test set; ``beta`` weighs the KL term,
-    a number or a function of the step (from 0); ``seed`` fixes the order of the images, the noise and the
-    binarisation: on one machine the same seed and initial weights give the same weights, bit for bit.
-    ``device`` is "auto" (a GPU where there is one), or what torch.device takes; ``progress`` draws a bar with loss and
-    images a second, unless the environment sets TQDM_DISABLE.
+    ``data`` is an `ImageData`, or uint8 images (N, C, H, W) where there is no test set, and takes ``epochs``; or a
+    `Stream`, and takes ``steps``. ``beta`` weighs the KL term, a number or a function of the step (from 0);
+    ``objective`` replaces the loss altogether, see `vaelib.objectives`. ``seed`` fixes the order of the images, the
+    noise and the binarisation: on one machine the same seed and initial weights give the same weights, bit for bit.
+    ``device`` is "auto" (a GPU where there is one), or what torch.device takes; ``precision`` "bf16" computes the
+    networks in bfloat16 and the loss and the weights in float32; ``progress`` draws a bar with loss and images a
+    second, unless the environment sets TQDM_DISABLE; ``on_record`` is called with model and history after each epoch
+    (each 100 steps of a stream).
     Raises TrainingError at the first loss that is not finite, ValueError for an argument out of range.
     Source: Kingma & Welling (2014), algorithm 1; beta: Higgins et al. (2017).
     """
-    _validate(epochs, batch_size, learning_rate, beta)
+    _validate(data, epochs, steps, batch_size, learning_rate, precision, beta, objective)
     device = pick_device(device)
-    train, test, binarize = (
-        (data.train, data.test, data.binarize) if isinstance(data, ImageData) else (data, data[:0], False)
-    )
-    train, test = train.to(device), test.to(device)
+    objective = objective or beta_vae(beta)
+    train, test, binarize = _parts(data, device)
     model.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
-    beta_at = beta if callable(beta) else lambda step: beta
     generator = torch.Generator(device).manual_seed(seed)
+    bf16 = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
     history, step, began = History(device=str(device)), 0, time.perf_counter()
+    total = steps * batch_size if epochs is None else epochs * len(train)
 
-    with _progress_bar(progress, epochs * len(train)) as bar, torch.backends.cudnn.flags(deterministic=True):
-        for epoch in range(1, epochs + 1):
+    with _progress_bar(progress, total) as bar, torch.backends.cudnn.flags(deterministic=True):
+        for record in range(1, (epochs or -(-steps // STEPS_A_RECORD)) + 1):
             model.train()
-            seen = []
-            for indices in minibatches(len(train), batch_size, generator):
-                images = train[indices]
+            seen, images_seen = [], 0
+            for images in _batches(train, batch_size, generator, steps and min(STEPS_A_RECORD, steps - step)):
                 x = draw_binary(images, generator) if binarize else as_float(images)
-                output, mean, log_var, _ = model(x.contiguous(memory_format=torch.channels_last), generator)
+                with bf16:
+                    output, mean, log_var, z = model(x.contiguous(memory_format=torch.channels_last), generator)
                 log_likelihood = model.log_likelihood(x, output)
-                kl = losses.kl_to_standard_normal(mean, log_var)
-                loss = losses.negative_elbo(log_likelihood, kl, beta_at(step)).mean()
+                loss = objective(log_likelihood, mean, log_var, z, step)
 
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
 
                 step += 1
-                seen.append(torch.stack([loss, -log_likelihood.sum(), kl.sum()]).detach())
+                images_seen += len(x)
+                kl = losses.kl_to_standard_normal_per_dimension(mean.detach(), log_var.detach())
+                seen.append(torch.cat([loss.detach().view(1), -log_likelihood.detach().sum().view(1), kl.sum(0)]))
                 if bar.update(len(x)):  # true when tqdm drew the bar, so a GPU is not asked for the loss each step
-                    bar.set_postfix(epoch=epoch, loss=f"{loss.item():.1f}")
-            losses_seen, *sums = torch.stack(seen).double().T.cpu()
-            _stop_unless_finite(losses_seen, epoch, step - len(seen))
-            bar.set_postfix(epoch=epoch, loss=f"{losses_seen.mean().item():.1f}")
-            history.log("train", *(total.sum().item() / len(train) for total in sums))
+                    bar.set_postfix(epoch=record, loss=f"{loss.item():.1f}")
+            losses_seen, reconstruction, *kl = torch.stack(seen).double().T.cpu()
+            _stop_unless_finite(losses_seen, record if epochs else None, step - len(seen))
+            bar.set_postfix(epoch=record, loss=f"{losses_seen.mean().item():.1f}")
+            kl = [dimension.sum().item() / images_seen for dimension in kl]
+            history.log("train", reconstruction.sum().item() / images_seen, sum(kl))
+            history.steps.append(step)
+            history.kl_per_dimension.append(kl)
             if len(test):
                 history.log("test", *(term.double().mean().item() for term in metrics.elbo_terms(model, test)))
+            if on_record:
+                on_record(model, history)
     model.eval()
     history.seconds = time.perf_counter() - began
-    history.images_per_second = epochs * len(train) / history.seconds
+    history.images_per_second = total / history.seconds
     return history
+
+
+def _parts(data, device) -> tuple[Tensor | Stream, Tensor, bool]:
+    """What to train on, what to test on (maybe nothing), and whether pixels are drawn afresh."""
+    if isinstance(data, ImageData):
+        return data.train.to(device), data.test.to(device), data.binarize
+    return (data.to(device), data[:0], False) if isinstance(data, Tensor) else (data, torch.empty(0), False)
+
+
+def _batches(train: Tensor | Stream, batch_size: int, generator: torch.Generator, steps: int | None):
+    if isinstance(train, Tensor):
+        return (train[indices] for indices in minibatches(len(train), batch_size, generator))
+    return (train.sample(batch_size, generator)[0] for _ in range(steps))
 
 
 def minibatches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -127,11 +167,12 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     return torch.device(device)
 
 
-def _stop_unless_finite(losses_seen: Tensor, epoch: int, steps_before: int) -> None:
+def _stop_unless_finite(losses_seen: Tensor, epoch: int | None, steps_before: int) -> None:
     bad = (~losses_seen.isfinite()).nonzero().flatten()
     if len(bad):
+        where = f"step {steps_before + int(bad[0]) + 1}" + (f" (epoch {epoch})" if epoch else "")
         raise TrainingError(
-            f"the loss became {losses_seen[bad[0]].item()} at step {steps_before + int(bad[0]) + 1} (epoch {epoch}); "
+            f"the loss became {losses_seen[bad[0]].item()} at {where}; "
             "try a smaller learning_rate or a smaller beta, and look for images that are not finite"
         )
 
@@ -141,11 +182,23 @@ def _progress_bar(progress: bool, total: int) -> tqdm:
     return tqdm(total=total, unit=" images", unit_scale=True, disable=hidden)
 
 
-def _validate(epochs, batch_size, learning_rate, beta) -> None:
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+def _validate(data, epochs, steps, batch_size, learning_rate, precision, beta, objective) -> None:
+    if not isinstance(data, (ImageData, Tensor, Stream)):
+        raise ValueError(f"data must be an ImageData, a tensor of images or a stream; got {type(data).__name__}")
+    stream = not isinstance(data, (ImageData, Tensor))
+    length, other, unit = (steps, epochs, "steps") if stream else (epochs, steps, "epochs")
+    if length is None or other is not None:
+        raise ValueError(
+            f"training on {'a stream' if stream else 'a data set'} is measured in {unit}: give {unit} alone"
+        )
+    for name, value in ((unit, length), ("batch_size", batch_size)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}")
     if not learning_rate > 0 or not math.isfinite(learning_rate):
         raise ValueError(f"learning_rate must be a positive number; got {learning_rate!r}")
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"precision must be fp32 or bf16; got {precision!r}")
+    if objective is not None and beta != 1.0:
+        raise ValueError("give either beta or an objective: an objective has its own weights")
     if not callable(beta) and not 0 <= beta < math.inf:
         raise ValueError(f"beta must be a number at least 0, or a function of the step; got {beta!r}")
