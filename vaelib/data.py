@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from vaelib.sprites import FactorImages
 
 
 class DataError(RuntimeError):
@@ -38,20 +43,34 @@ class ImageData:
         return tuple(self.train.shape[1:])
 
 
-def load(name: str, root: str | Path | None = None, download: bool = True, binarize: bool = False) -> ImageData:
+def load(
+    name: str, root: str | Path | None = None, download: bool = True, binarize: bool = False, **options
+) -> ImageData | FactorImages:
     """The data set called ``name``: "mnist-5k" (embedded), "mnist", "fashion-mnist" or "cifar10" (by torchvision).
 
-    ``root`` is the folder torchvision reads and downloads to; without it the environment variable VAELIB_DATA,
-    else a cache folder of the user's. ``binarize`` draws black-and-white pixels, see `ImageData`.
-    Raises ValueError for an unknown name, DataError when the data is missing, can't be downloaded, or is damaged.
+    ``root`` is the folder that downloads are kept in; without it the environment variable VAELIB_DATA, else a cache
+    folder of the user's. ``binarize`` draws black-and-white pixels, see `ImageData`.
+    "sprites" (drawn) and "dsprites" (downloaded) are `FactorImages`: images of known factors, made on demand. Their
+    ``options`` are ``image_size`` (64 or 32) and for "sprites" ``antialias`` and ``colour``; see `vaelib.sprites`.
+    Raises ValueError for an unknown name, TypeError for an option that the data set does not have, DataError when the
+    data is missing, can't be downloaded, or is damaged.
     """
     if name not in SOURCES:
         raise ValueError(f"unknown data set {name!r}; there are: {', '.join(SOURCES)}")
-    data = SOURCES[name](name, data_root(root), download)
+    _refuse_other_options(name, options | ({"binarize": True} if binarize else {}))
+    data = SOURCES[name](name, data_root(root), download, **options)
     if not binarize:
         return data
     test = draw_binary(data.test, torch.Generator().manual_seed(0))
     return replace(data, test=test.mul_(255).to(torch.uint8), binarize=True)
+
+
+def _refuse_other_options(name: str, options: dict) -> None:
+    arguments = inspect.signature(SOURCES[name]).parameters.values()
+    allowed = [a.name for a in arguments if a.kind is a.KEYWORD_ONLY] or ["binarize"]
+    for option in options:
+        if option not in allowed:
+            raise TypeError(f"{name} has no option {option!r}; it has: {', '.join(allowed)}")
 
 
 def data_root(root: str | Path | None = None) -> Path:
@@ -109,6 +128,18 @@ def _read(name: str, source: Callable, root: Path, train: bool, download: bool):
         ) from None
 
 
+def _sprites(name, root, download, *, image_size=64, antialias=False, colour=False) -> FactorImages:
+    from vaelib import sprites  # it raises this module's DataError
+
+    return sprites.sprites(image_size, antialias, colour)
+
+
+def _dsprites(name, root, download, *, image_size=64) -> FactorImages:
+    from vaelib import sprites
+
+    return sprites.dsprites(root, download, image_size)
+
+
 def _refuse_damaged_files(name: str, source, root: Path) -> None:
     """DataError naming the first file in place that is truncated or corrupt; silent about missing ones."""
     if hasattr(source, "train_list"):
@@ -143,4 +174,6 @@ SOURCES = {
     "mnist": _from_torchvision,
     "fashion-mnist": _from_torchvision,
     "cifar10": _from_torchvision,
+    "sprites": _sprites,
+    "dsprites": _dsprites,
 }

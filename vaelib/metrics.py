@@ -11,6 +11,8 @@ from torch import Tensor
 from vaelib import losses
 from vaelib.models import VAE, as_float, draw_latents, evaluation_mode
 
+TEMPORARY = 2**24  # numbers in the largest temporary of `kl_decomposition`: 64 MB of float32
+
 
 class ElboTerms(NamedTuple):
     """The two terms of the ELBO of each image, (N,) nats: reconstruction = -E_q[log p(x | z)] and kl."""
@@ -119,6 +121,6 @@ def kl_decomposition(
     """
     mean, log_var = _encode(model, images, batch_size)
     z = draw_latents(mean, log_var, torch.Generator(mean.device).manual_seed(seed))[:points]
-    rows = max(1, 2**24 // mean.numel())  # 64 MB a float32 temporary
+    rows = max(1, TEMPORARY // mean.numel())
     parts = [losses.kl_terms(part, mean, log_var, dataset_size, first=i * rows) for i, part in enumerate(z.split(rows))]
     return losses.KLTerms(*(torch.cat(term) for term in zip(*parts)))

@@ -299,11 +299,15 @@ def _validate(image_shape, latent_dim, hidden, likelihood, activation, sigma) ->
         raise ValueError(f"sigma must be a positive number or one of {', '.join(words)}; got {sigma!r}")
 
 
-def save_model(model: VAE, path: str | Path) -> None:
-    """Write weights and configuration to one safetensors file, whole or not at all; OSError when it can't be written."""
+def save_model(model: VAE, path: str | Path, half: bool = False) -> None:
+    """Write weights and configuration to one safetensors file, whole or not at all; OSError when it can't be written.
+
+    ``half`` rounds the weights to float16, half the size; `load_model` makes them float32 again.
+    """
     path = Path(path)
     config = {**model.config, "convs": [asdict(conv) for conv in model.convs]}
-    weights = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
+    dtype = torch.float16 if half else None
+    weights = {name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()}
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         save_file(weights, partial, metadata={"format": FORMAT, "config": json.dumps(config)})

@@ -64,19 +64,23 @@ def annealed_capacity(capacity: float | Schedule, gamma: float = 100.0) -> Objec
     return objective
 
 
-def beta_tcvae(beta: float | Schedule, dataset_size: int, sampling: str = "stratified") -> Objective:
+def beta_tcvae(
+    beta: float | Schedule, dataset_size: int, sampling: str = "stratified", rest: float | Schedule = 1.0
+) -> Objective:
     """The negative ELBO, its total correlation weighed ``beta`` times instead of once (eq:beta-tc).
 
     The KL is exact; the total correlation is estimated on the minibatch (eq:mws), of a training set of ``dataset_size``
-    images, with ``sampling`` "weighted" or "stratified". Source: Chen et al. (2018), equations 4 and 5.
+    images, with ``sampling`` "weighted" or "stratified". ``rest`` weighs the other two parts of the KL, both alike.
+    Source: Chen et al. (2018), equations 4 and 5.
     """
-    beta_at = _schedule("beta", beta)
+    beta_at, rest_at = _schedule("beta", beta), _schedule("rest", rest)
     _at_least("dataset_size", dataset_size, 2)
 
     def objective(log_likelihood, mean, log_var, z, step):
         kl = losses.kl_to_standard_normal(mean, log_var)
         total_correlation = losses.kl_terms(z, mean, log_var, dataset_size, sampling).total_correlation
-        return (losses.negative_elbo(log_likelihood, kl) + (beta_at(step) - 1) * total_correlation).mean()
+        extra = beta_at(step) - rest_at(step)
+        return (losses.negative_elbo(log_likelihood, kl, rest_at(step)) + extra * total_correlation).mean()
 
     return objective
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -93,16 +95,39 @@ def traversals(
     return image_grid(_decode(model, z), steps, tuple(f"$z_{{{d + 1}}}$" for d in dimensions))
 
 
+def heatmap(matrix: Tensor, rows: Sequence[str], columns: Sequence[str], label: str = "") -> Figure:
+    """A matrix (rows, columns) of values in [0, 1] as shades of blue with the numbers in them, such as codes against factors."""
+    figure = Figure(figsize=(1.4 + 0.85 * len(columns), 0.8 + 0.32 * len(rows)), layout="constrained")
+    axis = figure.subplots()
+    picture = axis.imshow(matrix, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axis.set_xticks(range(len(columns)), columns)
+    axis.set_yticks(range(len(rows)), rows)
+    axis.tick_params(length=0)
+    for row, values in enumerate(torch.as_tensor(matrix).tolist()):
+        for column, value in enumerate(values):
+            axis.text(
+                column,
+                row,
+                f"{value:.2f}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if value > 0.55 else "black",
+            )
+    figure.colorbar(picture, label=label)
+    return figure
+
+
 def learning_curves(history) -> Figure:
-    """ELBO, reconstruction and KL over the epochs of a `History`, train and test, in nats an image."""
+    """ELBO, reconstruction and KL over a `History`'s epochs (steps, of a stream), train and test, in nats an image."""
     figure = Figure(figsize=(9, 2.9), layout="constrained")
     titles = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
     for axis, (term, title) in zip(figure.subplots(1, 3), titles.items()):
-        epochs = range(1, len(history) + 1)
-        axis.plot(epochs, history.train[term], color=COLOURS[5], label="train")
+        at, unit = (range(1, len(history) + 1), "epoch") if history.test[term] else (history.steps, "step")
+        axis.plot(at, history.train[term], color=COLOURS[5], label="train")
         if history.test[term]:
-            axis.plot(epochs, history.test[term], color=COLOURS[6], linestyle="--", label="test")
-        axis.set(title=title, xlabel="epoch")
+            axis.plot(at, history.test[term], color=COLOURS[6], linestyle="--", label="test")
+        axis.set(title=title, xlabel=unit)
         axis.grid(alpha=0.3)
     figure.axes[0].set_ylabel("nats per image")
     figure.axes[0].legend(frameon=False)

@@ -1,0 +1,162 @@
+"""Compare vaelib's disentanglement scores with those of disent, a public implementation, on the same codes.
+
+python -m venv _build/peers && _build/peers/bin/pip install . disent
+_build/peers/bin/python benchmarks/disentanglement_peers.py [FILE.npz ...]
+
+About 12 minutes on one core, nearly all of it disent's gradient boosted trees; prints a table and writes
+benchmarks/results/disentanglement_peers.json. A file holds `codes` (n, latent_dim) and `factors` (n, F), whose rows are scored
+as well. Both sides fit and test SAP and DCI on the same rows; the groups of the FactorVAE score each draws for itself.
+disent has no beta-VAE score. Its DCI fits exact gradient boosted trees, vaelib's the histogram kind: `formula` compares the
+two formulas on vaelib's importances, `trees` the whole scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from reporting import ROOT, machine
+
+from vaelib import disentanglement
+
+try:
+    with warnings.catch_warnings(action="ignore"):
+        from disent.metrics import _dci as disent_dci
+        from disent.metrics import metric_dci, metric_factor_vae, metric_mig, metric_sap
+except ImportError as error:
+    raise SystemExit(f"{error}: run this in an environment with disent, made as its first lines say") from None
+
+SIZES, LATENTS = (3, 6, 8, 10, 10), 10
+HEADER = ("codes", "score", "vaelib", "disent", "difference")
+
+
+class Rows:
+    """What disent's metrics ask of a data set, answered from given codes: an "image" is its code."""
+
+    def __init__(self, codes: np.ndarray, factors: np.ndarray, seed: int = 0):
+        self.codes, self.factors, self.next = codes, factors, 0
+        self.random = np.random.default_rng(seed)
+        self.gt_data, self.num_factors = self, factors.shape[1]
+
+    def sample_factors(self, count: int) -> np.ndarray:
+        return self.factors[self.random.integers(len(self.factors), size=count)]
+
+    def dataset_sample_batch_with_factors(self, count: int, mode: str):
+        """The next ``count`` rows, so that the first call gets those to fit and the second those to test."""
+        rows = slice(self.next, self.next + count)
+        self.next += count
+        return self.codes[rows], self.factors[rows]
+
+    def dataset_sample_batch(self, count: int, mode: str) -> np.ndarray:
+        return self.codes[self.random.permutation(len(self.codes))[:count]]
+
+    def dataset_batch_from_factors(self, factors: np.ndarray, mode: str) -> np.ndarray:
+        """Rows with the value of the one factor that is the same in all of ``factors``."""
+        (shared,) = (factors == factors[0]).all(0).nonzero()[0]
+        rows = (self.factors[:, shared] == factors[0, shared]).nonzero()[0]
+        return self.codes[self.random.choice(rows, len(factors))]
+
+
+def made_codes(rows: int, seed: int = 0) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Codes made without training, ten latents each, with the factors that they are made from."""
+    generator = torch.Generator().manual_seed(seed)
+    factors = torch.stack([torch.randint(size, (rows,), generator=generator) for size in SIZES], 1)
+    v = factors.double()
+    v = (v - v.mean(0)) / v.std(0)
+    noise = torch.randn(rows, LATENTS, generator=generator, dtype=torch.float64)
+    turned = torch.stack([v[:, 0], v[:, 1] + v[:, 2], v[:, 1] - v[:, 2], v[:, 3] + v[:, 4], v[:, 3] - v[:, 4]], 1)
+    turned[:, 1:] /= math.sqrt(2)
+    mixing = torch.linalg.qr(torch.randn(5, 5, generator=generator, dtype=torch.float64)).Q
+    angle = 2 * math.pi * factors[:, 4] / SIZES[4]
+    curved = [(v[:, 0] + 0.3 * v[:, 1]).tanh(), v[:, 1] ** 3, v[:, 2] * (1 + 0.5 * v[:, 1]), v[:, 3].exp()]
+    curved = torch.stack([*curved, angle.cos(), angle.sin() * v[:, 0]], 1)
+    beside = lambda codes: torch.cat([codes, noise[:, codes.shape[1] :]], 1)
+    codes = {
+        "identity": beside(v),
+        "noisy": beside(v + 0.3 * noise[:, :5]),
+        "duplicated": torch.cat([v, v], 1) + 0.1 * noise,
+        "pairs turned by 45 degrees": beside(turned + 0.1 * noise[:, :5]),
+        "all turned": beside(v @ mixing + 0.1 * noise[:, :5]),
+        "curved": beside(curved + 0.1 * noise[:, :6]),
+        "noise": noise,
+    }
+    return {name: (made, factors) for name, made in codes.items()}
+
+
+def from_file(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    with np.load(path) as stored:
+        return torch.from_numpy(stored["codes"]).double(), torch.from_numpy(stored["factors"]).long()
+
+
+def vaelib_scores(codes, factors) -> dict[str, float]:
+    shares = disentanglement.dci(codes, factors)
+    importance = shares.importance.numpy()
+    return {
+        "MIG": disentanglement.mig(codes, factors),
+        "SAP": disentanglement.sap(codes, factors),
+        "SAP, R2": disentanglement.sap(codes, factors, "r2"),
+        "FactorVAE": disentanglement.factor_vae_score(codes, factors),
+        "D, formula": (shares.disentanglement, disent_dci._disentanglement(importance)),
+        "C, formula": (shares.completeness, disent_dci._completeness(importance)),
+        "D, trees": shares.disentanglement,
+        "C, trees": shares.completeness,
+        "I, trees": shares.informativeness,
+    }
+
+
+def disent_scores(codes, factors) -> dict[str, float]:
+    train, test = disentanglement._split(len(codes), seed=0)
+    order = np.concatenate([train, test])
+    rows = lambda: Rows(codes.numpy()[order], factors.numpy()[order])
+    whole = {"num_train": len(order), "batch_size": len(order)}
+    groups = {"num_variance_estimate": len(order), "batch_size": 64}
+    halves = {"num_train": len(train), "num_test": len(test), "batch_size": len(order)}
+    np.random.seed(0)
+    shares = metric_dci(rows(), lambda codes: codes, **halves)
+    return {
+        "MIG": metric_mig(rows(), lambda codes: codes, **whole)["mig.discrete_score"],
+        "SAP": metric_sap(rows(), lambda codes: codes, **halves)["sap.score"],
+        "SAP, R2": metric_sap(rows(), lambda codes: codes, continuous_factors=True, **whole, num_test=0)["sap.score"],
+        "FactorVAE": metric_factor_vae(rows(), lambda codes: codes, **groups)["factor_vae.eval_accuracy"],
+        "D, trees": shares["dci.disentanglement"],
+        "C, trees": shares["dci.completeness"],
+        "I, trees": shares["dci.informativeness_test"],
+    }
+
+
+def compared(codes, factors) -> dict:
+    start = time.process_time()
+    ours = vaelib_scores(codes, factors)
+    middle = time.process_time()
+    theirs = disent_scores(codes, factors)
+    seconds = {"vaelib": middle - start, "disent": time.process_time() - middle}
+    pairs = {key: value if isinstance(value, tuple) else (value, theirs[key]) for key, value in ours.items()}
+    return {"seconds": seconds, **{key: {"vaelib": float(a), "disent": float(b)} for key, (a, b) in pairs.items()}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE.npz", help="codes and factors to score as well")
+    parser.add_argument("--rows", type=int, default=10_000, help="rows of the codes made here (10000)")
+    arguments = parser.parse_args()
+    sets = {**made_codes(arguments.rows), **{path.stem: from_file(path) for path in arguments.files}}
+    results = {"setting": {**machine(), "rows": arguments.rows, "factor_sizes": SIZES, "latents": LATENTS}}
+    print("| {} |\n|{}".format(" | ".join(HEADER), " --- |" * len(HEADER)), flush=True)
+    for name, (codes, factors) in sets.items():
+        results[name] = compared(codes, factors)
+        for key, pair in results[name].items():
+            ours, theirs = pair["vaelib"], pair["disent"]
+            print(f"| {name} | {key} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.1e} |", flush=True)
+    folder = ROOT / "benchmarks" / "results"
+    folder.mkdir(exist_ok=True)
+    (folder / "disentanglement_peers.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

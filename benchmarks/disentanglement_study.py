@@ -1,0 +1,182 @@
+"""What beta, its schedule, the capacity and the total correlation do to the codes of sprites, over five seeds.
+
+python benchmarks/disentanglement_study.py    about an hour on 2 cores, two runs at a time; interrupted, it goes on where
+it was. Writes benchmarks/results/sprites_study.json, from which chapters 8 to 10 take their figures and numbers, and the
+models to benchmarks/models/, from which benchmarks/pretrained.py takes those that ship.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+
+import torch
+from reporting import ROOT, machine
+
+import vaelib
+from vaelib import ConvSpec, disentanglement, losses, metrics, objectives
+
+TABLE = ROOT / "benchmarks" / "results" / "sprites_study.json"
+MODELS = ROOT / "benchmarks" / "models"
+SEEDS = range(5)
+STEPS, BATCH_SIZE, LEARNING_RATE = 2500, 128, 1e-3
+LATENT_DIM, CONVS, HIDDEN = 10, (ConvSpec(16), ConvSpec(32), ConvSpec(32)), 128
+SCORED = 10_000  # images, drawn once: those of every score
+BETAS = (1, 2, 4, 8, 16)
+
+
+def objective(method: str, weight: float, dataset_size: int) -> objectives.Objective:
+    """What a run descends; each schedule is spelt out in `setting`."""
+    half = STEPS // 2
+    return {
+        "beta-vae": lambda: objectives.beta_vae(weight),
+        "falling-beta": lambda: objectives.beta_vae(objectives.linear(16, weight, half)),
+        "annealed-capacity": lambda: objectives.annealed_capacity(objectives.linear(0, weight, 4 * STEPS // 5), 100.0),
+        "beta-tcvae": lambda: objectives.beta_tcvae(weight, dataset_size),
+    }[method]()
+
+
+# seed by seed, so that whatever has been reached is balanced
+RUNS = [
+    (method, weight, seed)
+    for seed in SEEDS
+    for method, weight in [
+        ("beta-tcvae", 15),
+        ("falling-beta", 4),
+        *(("beta-vae", beta) for beta in BETAS),
+        ("beta-tcvae", 6),
+        ("annealed-capacity", 10),
+    ]
+]
+
+
+def run(method: str, weight: float, seed: int) -> dict:
+    """Train and score one model; its record, and its weights in MODELS."""
+    torch.set_num_threads(1)
+    sprites = vaelib.load("sprites", image_size=32)
+    images, factors = sprites.sample(SCORED, torch.Generator().manual_seed(2026))
+    torch.manual_seed(seed)
+    model = vaelib.VAE(sprites.image_shape, LATENT_DIM, CONVS, HIDDEN)
+    terms = {"steps": [], **{name: [] for name in losses.KLTerms._fields}}
+
+    def watch(model, history):
+        if history.steps[-1] % 250 == 0:
+            parts = metrics.kl_decomposition(model, images[:2000], len(sprites), points=500)
+            terms["steps"].append(history.steps[-1])
+            for name, values in parts._asdict().items():
+                terms[name].append(round(values.mean().item(), 4))
+
+    history = vaelib.fit(
+        model,
+        sprites,
+        steps=STEPS,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        objective=objective(method, weight, len(sprites)),
+        seed=seed,
+        device="cpu",
+        progress=False,
+        on_record=watch,
+    )
+    MODELS.mkdir(exist_ok=True)
+    vaelib.save_model(model, MODELS / f"{name_of(method, weight, seed)}.safetensors", half=True)
+    return {
+        "method": method,
+        "weight": weight,
+        "seed": seed,
+        **scores(model, images, factors, len(sprites)),
+        "seconds": round(history.seconds, 1),
+        "history": {
+            "steps": history.steps,
+            "reconstruction": rounded(history.train["reconstruction"]),
+            "kl": rounded(history.train["kl"]),
+            "kl_per_dimension": [rounded(record) for record in history.kl_per_dimension],
+            "terms": terms,
+        },
+    }
+
+
+def scores(model, images: torch.Tensor, factors: torch.Tensor, dataset_size: int) -> dict:
+    """Everything that is said of a trained model: ELBO and its terms in nats, the KL's parts, the disentanglement scores."""
+    terms = metrics.elbo_terms(model, images)
+    with torch.no_grad():
+        codes = torch.cat([model.encode(part)[0] for part in images.split(512)])
+    parts = metrics.kl_decomposition(model, images, dataset_size, points=2000)._asdict()
+    information = disentanglement.mutual_information(codes, factors) / disentanglement.factor_entropy(factors)
+    return {
+        "elbo": terms.elbo.mean().item(),
+        "reconstruction": terms.reconstruction.mean().item(),
+        "kl": terms.kl.mean().item(),
+        "kl_per_dimension": rounded(metrics.kl_per_dimension(model, images).tolist()),
+        "active_units": int((metrics.active_units(model, images) > 0.01).sum()),
+        **{name: values.mean().item() for name, values in parts.items()},
+        **{f"{name}_se": values.std().item() / math.sqrt(len(values)) for name, values in parts.items()},
+        "mig_gaps": rounded(disentanglement.mig_gaps(codes, factors).tolist()),
+        **disentanglement.scores(codes, factors),
+        "information": [rounded(row) for row in information.tolist()],
+    }
+
+
+def rounded(values: list[float]) -> list[float]:
+    return [round(value, 4) for value in values]
+
+
+def name_of(method: str, weight: float, seed: int) -> str:
+    return f"{method}-{weight}-seed{seed}"
+
+
+def setting() -> dict:
+    return {
+        "data": "sprites, 32 x 32, black and white; every training image drawn anew",
+        "steps": STEPS,
+        "batch_size": BATCH_SIZE,
+        "learning_rate": LEARNING_RATE,
+        "latent_dim": LATENT_DIM,
+        "network": "convolutions 16, 32, 32 (4 x 4, stride 2), a layer of 128, mirrored; Bernoulli",
+        "seeds": len(SEEDS),
+        "scored_images": SCORED,
+        "falling-beta": f"beta from 16 to the weight over the first {STEPS // 2} steps",
+        "annealed-capacity": f"capacity from 0 to the weight, in nats, over {4 * STEPS // 5} steps, gamma 100",
+        "beta-tcvae": "stratified minibatch estimate",
+        **machine(),
+    }
+
+
+def read_runs() -> list[dict]:
+    return json.loads(TABLE.read_text())["runs"] if TABLE.exists() else []
+
+
+def write_runs(runs: list[dict]) -> None:
+    """The whole table, replaced at once, a run a line, in the order of RUNS."""
+    order = {key: i for i, key in enumerate(RUNS)}
+    runs = sorted(runs, key=lambda r: order.get(key_of(r), len(order)))
+    lines = ",\n".join(json.dumps(record, allow_nan=False) for record in runs)
+    TABLE.parent.mkdir(exist_ok=True)
+    partial = TABLE.with_suffix(".partial")
+    partial.write_text(f'{{"setting": {json.dumps(setting())},\n"runs": [\n{lines}\n]}}\n')
+    os.replace(partial, TABLE)
+
+
+def key_of(record: dict) -> tuple[str, float, int]:
+    return record["method"], record["weight"], record["seed"]
+
+
+def main() -> None:
+    runs = read_runs()
+    left = [key for key in RUNS if key not in {key_of(record) for record in runs}]
+    os.environ |= {"OMP_NUM_THREADS": "1"}
+    with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(run, *key) for key in left]):
+            record = future.result()
+            runs.append(record)
+            write_runs(runs)
+            print(
+                key_of(record), *(f"{k} {record[k]:.3f}" for k in ("mig", "elbo", "kl")), record["mig_gaps"], flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()
