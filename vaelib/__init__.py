@@ -1,6 +1,7 @@
 """Variational autoencoders in small, readable pieces: the module behind the course."""
 
 from vaelib import losses, metrics, models, objectives, plots, pretrained
+from vaelib.checkpoint import CheckpointError
 from vaelib.data import DataError, ImageData, load
 from vaelib.models import VAE, ConvSpec, load_model, save_model
 from vaelib.pretrained import load_pretrained
@@ -10,6 +11,7 @@ __version__ = "1.0.0"
 
 __all__ = [
     "VAE",
+    "CheckpointError",
     "ConvSpec",
     "DataError",
     "History",

@@ -123,7 +123,11 @@ def learning_curves(history) -> Figure:
     figure = Figure(figsize=(9, 2.9), layout="constrained")
     titles = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
     for axis, (term, title) in zip(figure.subplots(1, 3), titles.items()):
-        at, unit = (range(1, len(history) + 1), "epoch") if history.test[term] else (history.steps, "step")
+        at, unit = (
+            (range(1, len(history) + 1), "epoch")
+            if history.test[term] or not history.steps
+            else (history.steps, "step")
+        )
         axis.plot(at, history.train[term], color=COLOURS[5], label="train")
         if history.test[term]:
             axis.plot(at, history.test[term], color=COLOURS[6], linestyle="--", label="test")

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from vaelib import losses, metrics
+from vaelib.checkpoint import load_checkpoint, save_checkpoint
 from vaelib.data import ImageData, draw_binary
 from vaelib.models import VAE, as_float
 from vaelib.objectives import Objective, Schedule, beta_vae
@@ -79,6 +81,7 @@ def fit(
     precision: str = "fp32",
     progress: bool = True,
     on_record: Callable[[VAE, History], None] | None = None,
+    checkpoint: str | Path | None = None,
 ) -> History:
     """Train ``model`` in place with Adam on the negative ELBO of minibatches (eq:minibatch-elbo).
 
@@ -89,8 +92,10 @@ def fit(
     ``device`` is "auto" (a GPU where there is one), or what torch.device takes; ``precision`` "bf16" computes the
     networks in bfloat16 and the loss and the weights in float32; ``progress`` draws a bar with loss and images a
     second, unless the environment sets TQDM_DISABLE; ``on_record`` is called with model and history after each epoch
-    (each 100 steps of a stream).
-    Raises TrainingError at the first loss that is not finite, ValueError for an argument out of range.
+    (each 100 steps of a stream). With ``checkpoint``, a file, the state is saved there after each epoch, and a run that
+    finds the file goes on from it, on one machine to the same weights as if it had never stopped, bit for bit.
+    Raises TrainingError at the first loss that is not finite, ValueError for an argument out of range,
+    CheckpointError for a checkpoint that is damaged or of a run with other arguments.
     Source: Kingma & Welling (2014), algorithm 1; beta: Higgins et al. (2017).
     """
     _validate(data, epochs, steps, batch_size, learning_rate, precision, beta, objective)
@@ -101,11 +106,19 @@ def fit(
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     generator = torch.Generator(device).manual_seed(seed)
     bf16 = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
-    history, step, began = History(device=str(device)), 0, time.perf_counter()
+    history, began = History(device=str(device)), time.perf_counter()
+    settings = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "precision": precision}
+    settings |= {} if callable(beta) else {"beta": beta}
+    if checkpoint and (saved := load_checkpoint(checkpoint, model, optimizer, generator, settings)):
+        history = History(**saved)
+        began -= history.seconds
+    step = history.steps[-1] if history.steps else 0
     total = steps * batch_size if epochs is None else epochs * len(train)
+    records = epochs or len(history) + -(-(steps - step) // STEPS_A_RECORD)
 
-    with _progress_bar(progress, total) as bar, torch.backends.cudnn.flags(deterministic=True):
-        for record in range(1, (epochs or -(-steps // STEPS_A_RECORD)) + 1):
+    done = step * batch_size if epochs is None else len(history) * len(train)
+    with _progress_bar(progress, total, done) as bar, torch.backends.cudnn.flags(deterministic=True):
+        for record in range(len(history) + 1, records + 1):
             model.train()
             seen, images_seen = [], 0
             for images in _batches(train, batch_size, generator, steps and min(STEPS_A_RECORD, steps - step)):
@@ -134,11 +147,13 @@ def fit(
             history.kl_per_dimension.append(kl)
             if len(test):
                 history.log("test", *(term.double().mean().item() for term in metrics.elbo_terms(model, test)))
+            history.seconds = time.perf_counter() - began
+            history.images_per_second = min(step * batch_size, total) / history.seconds
             if on_record:
                 on_record(model, history)
+            if checkpoint:
+                save_checkpoint(checkpoint, model, optimizer, generator, history.as_dict(), settings)
     model.eval()
-    history.seconds = time.perf_counter() - began
-    history.images_per_second = total / history.seconds
     return history
 
 
@@ -177,9 +192,9 @@ def _stop_unless_finite(losses_seen: Tensor, epoch: int | None, steps_before: in
         )
 
 
-def _progress_bar(progress: bool, total: int) -> tqdm:
+def _progress_bar(progress: bool, total: int, done: int) -> tqdm:
     hidden = not progress or bool(os.environ.get("TQDM_DISABLE"))
-    return tqdm(total=total, unit=" images", unit_scale=True, disable=hidden)
+    return tqdm(total=total, initial=done, unit=" images", unit_scale=True, disable=hidden)
 
 
 def _validate(data, epochs, steps, batch_size, learning_rate, precision, beta, objective) -> None:
