@@ -121,3 +121,22 @@ def test_learning_curves_draw_the_history():
     train, test = figure.axes[0].lines
     assert train.get_ydata().tolist() == [-105, -105, -105] and test.get_ydata().tolist() == [-115.5, -114.5, -113.5]
     assert train.get_xdata().tolist() == [1, 2, 3]
+
+
+def test_learning_curves_of_a_stream_count_steps():
+    history = History(steps=[100, 200])
+    history.log("train", 100.0, 5.0)
+    history.log("train", 99.0, 5.0)
+    axis = plots.learning_curves(history).axes[0]
+    assert axis.get_xlabel() == "step" and axis.lines[0].get_xdata().tolist() == [100, 200] and len(axis.lines) == 1
+
+
+def test_a_heatmap_shows_and_writes_each_value():
+    matrix = torch.tensor([[0.0, 0.25], [0.9, 0.5], [0.1, 1.0]])
+    axis = plots.heatmap(matrix, ["z1", "z2", "z3"], ["x", "y"], label="share").axes[0]
+    torch.testing.assert_close(torch.tensor(axis.images[0].get_array().data), matrix)
+    assert axis.images[0].get_clim() == (0, 1)
+    written = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axis.texts}
+    assert written == {(r, c): f"{matrix[r, c]:.2f}" for r in range(3) for c in range(2)}
+    assert [t.get_text() for t in axis.get_yticklabels()] == ["z1", "z2", "z3"]
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["x", "y"]

@@ -1,0 +1,117 @@
+"""Train anew the models that ship with the package, and write them with their cards to vaelib/checkpoints/.
+
+python benchmarks/pretrained.py [NAME ...]    all of them, half an hour on 2 cores from nothing, or those named.
+A sprites model is one run of disentanglement_study.py, taken from benchmarks/models/ where the study has left it; the
+digits take a minute each.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+
+import disentanglement_study as study
+import torch
+from reporting import machine
+
+import vaelib
+from vaelib import ConvSpec, metrics, pretrained
+
+# name: what it shows, and the run of the study that it is
+SPRITES = {
+    "sprites-vae": ("beta 1, the plain VAE", ("beta-vae", 1, 0)),
+    "sprites-beta4": ("beta 4 throughout", ("beta-vae", 4, 0)),
+    "sprites-beta16": ("beta 16 throughout", ("beta-vae", 16, 0)),
+    "sprites-beta-vae": (
+        "beta falls from 40 to 4; of the study's seeds the one with the best MIG",
+        ("falling-beta", 4, 2),
+    ),
+    "sprites-annealed": ("capacity annealing to 10 nats", ("annealed-capacity", 10, 0)),
+    "sprites-beta-tcvae": (
+        "beta-TCVAE, its weight falls from 40 to 10, the rest's from 40 to 2",
+        ("falling-tcvae", 10, 0),
+    ),
+}
+DIGITS = {"digits-2": 2, "digits-16": 16}
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 40, 100, 2e-3
+
+
+def sprites_model(name: str) -> dict:
+    objective, key = SPRITES[name]
+    path = study.MODELS / f"{study.name_of(*key)}.safetensors"
+    records = {study.key_of(record): record for record in study.read_runs()}
+    record = records[key] if key in records and path.exists() else study.run(*key)
+    (pretrained.FOLDER / f"{name}.safetensors").write_bytes(path.read_bytes())
+    data = vaelib.load("sprites", image_size=32)
+    images, factors = data.sample(study.SCORED, torch.Generator().manual_seed(study.SCORED_SEED))
+    return {
+        "data": {
+            "name": "sprites",
+            "image_size": 32,
+            "scored_images": study.SCORED,
+            "scored_seed": study.SCORED_SEED,
+        },
+        "objective": objective,
+        "method": key[0],
+        "weight": key[1],
+        "seed": key[2],
+        "steps": study.STEPS,
+        "batch_size": study.BATCH_SIZE,
+        "learning_rate": study.LEARNING_RATE,
+        "seconds": record["seconds"],
+        # of the weights as shipped, in half precision
+        "scores": study.scores(vaelib.load_pretrained(name), images, factors, len(data)),
+        "history": record["history"],
+    }
+
+
+def digits_model(name: str) -> dict:
+    data = vaelib.load("mnist-5k", binarize=True)
+    torch.manual_seed(0)
+    model = vaelib.VAE(data.image_shape, DIGITS[name], [ConvSpec(16), ConvSpec(32)], hidden=256)
+    history = vaelib.fit(model, data, epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE)
+    vaelib.save_model(model, pretrained.FOLDER / f"{name}.safetensors", half=True)
+    model = vaelib.load_pretrained(name)
+    terms = metrics.elbo_terms(model, data.test)
+    return {
+        "data": {"name": "mnist-5k", "binarize": True},
+        "objective": "beta 1, the plain VAE",
+        "method": "beta-vae",
+        "weight": 1,
+        "seed": 0,
+        "epochs": EPOCHS,
+        "steps": history.steps[-1],
+        "batch_size": BATCH_SIZE,
+        "learning_rate": LEARNING_RATE,
+        "seconds": round(history.seconds, 1),
+        "scores": {
+            "elbo": terms.elbo.mean().item(),
+            "reconstruction": terms.reconstruction.mean().item(),
+            "kl": terms.kl.mean().item(),
+            "kl_per_dimension": study.rounded(metrics.kl_per_dimension(model, data.test).tolist()),
+            "active_units": int((metrics.active_units(model, data.test) > 0.01).sum()),
+        },
+        "history": {
+            "steps": history.steps,
+            "reconstruction": study.rounded(history.train["reconstruction"]),
+            "kl": study.rounded(history.train["kl"]),
+            "kl_per_dimension": [study.rounded(record) for record in history.kl_per_dimension],
+        },
+    }
+
+
+def main(names: list[str]) -> None:
+    torch.set_num_threads(1)
+    pretrained.FOLDER.mkdir(exist_ok=True)
+    for name in names or (*SPRITES, *DIGITS):
+        card = sprites_model(name) if name in SPRITES else digits_model(name)
+        model = vaelib.load_pretrained(name)
+        config = {**model.config, "convs": [asdict(conv) for conv in model.convs]}
+        card = {"name": name, "config": config, **card, **machine()}
+        (pretrained.FOLDER / f"{name}.json").write_text(json.dumps(card, indent=1, allow_nan=False) + "\n")
+        print(name, {k: round(card["scores"][k], 3) for k in ("elbo", "kl", "mig") if k in card["scores"]}, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
