@@ -3,7 +3,7 @@
 python -m venv _build/peers && _build/peers/bin/pip install . disent
 _build/peers/bin/python benchmarks/disentanglement_peers.py [FILE.npz ...]
 
-About 12 minutes on one core, nearly all of it disent's gradient boosted trees; prints a table and writes
+About 5 minutes on one core, nearly all of it disent's gradient boosted trees; prints a table and writes
 benchmarks/results/disentanglement_peers.json. A file holds `codes` (n, latent_dim) and `factors` (n, F), whose rows are scored
 as well. Both sides fit and test SAP and DCI on the same rows; the groups of the FactorVAE score each draws for itself.
 disent has no beta-VAE score. Its DCI fits exact gradient boosted trees, vaelib's the histogram kind: `formula` compares the
@@ -143,7 +143,7 @@ def compared(codes, factors) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE.npz", help="codes and factors to score as well")
-    parser.add_argument("--rows", type=int, default=10_000, help="rows of the codes made here (10000)")
+    parser.add_argument("--rows", type=int, default=3000, help="rows of the codes made here (3000)")
     arguments = parser.parse_args()
     sets = {**made_codes(arguments.rows), **{path.stem: from_file(path) for path in arguments.files}}
     results = {"setting": {**machine(), "rows": arguments.rows, "factor_sizes": SIZES, "latents": LATENTS}}
