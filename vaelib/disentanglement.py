@@ -120,7 +120,7 @@ def beta_vae_score(codes: Tensor, factors: Tensor, groups: tuple = GROUPS, per_g
     """How well a linear classifier names the factor that the pairs of a group share.
 
     A group is ``per_group`` pairs of rows that agree in one factor, drawn at random; what the classifier (logistic
-    regression, C = 1) sees of it is the mean of |z - z'|. Fitted on ``groups[0]`` groups, its accuracy on ``groups[1]``
+    regression, C = 1) sees of it is the mean of ``|z - z'|``. Fitted on ``groups[0]`` groups, its accuracy on ``groups[1]``
     others is the score. Chance, a constant code's score, is 1/F, not 0. Source: Higgins et al. (2017), section 3.
     """
     codes, factors = _checked(codes, factors, least_factors=2)

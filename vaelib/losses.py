@@ -121,7 +121,7 @@ def negative_elbo(log_likelihood: Tensor, kl: Tensor, beta: float = 1.0) -> Tens
 
 
 def capacity_loss(log_likelihood: Tensor, kl: Tensor, capacity: float, gamma: float) -> Tensor:
-    """Mean reconstruction + gamma * |mean kl - capacity| over the batch (eq:capacity): two (N,) in nats, a scalar out.
+    """Mean reconstruction + ``gamma * |mean kl - capacity|`` over the batch (eq:capacity): two (N,) in nats, a scalar out.
 
     Source: Burgess et al. (2018), equation 8.
     """
