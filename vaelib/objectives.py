@@ -51,7 +51,7 @@ def beta_vae(beta: float | Schedule = 1.0) -> Objective:
 
 
 def annealed_capacity(capacity: float | Schedule, gamma: float = 100.0) -> Objective:
-    """The mean reconstruction + ``gamma * |mean kl - C|``, with C = ``capacity`` nats, usually `linear` in the step (eq:capacity).
+    """The mean reconstruction + ``gamma * |mean kl - C|``, C = ``capacity`` nats, usually `linear` in the step (eq:capacity).
 
     Source: Burgess et al. (2018), equation 8.
     """
