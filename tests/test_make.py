@@ -111,7 +111,8 @@ def test_a_second_make_reinstalls_nothing():
 
 def declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    everything = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    optional = project["optional-dependencies"].values()
+    everything = [*project["dependencies"], *(d for group in optional for d in group)]
     names = {re.match(r"[\w-]+", d).group() for d in everything}
     return {{"scikit-learn": "sklearn"}.get(name, name) for name in names}
 

@@ -108,7 +108,7 @@ class _Panel:
 
     def __init__(self, widgets, explorer: Explorer):
         self.explorer, self._strip_at = explorer, None
-        self.original, self.decoded, self.strip = (widgets.Image(format="png") for _ in range(3))
+        self.original, self.decoded, self.strip = (widgets.Image(layout={"align_self": "flex-start"}) for _ in range(3))
         self.original_caption, self.decoded_caption = widgets.Label(), widgets.Label()
         self.sliders = [self._slider(widgets, latent) for latent in range(len(explorer.kl))]
         self.picker = widgets.IntSlider(0, 0, len(explorer.images) - 1, description="image")
