@@ -111,7 +111,9 @@ def test_a_second_make_reinstalls_nothing():
 
 def declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {re.match(r"[\w-]+", d).group() for d in project["dependencies"]}
+    import_names = {"pillow": "PIL", "scikit-learn": "sklearn"}
+    names = (re.match(r"[\w-]+", d).group() for d in project["dependencies"])
+    return {import_names.get(name, name) for name in names}
 
 
 def imported(source: str) -> set[str]:
