@@ -56,5 +56,9 @@ def load_checkpoint(path: str | Path, model, optimizer, generator, settings: dic
     except RuntimeError:
         raise CheckpointError(f"{path}: of another model; go on with that one, or start elsewhere") from None
     optimizer.load_state_dict(state["optimizer"])
-    generator.set_state(state["generator"])
+    try:
+        generator.set_state(state["generator"])
+    except (RuntimeError, TypeError):  # a GPU's random numbers are not a CPU's
+        where = state["history"].get("device")
+        raise CheckpointError(f"{path}: of a run on {where}; go on there, or start elsewhere") from None
     return state["history"]
