@@ -14,6 +14,7 @@ from vaelib.data import ImageData, load
 from vaelib.models import VAE, ConvSpec, conv_sizes
 from vaelib.train import pick_device
 
+MOST_WEIGHTS = 10**9  # 16 GB with their gradients and Adam's averages
 HELD_OUT = 1000  # images drawn from a stream, which has no test set, to measure a model on
 
 
@@ -32,15 +33,16 @@ def check_shapes(config: Config) -> list[ConvSpec]:
 def build_model(config: Config) -> VAE:
     """The untrained model of ``config``, its weights drawn by the seed; ConfigError when it can't be built."""
     net, convs = config.architecture, check_shapes(config)
+    arguments = (config.image_shape, net.z_dimension, convs, net.hidden, net.likelihood, net.activation)
     sigma = {} if net.sigma is None else {"sigma": net.sigma}
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.hyperparameters.seed)
-            return VAE(config.image_shape, net.z_dimension, convs, net.hidden, net.likelihood, net.activation, **sigma)
-    except (RuntimeError, MemoryError):
-        raise ConfigError(
-            f"{config.file}: [architecture] does not fit in memory; take fewer channels, or strides of 2"
-        ) from None
+    with torch.random.fork_rng(devices=[]):
+        with torch.device("meta"):  # without memory
+            weights = sum(p.numel() for p in VAE(*arguments, **sigma).parameters())
+        if weights > MOST_WEIGHTS:
+            what = f"has {weights:,} weights, more than {MOST_WEIGHTS:,}; take fewer channels, or strides of 2"
+            raise ConfigError(f"{config.file}: [architecture] {what}")
+        torch.manual_seed(config.hyperparameters.seed)
+        return VAE(*arguments, **sigma)
 
 
 def load_data(config: Config, say: Callable = print):

@@ -37,9 +37,11 @@ def evaluate(
     """
     config, model = opened(folder, device)
     data = load_data(config, say)
+    drawn = not isinstance(data, ImageData)
+    if scores and not drawn:
+        raise ConfigError(f"--scores: {data.name} has no known factors; sprites and dsprites have")
     x, _ = held_out(data, images)
     found = figures(model, x)
-    drawn = not isinstance(data, ImageData)
     if model.likelihood != "bernoulli" or drawn or data.binarize:
         estimate = metrics.log_likelihood(model, x, samples).double()
         found |= {
@@ -49,8 +51,6 @@ def evaluate(
         }
     if model.likelihood == "discretised-logistic":
         found["bits_per_dimension"] = losses.bits_per_dimension(estimate.mean(), x[0].numel()).item()
-    if scores and not drawn:
-        raise ConfigError(f"--scores: {data.name} has no known factors; sprites and dsprites have")
     if scores:
         found |= _scores(model, data, images)
     write(folder / RESULTS, json.dumps({**results(folder), "evaluation": found}, indent=1) + "\n")
