@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 
 import torch
@@ -44,7 +43,7 @@ def load_checkpoint(path: str | Path, model, optimizer, generator, settings: dic
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         saved = state["settings"]
-    except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError):
+    except Exception:  # bytes that are no checkpoint may end the reading in any of them
         raise CheckpointError(f"{path}: not a whole checkpoint of vaelib; delete it to start again") from None
     for name, value in settings.items():
         if saved.get(name) != value:

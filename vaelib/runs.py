@@ -41,9 +41,8 @@ def train(
     data = load_data(config, say) if data is None else data
     say(f"{sum(p.numel() for p in model.parameters()):,} weights; {device}; {config.hyperparameters.precision}")
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob(".*.partial"), folder / RESULTS, folder / REPORT):  # of a killed run, or of a shorter one
-        old.unlink(missing_ok=True)
-    write(folder / CONFIG, config.text())
+    if fresh:
+        write(folder / CONFIG, config.text())
     training = config.hyperparameters
     try:
         history = fit(
@@ -57,7 +56,7 @@ def train(
             seed=training.seed,
             device=device,
             precision=training.precision,
-            on_record=lambda _, history: write(folder / METRICS, lines(history)),
+            on_record=lambda _, history: keep(config, folder, history),
             checkpoint=folder / CHECKPOINT,
         )
     except BaseException:
@@ -70,13 +69,21 @@ def train(
     return finish(config, folder, model, data, history)
 
 
+def keep(config: Config, folder: Path, history: History) -> None:
+    """Bring the folder of a run under way up to date, once it has gone beyond what is there: its checkpoint follows."""
+    for old in (*folder.glob(".*.partial"), folder / RESULTS, folder / REPORT):  # of a killed run, or of a shorter one
+        old.unlink(missing_ok=True)
+    write(folder / CONFIG, config.text())
+    write(folder / METRICS, lines(history))
+
+
 def finish(config: Config, folder: Path, model: VAE, data, history: History) -> dict:
     """Everything that a finished training leaves in its folder; the results, which are written last."""
     images, labels = held_out(data)
     found = {"length": config.length, "seconds": round(history.seconds, 1), "device": history.device}
     found |= {"images_per_second": round(history.images_per_second), "torch": torch.__version__}
     found |= figures(model, images)
-    write(folder / METRICS, lines(history))
+    keep(config, folder, history)
     save_model(model, folder / MODEL)
     drawn = {name: png(figure) for name, figure in pictures(model, images).items()}
     for name, picture in drawn.items():
