@@ -1,4 +1,4 @@
-# make book | serve | test | lab | notes | outputs | bench | lint | clean
+# make book | serve | test | lab | train | notes | outputs | bench | lint | clean
 # Each target sets up .venv when it is missing or when requirements.txt or pyproject.toml changed.
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 export SOURCE_DATE_EPOCH := 1700000000
 export FORCE_SOURCE_DATE := 1
 
-.PHONY: help book serve test lab notes figures outputs bench lint clean
+.PHONY: help book serve test lab train notes figures outputs bench lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make serve   render it and serve it on http://localhost:8000"
 	@echo "make test    run every notebook and every test"
 	@echo "make lab     open the notebooks in JupyterLab"
+	@echo "make train   train a small model into runs/ and write its report; CONFIG=FILE VARIATION=B-VAE for another"
 	@echo "make notes   typeset the derivations into latex/vae_maths.pdf (needs LaTeX)"
 	@echo "make outputs run the notebooks and store their outputs"
 	@echo "make bench   measure the numbers that the book quotes (minutes)"
@@ -49,6 +50,11 @@ test: $(STAMP)
 
 lab: $(STAMP)
 	@$(BIN)/jupyter lab --notebook-dir=notebooks
+
+CONFIG ?= mnist-5k
+VARIATION ?= VAE
+train: $(STAMP)
+	@$(BIN)/python -m vaelib -c $(CONFIG) -v $(VARIATION) --resume
 
 notes: figures
 	@cd latex && latexmk -pdf -quiet -outdir=../_build/notes vae_maths.tex > ../_build/notes.log 2>&1 || \

@@ -1,11 +1,15 @@
 """Variational autoencoders in small, readable pieces: the module behind the course."""
 
-from vaelib import losses, metrics, models, objectives, plots, pretrained
-from vaelib.checkpoint import CheckpointError
-from vaelib.data import DataError, ImageData, load
-from vaelib.models import VAE, ConvSpec, load_model, save_model
-from vaelib.pretrained import load_pretrained
-from vaelib.train import History, TrainingError, fit
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vaelib import losses, metrics, models, objectives, plots, pretrained
+    from vaelib.checkpoint import CheckpointError
+    from vaelib.data import DataError, ImageData, load
+    from vaelib.models import VAE, ConvSpec, load_model, save_model
+    from vaelib.pretrained import load_pretrained
+    from vaelib.train import History, TrainingError, fit
 
 __version__ = "1.0.0"
 
@@ -29,3 +33,25 @@ __all__ = [
     "pretrained",
     "save_model",
 ]
+
+# where each name is: imported at its first use, so that `vaelib --help` does not wait seconds for torch
+_HOMES = {
+    "checkpoint": ("CheckpointError",),
+    "data": ("DataError", "ImageData", "load"),
+    "models": ("VAE", "ConvSpec", "load_model", "save_model"),
+    "pretrained": ("load_pretrained",),
+    "train": ("History", "TrainingError", "fit"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"vaelib.{module}"), name)
+    if name in __all__:
+        return import_module(f"vaelib.{name}")
+    raise AttributeError(f"module 'vaelib' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

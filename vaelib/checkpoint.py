@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 
 import torch
@@ -44,7 +43,7 @@ def load_checkpoint(path: str | Path, model, optimizer, generator, settings: dic
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         saved = state["settings"]
-    except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError):
+    except Exception:  # bytes that are no checkpoint may end the reading in any of them
         raise CheckpointError(f"{path}: not a whole checkpoint of vaelib; delete it to start again") from None
     for name, value in settings.items():
         if saved.get(name) != value:
@@ -56,5 +55,9 @@ def load_checkpoint(path: str | Path, model, optimizer, generator, settings: dic
     except RuntimeError:
         raise CheckpointError(f"{path}: of another model; go on with that one, or start elsewhere") from None
     optimizer.load_state_dict(state["optimizer"])
-    generator.set_state(state["generator"])
+    try:
+        generator.set_state(state["generator"])
+    except (RuntimeError, TypeError):  # a GPU's random numbers are not a CPU's
+        where = state["history"].get("device")
+        raise CheckpointError(f"{path}: of a run on {where}; go on there, or start elsewhere") from None
     return state["history"]

@@ -52,12 +52,16 @@ def load(
     folder of the user's. ``binarize`` draws black-and-white pixels, see `ImageData`.
     "sprites" (drawn) and "dsprites" (downloaded) are `FactorImages`: images of known factors, made on demand. Their
     ``options`` are ``image_size`` (64 or 32) and for "sprites" ``antialias`` and ``colour``; see `vaelib.sprites`.
+    "folder" is any tree of your own images under ``root``: ``options`` are ``image_size``, ``colour``, ``test_fraction`` and
+    ``seed``, see `vaelib.folder`.
     Raises ValueError for an unknown name, TypeError for an option that the data set does not have, DataError when the
     data is missing, can't be downloaded, or is damaged.
     """
     if name not in SOURCES:
         raise ValueError(f"unknown data set {name!r}; there are: {', '.join(SOURCES)}")
     _refuse_other_options(name, options | ({"binarize": True} if binarize else {}))
+    if name == "folder" and root is None:
+        raise ValueError("folder: give root, the folder of your images")
     data = SOURCES[name](name, data_root(root), download, **options)
     if not binarize:
         return data
@@ -67,7 +71,8 @@ def load(
 
 def _refuse_other_options(name: str, options: dict) -> None:
     arguments = inspect.signature(SOURCES[name]).parameters.values()
-    allowed = [a.name for a in arguments if a.kind is a.KEYWORD_ONLY] or ["binarize"]
+    allowed = [a.name for a in arguments if a.kind is a.KEYWORD_ONLY]
+    allowed += [] if name in ("sprites", "dsprites") else ["binarize"]
     for option in options:
         if option not in allowed:
             raise TypeError(f"{name} has no option {option!r}; it has: {', '.join(allowed)}")
@@ -140,6 +145,12 @@ def _dsprites(name, root, download, *, image_size=64) -> FactorImages:
     return sprites.dsprites(root, download, image_size)
 
 
+def _folder(name, root, download, *, image_size=64, colour=True, test_fraction=0.1, seed=0) -> ImageData:
+    from vaelib.folder import folder  # it raises this module's DataError
+
+    return folder(root, image_size, colour, test_fraction, seed)
+
+
 def _refuse_damaged_files(name: str, source, root: Path) -> None:
     """DataError naming the first file in place that is truncated or corrupt; silent about missing ones."""
     if hasattr(source, "train_list"):
@@ -176,4 +187,5 @@ SOURCES = {
     "cifar10": _from_torchvision,
     "sprites": _sprites,
     "dsprites": _dsprites,
+    "folder": _folder,
 }

@@ -1,0 +1,518 @@
+"""The command line: what it trains, writes and says; killed and stopped for real; each mistake in one line, with status 2."""
+
+import csv
+import html.parser
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import vaelib
+from vaelib import cli, disentanglement, runs
+from vaelib.keys import SECTIONS
+
+CONFIG = """
+[configuration]
+dataset = folder
+path = {images}
+image_size = 8
+colour = no
+[architecture]
+conv_channels = [4]
+z_dimension = 2
+hidden = [8]
+likelihood = bernoulli
+[hyperparameters]
+epochs = 2
+batch_size = 16
+learning_rate = 1e-2
+beta = 4
+seed = 3
+"""
+PICTURES = runs.pictures
+FILES = {
+    "config.cfg",
+    "metrics.jsonl",
+    "checkpoint.pt",
+    "model.safetensors",
+    "reconstructions.png",
+    "samples.png",
+    "manifold.png",
+    "traversals.png",
+    "results.json",
+    "report.html",
+}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Sixty small pictures in two classes."""
+    root = tmp_path_factory.mktemp("images")
+    generator = np.random.default_rng(0)
+    for i in range(60):
+        path = root / "ab"[i % 2] / f"{i:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
+    return root
+
+
+@pytest.fixture
+def here(images, tmp_path, monkeypatch):
+    """A folder to work in, with tiny.cfg in it; the pictures of a report, which take a second, are left to one test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    monkeypatch.setattr(runs, "pictures", lambda model, images: {})
+    (tmp_path / "tiny.cfg").write_text(CONFIG.format(images=images))
+    return tmp_path
+
+
+@pytest.fixture
+def vae(here, capsys):
+    """Type a command; (status, stdout, stderr)."""
+
+    def run(command, status=0):
+        found = cli.main(command.split())
+        out, err = capsys.readouterr()
+        assert found == status, err
+        assert status != 0 or err == "", err
+        return out, err
+
+    return run
+
+
+def weights(run):
+    return torch.cat([t.flatten() for t in vaelib.load_model(run / "model.safetensors").state_dict().values()])
+
+
+def change(here, *changes, name="tiny.cfg"):
+    text = (here / "tiny.cfg").read_text()
+    for before, after in changes:
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    (here / name).write_text(text)
+
+
+def test_beta_acts_and_a_vae_is_beta_1(vae, here):
+    for beta in ("0", "1", "4"):
+        change(here, ("beta = 4", f"beta = {beta}"), name=f"beta{beta}.cfg")
+        vae(f"-c beta{beta}.cfg -v B-VAE --device cpu")
+    out, _ = vae("-c beta4.cfg -v VAE --device cpu")
+    assert "VAE: beta is 1; not used: beta = 4.0 in beta4.cfg\n" in out
+    run = {name: weights(here / "runs" / name) for name in ("beta0-b-vae", "beta1-b-vae", "beta4-b-vae", "beta4-vae")}
+    assert torch.equal(run["beta4-vae"], run["beta1-b-vae"])
+    assert not torch.equal(run["beta0-b-vae"], run["beta4-b-vae"])
+    assert not torch.equal(run["beta1-b-vae"], run["beta4-b-vae"])
+    assert not torch.equal(run["beta0-b-vae"], run["beta1-b-vae"])
+
+
+def test_the_command_trains_what_the_library_does(vae, here, images):
+    vae("-c tiny.cfg -v B-VAE --device cpu --output out")
+    data = vaelib.load("folder", images, image_size=8, colour=False, binarize=True)
+    torch.manual_seed(3)
+    model = vaelib.VAE((1, 8, 8), 2, [vaelib.ConvSpec(4)], hidden=8)
+    history = vaelib.fit(model, data, epochs=2, batch_size=16, learning_rate=1e-2, beta=4.0, seed=3, device="cpu")
+    assert torch.equal(weights(here / "out"), torch.cat([t.flatten() for t in model.state_dict().values()]))
+    rows = [json.loads(line) for line in (here / "out" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2] and [row["step"] for row in rows] == [4, 8]
+    for part in ("train", "test"):
+        assert {term: [row[part][term] for row in rows] for term in rows[0][part]} == getattr(history, part)
+    assert [row["kl_per_dimension"] for row in rows] == history.kl_per_dimension
+    found = json.loads((here / "out" / "results.json").read_text())
+    assert found["elbo"] == pytest.approx(history.test["elbo"][-1]) and found["length"] == 2
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.images, self.outside, self.seen = {}, [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        a = dict(attributes)
+        if tag == "img":
+            self.images[a["alt"]] = a["src"]
+        self.outside += [a[k] for k in ("src", "href") if k in a and not a[k].startswith("data:")]
+
+    def handle_data(self, data):
+        self.seen.append(data)
+
+
+def test_a_run_leaves_its_folder_and_one_page_that_shows_it(vae, here, monkeypatch):
+    monkeypatch.setattr(runs, "pictures", PICTURES)
+    out, _ = vae("-c tiny.cfg -v B-VAE --device cpu --output <b>")
+    folder = here / "<b>"
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert out.endswith(f"all of it: {folder.name}/report.html\n") and "54 images 1x8x8" in out
+    text = (folder / "report.html").read_text()
+    page = Page(text)
+    assert page.outside == [] and "<script" not in text and "@import" not in text and "url(" not in text
+    assert list(page.images) == [
+        "learning curves",
+        "reconstructions",
+        "samples",
+        "manifold",
+        "latents",
+        "traversals",
+    ]
+    assert all(source.startswith("data:image/png;base64,iVBOR") for source in page.images.values())
+    found, shown = json.loads((folder / "results.json").read_text()), " ".join(page.seen)
+    assert "<b>" in shown and "<b>" not in text and f"ELBO {found['elbo']:.2f} nats" in shown
+    assert "conv_channels" in shown and "[4]" in shown and "4.0" in shown
+    for name in ("reconstructions", "samples", "manifold", "traversals"):
+        assert np.asarray(Image.open(folder / f"{name}.png")).std() > 10, "an empty picture"
+
+
+def start(here, *arguments):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    command = [sys.executable, "-m", "vaelib", *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=here
+    )
+
+
+def wait_for(process, here, epochs):
+    metrics = here / "out" / "metrics.jsonl"
+    while not metrics.exists() or len(metrics.read_text().splitlines()) < epochs:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.002)
+
+
+def test_killed_and_stopped_it_goes_on_to_the_same_weights(here):
+    """A real process, SIGKILL twice, Ctrl-C once, gone on with by the command that it names."""
+    change(here, ("epochs = 2", "epochs = 80"), ("batch_size = 16", "batch_size = 4"))
+    whole = start(here, "-c", "tiny.cfg", "-v", "B-VAE", "--device", "cpu", "--output", "whole")
+    command = ["-c", "tiny.cfg", "-v", "B-VAE", "--device", "cpu", "--output", "out"]
+    for epochs, resume in ((5, []), (20, ["--resume"])):
+        process = start(here, *command, *resume)
+        wait_for(process, here, epochs)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert not (here / "out" / "results.json").exists()
+    (here / "out" / ".checkpoint.pt.1.partial").write_text("what a kill can leave")
+
+    process = start(here, *command, "--resume")
+    wait_for(process, here, 40)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (
+        130,
+        "vaelib: stopped; go on with: python -m vaelib --resume --output out\n",
+    )
+
+    last = start(here, "--resume", "--output", "out", "--device", "cpu")
+    assert last.wait() == whole.wait() == 0
+    assert torch.equal(weights(here / "out"), weights(here / "whole"))
+    assert (here / "out" / "metrics.jsonl").read_text() == (here / "whole" / "metrics.jsonl").read_text()
+    assert {path.name for path in (here / "out").iterdir()} == FILES, "nothing half-written was left"
+    assert (here / "out" / "config.cfg").read_text() == (here / "whole" / "config.cfg").read_text()
+
+
+def test_without_arguments_it_says_what_to_do(here):
+    process = start(here)
+    out, err = process.communicate()
+    assert process.returncode == 0 and err == ""
+    assert "python -m vaelib -c mnist-5k -v VAE" in out and "sweep FILE --grid" in out and "fashion-mnist" in out
+    assert list(here.iterdir()) == [here / "tiny.cfg"]
+
+
+def test_help_is_quick_and_names_every_option(vae):
+    out, _ = vae("--help")
+    assert all(option in out for option in ("--resume", "--output", "--seed", "--device", "--precision", "report.html"))
+    for command in cli.COMMANDS:
+        assert command in out and "--device" in vae(f"{command} --help")[0] + "--device" * (command == "export")
+    assert vae("--version")[0].strip() == vaelib.__version__
+    code = "import sys, vaelib.cli; vaelib.cli.main(['--help']); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_run_is_not_overwritten(vae, here):
+    vae("-c tiny.cfg -v B-VAE --device cpu --output out")
+    before = {path: path.read_bytes() for path in (here / "out").iterdir()}
+    _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out", 2)
+    assert err == "vaelib: out: there is a run already; go on with --resume, or write elsewhere with --output\n"
+    for asked, words in (
+        ("-v VAE", ["[hyperparameters] beta = 4.0, not 1.0"]),
+        ("-v B-VAE --seed 4", ["[hyperparameters] seed = 3, not 4"]),
+        ("-v B-VAE --precision bf16", ["precision = fp32, not bf16"]),
+    ):
+        _, err = vae(f"-c tiny.cfg {asked} --device cpu --output out --resume", 2)
+        assert err.count("\n") == 1 and all(word in err for word in ["vaelib: out: the run has", *words]), err
+    change(here, ("likelihood = bernoulli", "likelihood = gaussian"), name="gaussian.cfg")
+    _, err = vae("-c gaussian.cfg -v B-VAE --output out --resume", 2)
+    assert "the run has [configuration] binarize = yes, not no" in err
+    out, _ = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume")
+    assert "out: this run is finished" in out
+    assert before == {path: path.read_bytes() for path in (here / "out").iterdir()}
+    (here / "mine").mkdir()
+    (here / "mine" / "thesis.tex").write_text("precious")
+    for resume in ("", "--resume"):
+        _, err = vae(f"-c tiny.cfg -v B-VAE --output mine {resume}", 2)
+        assert "mine: exists, and is not the folder of a run" in err
+    assert [path.name for path in (here / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_a_finished_run_can_be_made_longer(vae, here):
+    vae("-c tiny.cfg -v B-VAE --device cpu --output out")
+    change(here, ("epochs = 2", "epochs = 4"), name="longer.cfg")
+    vae("-c longer.cfg -v B-VAE --device cpu --output out --resume")
+    vae("-c longer.cfg -v B-VAE --device cpu --output whole")
+    assert torch.equal(weights(here / "out"), weights(here / "whole"))
+    assert "epochs = 4" in (here / "out" / "config.cfg").read_text()
+    assert json.loads((here / "out" / "results.json").read_text())["length"] == 4
+    _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume", 2)
+    assert err == "vaelib: out: the run is of length 4; it can be made longer, but not 2\n"
+
+
+def test_seed_precision_and_the_default_folder(vae, here):
+    vae("-c tiny.cfg -v b-vae --device cpu --seed 7 --precision bf16")
+    text = (here / "runs" / "tiny-b-vae-seed7" / "config.cfg").read_text()
+    assert "seed = 7\n" in text and "precision = bf16\n" in text
+
+
+def test_a_stream_is_measured_in_steps(vae, here, monkeypatch):
+    text = "[configuration]\ndataset = sprites\nimage_size = 32\n[architecture]\nconv_channels = [4]\nz_dimension = 3\n"
+    (here / "s.cfg").write_text(
+        text + "[hyperparameters]\nsteps = 101\nbatch_size = 8\nbeta = 4\nschedule = tc warm-up 50\n"
+    )
+    out, _ = vae("-c s.cfg -v B-VAE --device cpu")
+    assert "737,280 different images" in out and "B-VAE: beta = 4.0, schedule = tc warm-up 50\n" in out
+    rows = [json.loads(line) for line in (here / "runs" / "s-b-vae" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [100, 101] and "epoch" not in rows[0] and "test" not in rows[0]
+    out, _ = vae("evaluate runs/s-b-vae --images 20 --samples 2 --device cpu")
+    assert re.search(r"^images +20$", out, re.M) and re.search(r"^log likelihood +-\d", out, re.M)
+
+    model = vaelib.load_model(here / "runs" / "s-b-vae" / "model.safetensors")
+
+    def scores(codes, factors):
+        images = vaelib.load("sprites", image_size=32).images(factors)
+        torch.testing.assert_close(codes, model.encode(images)[0].detach())
+        return {"mig": 0.25}
+
+    monkeypatch.setattr(disentanglement, "scores", scores)
+    out, _ = vae("evaluate runs/s-b-vae --images 20 --samples 2 --scores --device cpu")
+    assert re.search(r"^mig +0\.250$", out, re.M)
+
+
+def test_evaluate_sample_and_export(vae, here, images):
+    vae("-c tiny.cfg -v B-VAE --device cpu --output out")
+    model = vaelib.load_model(here / "out" / "model.safetensors")
+    test = vaelib.load("folder", images, image_size=8, colour=False, binarize=True).test
+    out, _ = vae("evaluate out --images 5 --samples 3 --device cpu")
+    found = json.loads((here / "out" / "results.json").read_text())
+    assert found["evaluation"]["elbo"] == pytest.approx(vaelib.metrics.elbo(model, test[:5]).mean().item())
+    expected = vaelib.metrics.log_likelihood(model, test[:5], 3).mean().item()
+    assert found["evaluation"]["log_likelihood"] == pytest.approx(expected) and found["images"] == 6
+    assert f"{expected:.3f} ± " in out
+
+    assert vae("sample out --number 5 --seed 1 --device cpu")[0] == "out/samples-seed1.png\n"
+    vae("sample out --number 5 --seed 1 --device cpu --output again.png")
+    vae("sample out --number 5 --seed 2 --device cpu --output other.png")
+    pictures = [p.read_bytes() for p in (here / "out" / "samples-seed1.png", here / "again.png", here / "other.png")]
+    assert pictures[0] == pictures[1] != pictures[2]
+
+    assert vae("export out")[0] == "out/export/model.safetensors\nout/export/config.cfg\n"
+    assert torch.equal(weights(here / "out" / "export"), weights(here / "out"))
+    vae("export out --half --output half")
+    assert torch.equal(weights(here / "half"), weights(here / "out").half().float())
+
+
+def test_exported_programs_run_without_vaelib(vae, here):
+    vae("-c tiny.cfg -v B-VAE --device cpu --output out")
+    vae("export out --programs --output away")
+    model = vaelib.load_model(here / "out" / "model.safetensors").eval()
+    z, x = torch.randn(5, 2), torch.rand(5, 1, 8, 8)
+    torch.save(
+        (z, x, model.expected_image(model.decode(z)).detach(), *(t.detach() for t in model.encode(x))), "want.pt"
+    )
+    code = """
+import sys, torch
+z, x, image, mean, log_var = torch.load("want.pt")
+encode, decode = (torch.export.load(f"away/{name}.pt2").module() for name in ("encoder", "decoder"))
+torch.testing.assert_close(decode(z), image)
+torch.testing.assert_close(encode(x), (mean, log_var))
+assert "vaelib" not in sys.modules
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def test_grey_images_have_no_likelihood_under_bernoulli_pixels(vae, here):
+    change(here, ("colour = no", "colour = no\nbinarize = no"))
+    vae("-c tiny.cfg -v VAE --device cpu --output out")
+    assert "log likelihood" not in vae("evaluate out --samples 2 --device cpu")[0]
+    assert "--scores: folder has no known factors" in vae("evaluate out --scores --device cpu", 2)[1]
+    change(here, ("likelihood = bernoulli", "likelihood = discretised-logistic"))
+    vae("-c tiny.cfg -v VAE --device cpu --output logistic")
+    out, _ = vae("evaluate logistic --samples 2 --device cpu")
+    found = json.loads((here / "logistic" / "results.json").read_text())["evaluation"]
+    assert found["bits_per_dimension"] == pytest.approx(-found["log_likelihood"] / (64 * np.log(2)))
+    assert "bits per dimension" in out
+
+
+def read_csv(path):
+    return list(csv.DictReader(io.StringIO(path.read_text())))
+
+
+def test_a_sweep_is_a_table_and_goes_on(vae, here):
+    command = "sweep tiny.cfg --grid hyperparameters.beta=1,4 --seeds 2 --device cpu"
+    out, _ = vae(command)
+    table = here / "runs" / "tiny-sweep" / "sweep.csv"
+    rows = read_csv(table)
+    assert table.read_text() in out and out.endswith(f"{table.relative_to(here)}\n")
+    keys = [(row["hyperparameters.beta"], row["hyperparameters.seed"]) for row in rows]
+    assert keys == [("1", "0"), ("4", "0"), ("1", "1"), ("4", "1")]
+    assert {row["status"] for row in rows} == {"done"} and len({row["elbo"] for row in rows}) == 4
+    assert rows[1]["folder"] == "beta=4,seed=0"
+    one = json.loads((table.parent / "beta=4,seed=0" / "results.json").read_text())
+    assert float(rows[1]["elbo"]) == one["elbo"]
+
+    assert "there is a sweep already" in vae(command, 2)[1]
+    (table.parent / "beta=1,seed=1" / "results.json").unlink()
+    table.unlink()
+    out, _ = vae(f"{command} --resume")
+    assert out.count("this run is finished") == 3
+    assert [row["elbo"] for row in read_csv(table)] == [row["elbo"] for row in rows]
+
+
+def test_a_run_of_a_sweep_that_fails_does_not_stop_it(vae, here):
+    vae("sweep tiny.cfg --grid hyperparameters.learning_rate=1e30,1e-3 --device cpu --output s", 1)
+    rows = read_csv(here / "s" / "sweep.csv")
+    assert rows[0]["status"].startswith("the loss became ") and rows[0]["elbo"] == "" and rows[1]["status"] == "done"
+
+
+def test_lists_in_a_grid(vae, here):
+    vae("sweep tiny.cfg --grid architecture.hidden=[],[8] --grid architecture.z_dimension=1,3 --device cpu --output s")
+    rows = read_csv(here / "s" / "sweep.csv")
+    assert [(row["architecture.hidden"], row["architecture.z_dimension"]) for row in rows] == [
+        ("[]", "1"),
+        ("[]", "3"),
+        ("[8]", "1"),
+        ("[8]", "3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("-c none.cfg -v VAE", ["none.cfg: no such file", "mnist-5k"]),
+        ("-c tiny.cfg", ["-v is missing", "VAE", "B-VAE"]),
+        ("-v VAE", ["-c is missing", "mnist-5k"]),
+        ("-c tiny.cfg -v GAN", ["argument -v/--variation: must be VAE or B-VAE; got 'GAN'", "--help"]),
+        ("-c tiny.cfg -v VAE --sed 3", ["unrecognized arguments: --sed 3", "--help"]),
+        ("-c tiny.cfg -v VAE --seed x", ["tiny.cfg: [hyperparameters] seed = x: must be a whole number"]),
+        ("-c tiny.cfg -v VAE --precision fp8", ["precision = fp8: must be fp32 or bf16"]),
+        ("-c tiny.cfg -v VAE --device tpu", ["--device tpu", "must be auto, cpu, cuda"]),
+        ("-c tiny.cfg -v VAE --device meta", ["--device meta: not a device to train on"]),
+        ("-c tiny.cfg -v VAE --output tiny.cfg/x", ["tiny.cfg/x"]),
+        ("-c tiny.cfg -v VAE --output tiny.cfg", ["tiny.cfg: exists, and is not the folder of a run"]),
+        ("--resume --output none", ["none/config.cfg: no such file"]),
+        ("train tiny.cfg", ["unknown command 'train'", "evaluate, sample, sweep, export", "-c FILE -v VAE"]),
+        ("evalute out", ["unknown command 'evalute'; did you mean evaluate?"]),
+        ("evaluate", ["required: RUN", "evaluate --help"]),
+        ("evaluate none", ["none: not the folder of a run"]),
+        ("evaluate . --samples 0", ["argument --samples: must be a whole number, at least 1; got '0'"]),
+        ("sample none", ["none: not the folder of a run"]),
+        ("export none", ["none: not the folder of a run"]),
+        ("sweep tiny.cfg --grid beta=1,2", ["argument --grid: must be SECTION.KEY=VALUE,VALUE,...; got 'beta=1,2'"]),
+        ("sweep tiny.cfg --grid hyperparameters.beta=", ["must be SECTION.KEY=VALUE"]),
+        ("sweep tiny.cfg --grid hyperparameters.beta=1,x", ["tiny.cfg: [hyperparameters] beta = x: must be a number"]),
+        ("sweep tiny.cfg --grid hyperparameters.betta=1", ["betta = 1: unknown key; did you mean beta?"]),
+        ("sweep tiny.cfg --grid hyperparameters.beta=1,1", ["--grid: a value is given twice"]),
+        ("sweep tiny.cfg -v VAE --grid hyperparameters.beta=1,2", ["-v VAE has beta 1 throughout"]),
+        (
+            "sweep tiny.cfg --grid architecture.conv_kernel_sizes=[2],[99]",
+            ["conv_kernel_sizes = [(99, 99)]: convolution 1"],
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_written(vae, here, command, words):
+    _, err = vae(command, 2)
+    assert err.count("\n") == 1 and err.startswith("vaelib: "), err
+    for word in words:
+        assert word in err, err
+    assert [path.name for path in here.iterdir()] == ["tiny.cfg"], "something was written"
+
+
+@pytest.mark.parametrize(
+    ("change_to", "words"),
+    [
+        (
+            ("z_dimension = 2", "z_dimension = two"),
+            ["tiny.cfg: [architecture] z_dimension = two: must be a whole number"],
+        ),
+        (("z_dimension = 2", "conv_kernel_sizes = [(19, 3)]\nz_dimension = 2"), ["= [(19, 3)]: convolution 1 of 1"]),
+        (
+            ("z_dimension = 2", "z_dimension = 2000000000"),
+            ["[architecture] has 52,000,001,237 weights", "fewer channels"],
+        ),
+        (("image_size = 8", "image_size = 8\npath2 = x"), ["path2 = x: unknown key; did you mean path?"]),
+        (("beta = 4\n", ""), ["tiny.cfg: [hyperparameters] beta is missing"]),
+        (
+            ("dataset = folder", "dataset = folder\npath = no/such/folder\n#"),
+            ["folder: ", "no/such/folder is not a folder"],
+        ),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_line_and_nothing_is_written(vae, here, change_to, words):
+    text = (here / "tiny.cfg").read_text().replace(*change_to)
+    if change_to[1].endswith("#"):
+        text = re.sub(r"\n#\npath = .*", "", text)
+    (here / "tiny.cfg").write_text(text)
+    _, err = vae("-c tiny.cfg -v B-VAE --device cpu", 2)
+    assert err.count("\n") == 1 and all(word in err for word in words), err
+    assert [path.name for path in here.iterdir()] == ["tiny.cfg"]
+
+
+def test_a_loss_that_is_not_finite_is_status_1_and_leaves_nothing(vae, here):
+    change(here, ("learning_rate = 1e-2", "learning_rate = 1e30"))
+    _, err = vae("-c tiny.cfg -v B-VAE --device cpu", 1)
+    assert err.startswith("vaelib: the loss became ") and "learning_rate" in err and err.count("\n") == 1
+    assert not any((here / "runs").iterdir()), "the corrected run would be refused"
+
+
+def test_an_unfinished_run_is_not_measured(vae, here):
+    vae("-c tiny.cfg -v B-VAE --device cpu --output out")
+    (here / "out" / "results.json").unlink()
+    for command in ("evaluate", "sample", "export"):
+        _, err = vae(f"{command} out", 2)
+        assert err == "vaelib: out: this run is not finished; go on with --resume --output out\n"
+
+
+def test_a_damaged_checkpoint_and_one_of_another_device_are_one_line(vae, here):
+    vae("-c tiny.cfg -v B-VAE --device cpu --output out")
+    path = here / "out" / "checkpoint.pt"
+    change(here, ("epochs = 2", "epochs = 3"))
+    state = torch.load(path, weights_only=True)
+    torch.save({**state, "generator": torch.zeros(16, dtype=torch.uint8)}, path)  # as long as a GPU's
+    state["history"]["device"] = "cuda"
+    torch.save({**state, "generator": torch.zeros(16, dtype=torch.uint8)}, path)
+    _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume", 2)
+    assert err == "vaelib: out/checkpoint.pt: of a run on cuda; go on there, or start elsewhere\n"
+    path.write_bytes(b"broken")
+    _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume", 2)
+    assert err == "vaelib: out/checkpoint.pt: not a whole checkpoint of vaelib; delete it to start again\n"
+
+
+def test_unreadable_pictures_are_named(vae, here, images):
+    (images / "a" / "broken.png").write_bytes(b"")
+    try:
+        out, _ = vae("-c tiny.cfg -v VAE --device cpu")
+    finally:
+        (images / "a" / "broken.png").unlink()
+    assert "folder: 1 of 61 pictures can't be read and are left out: a/broken.png (" in out
+    assert re.search(r"^folder: 5\d images 1x8x8, binarised, \d to test; 0 MB$", out, re.M)
+
+
+def test_keys_are_not_shared_by_sections():
+    """So that the folders of a sweep can be called by the key alone."""
+    keys = [name for kind in SECTIONS.values() for name in kind.__dataclass_fields__]
+    assert len(set(keys)) == len(keys)

@@ -1,0 +1,101 @@
+"""A sweep: one configuration, some keys varied, several seeds; a folder a run, and one table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaelib import build, runs
+from vaelib.config import Config, ConfigError, read
+from vaelib.train import TrainingError
+
+TABLE = "sweep.csv"
+FIGURES = ("elbo", "elbo_error", "reconstruction", "kl", "active_units", "seconds", "device")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep: what it varies, as {"section.key": value}, and the configuration that comes of it."""
+
+    varied: Mapping[str, str]
+    config: Config
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        parts = (f"{key.partition('.')[2]}={value}" for key, value in self.varied.items())
+        return re.sub(r"[^\w=,.+-]+", "_", ",".join(parts))
+
+
+def points(file: str, grid: Mapping[str, Sequence[str]], seeds: int, variation: str) -> list[Point]:
+    """Every combination of the ``grid``'s values with seeds 0 to ``seeds`` - 1, each checked as if it stood in the file.
+
+    Seed by seed, so that a sweep that was stopped has seen every combination alike. Raises ConfigError before any is run.
+    """
+    if variation == "VAE" and (fixed := {"hyperparameters.beta", "hyperparameters.schedule"} & grid.keys()):
+        raise ConfigError(f"--grid {min(fixed)}: -v VAE has beta 1 throughout; give -v B-VAE")
+    found = []
+    for seed, *values in itertools.product(range(seeds), *grid.values()):
+        varied = dict(zip(grid, values)) | (
+            {} if "hyperparameters.seed" in grid else {"hyperparameters.seed": str(seed)}
+        )
+        config = read(file, varied).variation(variation)
+        build.check_shapes(config)
+        found.append(Point(varied, config))
+    if len({point.name for point in found}) < len(found):
+        raise ConfigError("--grid: a value is given twice, or the seed as well as --seeds")
+    return found
+
+
+def sweep(sweep_points: Sequence[Point], folder: Path, device: str, resume: bool, say: Callable = print) -> list[dict]:
+    """Run every point into its own folder under ``folder``; the rows of the table, which is written at the end.
+
+    A run whose loss is no longer finite gets a row that says so, and the others go on.
+    """
+    claim(folder, resume)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [row for row in _each(sweep_points, folder, device, say)]
+    runs.write(folder / TABLE, table(rows))
+    return rows
+
+
+def claim(folder: Path, resume: bool) -> None:
+    """ConfigError where ``folder`` has something in it, unless ``resume`` says to go on there."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: exists, and is not a folder; write elsewhere with --output")
+    if folder.exists() and any(folder.iterdir()) and not resume:
+        raise ConfigError(f"{folder}: there is a sweep already; go on with --resume, or write elsewhere with --output")
+
+
+def _each(sweep_points: Sequence[Point], folder: Path, device: str, say: Callable) -> Iterator[dict]:
+    """One row a point, in order. Several at once would go here: a run knows its configuration and its folder, no other."""
+    loaded = {}
+    for number, point in enumerate(sweep_points, start=1):
+        say(f"run {number} of {len(sweep_points)}: {point.name}")
+        wanted = point.config.configuration
+        if wanted not in loaded:
+            loaded = {wanted: build.load_data(point.config, say)}
+        row = {**point.varied, "folder": point.name, "status": "done"}
+        try:
+            found = runs.train(point.config, folder / point.name, device, resume=True, data=loaded[wanted], say=say)
+            row |= {name: found[name] for name in FIGURES}
+        except TrainingError as error:
+            say(str(error))
+            row["status"] = str(error)
+        yield row
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> str:
+    """The rows as CSV, a column a key."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    columns.sort(key=lambda name: name in ("folder", "status"))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
