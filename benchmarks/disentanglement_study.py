@@ -30,7 +30,7 @@ BETAS = (1, 2, 4, 8, 16)
 
 def falling(price: float) -> objectives.Schedule:
     """From 40, at which every latent is off, down to ``price`` by a constant factor a step, over the first 2,000 steps."""
-    return lambda step: max(price, 40 * (price / 40) ** (step / 2000))
+    return objectives.falling(40, price, 2000)
 
 
 def objective(method: str, weight: float, dataset_size: int) -> objectives.Objective:

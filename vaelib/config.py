@@ -143,6 +143,8 @@ def _resolved(config: Config) -> Config:
         raise ConfigError(f"{config.file}: [hyperparameters] {needed} is missing: a whole number, at least 1")
     if training.schedule.kind == "capacity" and training.beta is not None:
         raise config.error("hyperparameters", "beta", "schedule = capacity has its own weight; remove one of them")
+    if training.schedule.kind == "falling" and training.beta == 0:
+        raise config.error("hyperparameters", "beta", "schedule = falling goes by a factor; must be above 0")
 
     data = replace(data, **{key: value for key, value in own.items() if getattr(data, key) is None})
     config = replace(config, configuration=data)
