@@ -176,10 +176,17 @@ def key_of(record: dict) -> tuple[str, float, int]:
     return record["method"], record["weight"], record["seed"]
 
 
+def urgency(key: tuple[str, float, int]) -> tuple[int, int]:
+    """What to run first, so that a study that is stopped early has what matters most."""
+    method, _, seed = key
+    order = ("falling-beta", FAST, "falling-tcvae", "beta-vae", "beta-tcvae", "annealed-capacity")
+    return (0 if method in order[:2] else 1 + (seed > 2) * (1 + (method in order[4:])), seed)
+
+
 def main() -> None:
     runs = read_runs()
     left = [key for key in RUNS if key not in {key_of(record) for record in runs}]
-    left.sort(key=lambda key: not key[0].startswith("falling-beta") and 2 * (key[2] > 1) + 1)
+    left.sort(key=urgency)
     os.environ |= {"OMP_NUM_THREADS": "1"}
     with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("spawn")) as pool:
         for future in as_completed([pool.submit(run, *key) for key in left]):
