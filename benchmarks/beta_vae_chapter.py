@@ -100,7 +100,6 @@ def of_sprites(runs: list[dict]) -> dict:
             counted = {"own_scale": own["scale"], "own_place": own["x"] and own["y"]}
             counted["own_three"] = own["scale"] and counted["own_place"]
             cost = {"at_price_4": run["reconstruction"] + 4 * run["kl"]}
-            cost["at_capacity"] = run["reconstruction"] + 100 * abs(run["kl"] - 10)
             record = {**kept, **cost, "used": used, "excess": excess, **counted, **gaps}
             groups.setdefault(f"{METHODS[run['method']][0]}{run['weight']:g}", []).append(record)
     return {key: summed_up(group) for key, group in groups.items()}
