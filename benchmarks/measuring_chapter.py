@@ -38,7 +38,7 @@ SCORES = {
 LABELS = {  # of a method with its weight, on a page and in a figure
     "beta-vae": "β = {}",
     "falling-beta": "β falling to {}",
-    "falling-beta-fast": "β falling to {}, rate doubled",
+    "falling-beta-fast": "β falling to {}, Adam 0.002",
     "annealed-capacity": "capacity to {} nats",
     "beta-tcvae": "TC weight {}",
     "falling-tcvae": "TC weight falling to {}",
@@ -206,7 +206,7 @@ def worth(positions: int = 100) -> dict:
 def table(groups: dict[tuple, list[dict]], reference: dict) -> str:
     """Median and range of each score, a row a setting, as a table in Markdown."""
     rows = [
-        ["", "runs", *SCORES.values()],
+        ["", "runs", *(name.replace("ment", "&shy;ment").replace("ness", "&shy;ness") for name in SCORES.values())],
         ["---"] * (2 + len(SCORES)),
         *[
             [label(setting), str(len(runs)), *(span(values(runs, key)) for key in SCORES)]
@@ -249,7 +249,7 @@ def turned_table(straight: list[dict]) -> str:
 
 
 def span(numbers: list[float]) -> str:
-    return f"{statistics.median(numbers):.2f} ({min(numbers):.2f}–{max(numbers):.2f})"
+    return f"{statistics.median(numbers):.2f}<br>({min(numbers):.2f}–{max(numbers):.2f})"
 
 
 def markdown(rows: list[list[str]]) -> str:
