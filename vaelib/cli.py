@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -57,12 +58,18 @@ def _status(error: Exception) -> int | None:
     return 1 if isinstance(error, (TrainingError, OutOfMemoryError)) else None
 
 
+def _leads() -> bool:
+    return os.environ.get("RANK", "0") == "0"  # torchrun numbers its processes; the others are silent
+
+
 def _complain(line: str) -> None:
-    print(f"vaelib: {' '.join(line.split())}", file=sys.stderr)
+    if _leads():
+        print(f"vaelib: {' '.join(line.split())}", file=sys.stderr)
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    if _leads():
+        print(line, flush=True)
 
 
 def _program() -> str:
@@ -124,11 +131,12 @@ def _train(asked: argparse.Namespace) -> int:
     seed = f"-seed{chosen.hyperparameters.seed}" if asked.seed is not None else ""
     folder = asked.output or Path("runs") / f"{Path(asked.config).stem}-{asked.variation.lower()}{seed}"
 
-    from vaelib import runs  # torch takes seconds, and a mistake in the configuration none
+    from vaelib import parallel, runs  # torch takes seconds, and a mistake in the configuration none
 
     _say(_of_beta(wanted, asked.variation))
     try:
-        found = runs.train(chosen, folder, asked.device, asked.resume, say=_say)
+        with parallel.started_by_torchrun():
+            found = runs.train(chosen, folder, asked.device, asked.resume, say=_say)
     except KeyboardInterrupt:
         again = f"go on with: {_program()} --resume --output {shlex.quote(str(folder))}"
         raise KeyboardInterrupt(again if (folder / runs.CHECKPOINT).exists() else "nothing was kept") from None
