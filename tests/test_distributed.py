@@ -80,7 +80,9 @@ def test_the_command_line_under_torchrun_writes_and_speaks_once(tmp_path):
     assert "; 2 processes\n" in out and out.count("ELBO ") == 1
     run = tmp_path / "runs" / "tiny-vae"
     written = {path.name for path in run.iterdir()}
-    assert {"results.json", "report.html", "model.safetensors"} <= written and not [n for n in written if "partial" in n]
+    assert {"results.json", "report.html", "model.safetensors"} <= written and not [
+        n for n in written if "partial" in n
+    ]
     status, _, err = torchrun(tmp_path, *command)
     assert status != 0 and err.count("vaelib: ") == err.count("vaelib: runs/tiny-vae: there is a run already") == 1
 

@@ -52,10 +52,11 @@ def _status(error: Exception) -> int | None:
     from torch import OutOfMemoryError
 
     from vaelib import CheckpointError, DataError, TrainingError
+    from vaelib.jobs import JobError
 
     if isinstance(error, (CheckpointError, DataError)):
         return 2
-    return 1 if isinstance(error, (TrainingError, OutOfMemoryError)) else None
+    return 1 if isinstance(error, (TrainingError, JobError, OutOfMemoryError)) else None
 
 
 def _leads() -> bool:
@@ -231,6 +232,8 @@ def _sweep_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", metavar="DIR", type=Path, help="its folder (default: runs/FILE-sweep)")
     parser.add_argument("--resume", action="store_true", help="go on: what is finished there is not run again")
+    parser.add_argument("--jobs", type=whole_number, default=1, help="runs at a time, one processor each (default: 1)")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="let the workers of this Dask cluster run them")
     device_option(parser)
 
 
@@ -238,13 +241,15 @@ def _sweep(asked: argparse.Namespace) -> int:
     varied = dict(asked.grid)
     if len(varied) < len(asked.grid):
         raise ConfigError("--grid: a key is given twice")
+    if asked.cluster and asked.jobs > 1:
+        raise ConfigError("give either --jobs or --cluster: a cluster has as many jobs as workers")
     folder = asked.output or Path("runs") / f"{Path(asked.config).stem}-sweep"
 
     from vaelib import sweep
 
     points = sweep.points(asked.config, varied, asked.seeds, asked.variation)
     try:
-        rows = sweep.sweep(points, folder, asked.device, asked.resume, _say)
+        rows = sweep.sweep(points, folder, asked.device, asked.resume, _say, asked.jobs, asked.cluster)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command with --resume goes on") from None
     _say(f"\n{sweep.table(rows)}\n{folder / sweep.TABLE}")

@@ -76,9 +76,9 @@ def as_float(images: Tensor) -> Tensor:
 
 
 class ConvTransposeToOne(nn.ConvTranspose2d):
-    """A transposed convolution to one channel, on a CPU: each cell's patch is a matrix product, patches are added where they overlap.
+    """A transposed convolution to one channel: a matrix product makes each cell's patch, and patches add up where they overlap.
 
-    The same numbers as nn.ConvTranspose2d to rounding, and the same weights; that one is made for many channels.
+    On a CPU this is faster than nn.ConvTranspose2d, which is made for many channels; the numbers are the same to rounding.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -276,9 +276,7 @@ def _mirrored_layers(convs, channels, sizes, activation) -> list[nn.Module]:
     layers = []
     for conv, before, after, size in zip(convs, channels, channels[1:], sizes):
         kind = ConvTransposeToOne if before == 1 else nn.ConvTranspose2d
-        mirrored = kind(
-            after, before, conv.kernel_size, conv.stride, conv.padding, conv.output_padding(size)
-        )
+        mirrored = kind(after, before, conv.kernel_size, conv.stride, conv.padding, conv.output_padding(size))
         layers = [mirrored, activation(), *layers]
     return layers
 

@@ -59,7 +59,9 @@ class Team:
     def same_weights(self, model: VAE) -> None:
         """The leader's weights, in all processes; ValueError for a model that needs a whole minibatch in each of them."""
         if self.size > 1 and model.likelihood == "gaussian" and model.sigma == "optimal":
-            raise ValueError('sigma "optimal" is that of a whole minibatch: train it in one process, or let it be learnt')
+            raise ValueError(
+                'sigma "optimal" is that of a whole minibatch: train it in one process, or let it be learnt'
+            )
         for tensor in model.state_dict().values() if self.size > 1 else ():
             own = tensor.contiguous()
             dist.broadcast(own, 0)

@@ -6,7 +6,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -18,7 +17,7 @@ from tqdm.auto import tqdm
 from vaelib import losses, metrics, parallel
 from vaelib.checkpoint import load_checkpoint, save_checkpoint
 from vaelib.data import ImageData, draw_binary
-from vaelib.heap import keep_heap
+from vaelib.machine import keep_heap, pick_device, repeatable
 from vaelib.models import VAE, as_float
 from vaelib.objectives import Objective, Schedule, beta_vae
 
@@ -123,7 +122,7 @@ def fit(
     records = epochs or len(history) + -(-(steps - step) // STEPS_A_RECORD)
 
     done = step * batch_size if epochs is None else len(history) * len(train)
-    with _progress_bar(progress and team.leads, total, done) as bar, _repeatable():
+    with _progress_bar(progress and team.leads, total, done) as bar, repeatable():
         for record in range(len(history) + 1, records + 1):
             model.train()
             seen = _Seen()
@@ -182,13 +181,6 @@ def minibatches(n: int, batch_size: int, generator: torch.Generator) -> Iterator
     return iter(torch.randperm(n, generator=generator, device=generator.device).split(batch_size))
 
 
-def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """The device meant by ``device``; "auto" is CUDA where there is one, else the CPU."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
-
-
 class _Seen:
     """What the steps since the last record came to: kept on the device, and only summed up when the record is made."""
 
@@ -214,13 +206,6 @@ class _Seen:
         kl = losses.kl_to_standard_normal_per_dimension(torch.cat(self.mean), torch.cat(self.log_var))
         reconstruction = -torch.cat(self.log_likelihood).double().mean()
         return losses_seen.mean().item(), reconstruction.item(), kl.double().mean(0).tolist()
-
-
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """On a GPU: only algorithms that give the same numbers each time. cuDNN stays on, which `flags` would turn off."""
-    with torch.backends.cudnn.flags(enabled=True, deterministic=True):
-        yield
 
 
 def _progress_bar(progress: bool, total: int, done: int) -> tqdm:

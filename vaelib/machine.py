@@ -1,11 +1,15 @@
-"""`keep_heap`: memory that a training step has freed stays with the process, and the next step finds it there."""
+"""The machine that trains: which device, how it computes, and what becomes of memory that a step has freed."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+
+import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 GIGABYTE = 2**30
@@ -26,3 +30,20 @@ def keep_heap() -> bool:
     if not hasattr(libc, "gnu_get_libc_version"):
         return False
     return all(libc.mallopt(option, GIGABYTE) == 1 for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD))
+
+
+def pick_device(device: str | torch.device = "auto") -> torch.device:
+    """The device meant by ``device``; "auto" is CUDA where there is one, else the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Inside, a GPU's convolutions use only algorithms that give the same numbers each time."""
+    before, torch.backends.cudnn.deterministic = torch.backends.cudnn.deterministic, True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
