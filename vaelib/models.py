@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vaelib import losses
+from vaelib.layers import ConvTransposeToOne
 
 LIKELIHOODS = ("bernoulli", "continuous-bernoulli", "gaussian", "discretised-logistic")
 WITH_SIGMA = ("gaussian", "discretised-logistic")
@@ -73,21 +73,6 @@ DEFAULT_CONVS = (ConvSpec(32), ConvSpec(64))
 def as_float(images: Tensor) -> Tensor:
     """uint8 pixels 0..255 as floats in [0, 1]; floats come back as they are."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images
-
-
-class ConvTransposeToOne(nn.ConvTranspose2d):
-    """A transposed convolution to one channel: a matrix product makes each cell's patch, and patches add up where they overlap.
-
-    On a CPU this is faster than nn.ConvTranspose2d, which is made for many channels; the numbers are the same to rounding.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu":
-            return super().forward(x)
-        lengths = zip(x.shape[2:], self.stride, self.padding, self.kernel_size, self.output_padding)
-        size = [(n - 1) * s - 2 * p + k + a for n, s, p, k, a in lengths]  # eq:deconv-size
-        patches = self.weight.flatten(1).T @ x.flatten(2)  # (N, kernel cells, input cells)
-        return F.fold(patches, size, self.kernel_size, 1, self.padding, self.stride) + self.bias.view(1, 1, 1)
 
 
 class VAEOutput(NamedTuple):
