@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -27,16 +28,17 @@ def process_rows(run: Callable, points: Sequence, folder: Path, device: str, job
     Raises JobError when one of them is killed.
     """
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(min(jobs, len(points)), multiprocessing.get_context("spawn"), _begin)
-    try:
-        futures = [pool.submit(run, point, folder, device) for point in points]
-        return _in_order(points, futures, as_completed(futures), say)
-    except BrokenProcessPool:
-        raise JobError("a process of the sweep was killed, as when memory runs out; --resume goes on") from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
+    with ProcessPoolExecutor(min(jobs, len(points)), multiprocessing.get_context("spawn"), _begin) as pool:
+        try:
+            futures = [pool.submit(run, point, folder, device) for point in points]
+            return _in_order(points, futures, as_completed(futures), say)
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise JobError("a process of the sweep was killed, as when memory runs out; --resume goes on") from None
+            raise
 
 
 def _begin() -> None:
@@ -44,8 +46,10 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TQDM_DISABLE"] = "1"
     import torch
+    from tqdm import tqdm
 
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which would be left behind by a process that is ended
 
 
 def cluster_rows(run: Callable, points: Sequence, folder: Path, device: str, address: str, say: Callable) -> list[dict]:
@@ -70,7 +74,7 @@ def cluster_rows(run: Callable, points: Sequence, folder: Path, device: str, add
             raise ConfigError(f"--cluster {address}: {what}; start them with: dask worker {address} --nthreads 1")
         futures = client.map(_quietly, *zip(*((run, point, folder, device) for point in points)), pure=False)
         try:
-            return _in_order(points, futures, as_completed(futures), say)
+            return _in_order(points, futures, as_completed(futures, loop=client.loop), say)
         except BaseException:
             with contextlib.suppress(Exception):
                 client.cancel(futures, force=True)
