@@ -11,8 +11,8 @@ from torch import Tensor
 from vaelib import objectives
 from vaelib.config import Config, ConfigError
 from vaelib.data import ImageData, load
+from vaelib.machine import pick_device
 from vaelib.models import VAE, ConvSpec, conv_sizes
-from vaelib.train import pick_device
 
 MOST_WEIGHTS = 10**9  # 16 GB with their gradients and Adam's averages
 HELD_OUT = 1000  # images drawn from a stream, which has no test set, to measure a model on

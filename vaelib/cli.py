@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -51,18 +52,25 @@ def _status(error: Exception) -> int | None:
     from torch import OutOfMemoryError
 
     from vaelib import CheckpointError, DataError, TrainingError
+    from vaelib.jobs import JobError
 
     if isinstance(error, (CheckpointError, DataError)):
         return 2
-    return 1 if isinstance(error, (TrainingError, OutOfMemoryError)) else None
+    return 1 if isinstance(error, (TrainingError, JobError, OutOfMemoryError)) else None
+
+
+def _leads() -> bool:
+    return os.environ.get("RANK", "0") == "0"  # torchrun numbers its processes; the others are silent
 
 
 def _complain(line: str) -> None:
-    print(f"vaelib: {' '.join(line.split())}", file=sys.stderr)
+    if _leads():
+        print(f"vaelib: {' '.join(line.split())}", file=sys.stderr)
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    if _leads():
+        print(line, flush=True)
 
 
 def _program() -> str:
@@ -124,11 +132,12 @@ def _train(asked: argparse.Namespace) -> int:
     seed = f"-seed{chosen.hyperparameters.seed}" if asked.seed is not None else ""
     folder = asked.output or Path("runs") / f"{Path(asked.config).stem}-{asked.variation.lower()}{seed}"
 
-    from vaelib import runs  # torch takes seconds, and a mistake in the configuration none
+    from vaelib import parallel, runs  # torch takes seconds, and a mistake in the configuration none
 
     _say(_of_beta(wanted, asked.variation))
     try:
-        found = runs.train(chosen, folder, asked.device, asked.resume, say=_say)
+        with parallel.started_by_torchrun():
+            found = runs.train(chosen, folder, asked.device, asked.resume, say=_say)
     except KeyboardInterrupt:
         again = f"go on with: {_program()} --resume --output {shlex.quote(str(folder))}"
         raise KeyboardInterrupt(again if (folder / runs.CHECKPOINT).exists() else "nothing was kept") from None
@@ -223,6 +232,8 @@ def _sweep_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", metavar="DIR", type=Path, help="its folder (default: runs/FILE-sweep)")
     parser.add_argument("--resume", action="store_true", help="go on: what is finished there is not run again")
+    parser.add_argument("--jobs", type=whole_number, default=1, help="runs at a time, one processor each (default: 1)")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="let the workers of this Dask cluster run them")
     device_option(parser)
 
 
@@ -230,13 +241,15 @@ def _sweep(asked: argparse.Namespace) -> int:
     varied = dict(asked.grid)
     if len(varied) < len(asked.grid):
         raise ConfigError("--grid: a key is given twice")
+    if asked.cluster and asked.jobs > 1:
+        raise ConfigError("give either --jobs or --cluster: a cluster has as many jobs as workers")
     folder = asked.output or Path("runs") / f"{Path(asked.config).stem}-sweep"
 
     from vaelib import sweep
 
     points = sweep.points(asked.config, varied, asked.seeds, asked.variation)
     try:
-        rows = sweep.sweep(points, folder, asked.device, asked.resume, _say)
+        rows = sweep.sweep(points, folder, asked.device, asked.resume, _say, asked.jobs, asked.cluster)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command with --resume goes on") from None
     _say(f"\n{sweep.table(rows)}\n{folder / sweep.TABLE}")

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vaelib import losses
+from vaelib.layers import ConvTransposeToOne
 
 LIKELIHOODS = ("bernoulli", "continuous-bernoulli", "gaussian", "discretised-logistic")
 WITH_SIGMA = ("gaussian", "discretised-logistic")
@@ -71,7 +72,7 @@ DEFAULT_CONVS = (ConvSpec(32), ConvSpec(64))
 
 def as_float(images: Tensor) -> Tensor:
     """uint8 pixels 0..255 as floats in [0, 1]; floats come back as they are."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
 class VAEOutput(NamedTuple):
@@ -165,10 +166,10 @@ class VAE(nn.Module):
         """The parameters of p(x | z) (eq:decoder): (N, latent_dim) to (N, C, H, W), logits or means, never squashed."""
         return _full(self.decoder(z))
 
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> VAEOutput:
-        """Encode, draw z = mean + sigma * epsilon with epsilon from ``generator``, decode (eq:minibatch-elbo, one sample)."""
+    def forward(self, x: Tensor, noise: torch.Generator | Tensor | None = None) -> VAEOutput:
+        """Encode, z = mean + sigma * epsilon, decode (eq:minibatch-elbo, one sample); ``noise`` is epsilon or draws it."""
         mean, log_var = self.encode(x)
-        z = draw_latents(mean, log_var, generator)
+        z = draw_latents(mean, log_var, noise)
         return VAEOutput(self.decode(z), mean, log_var, z)
 
     def log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
@@ -228,12 +229,13 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-def draw_latents(mean: Tensor, log_var: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """z = mean + exp(log_var / 2) * epsilon, epsilon ~ N(0, I) from ``generator`` (the sample of eq:minibatch-elbo).
+def draw_latents(mean: Tensor, log_var: Tensor, noise: torch.Generator | Tensor | None = None) -> Tensor:
+    """z = mean + exp(log_var / 2) * epsilon (the sample of eq:minibatch-elbo); ``noise`` is epsilon, or a generator.
 
-    Source: Kingma & Welling (2014), section 2.4.
+    A generator draws epsilon ~ N(0, I), in the shape of ``mean``. Source: Kingma & Welling (2014), section 2.4.
     """
-    noise = torch.empty_like(mean).normal_(generator=generator)
+    if not isinstance(noise, Tensor):
+        noise = torch.empty_like(mean).normal_(generator=noise)
     return mean + torch.exp(0.5 * log_var) * noise
 
 
@@ -258,9 +260,8 @@ def _conv_layers(convs, channels, activation) -> list[nn.Module]:
 def _mirrored_layers(convs, channels, sizes, activation) -> list[nn.Module]:
     layers = []
     for conv, before, after, size in zip(convs, channels, channels[1:], sizes):
-        mirrored = nn.ConvTranspose2d(
-            after, before, conv.kernel_size, conv.stride, conv.padding, conv.output_padding(size)
-        )
+        kind = ConvTransposeToOne if before == 1 else nn.ConvTranspose2d
+        mirrored = kind(after, before, conv.kernel_size, conv.stride, conv.padding, conv.output_padding(size))
         layers = [mirrored, activation(), *layers]
     return layers
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vaelib import metrics, plots, report
+from vaelib import metrics, parallel, plots, report
 from vaelib.build import HELD_OUT, build_model, checked_device, held_out, load_data, loss
 from vaelib.config import Config, ConfigError, read
 from vaelib.models import VAE, save_model
@@ -30,19 +30,23 @@ def train(
 
     The folder gets the configuration as used, `metrics.jsonl` and a checkpoint after each epoch, and at the end the model,
     its pictures, results and report. Until the first epoch has ended a run that fails leaves no folder behind. ``say`` is
-    called with each line for a person to read. Raises ConfigError, DataError, CheckpointError and TrainingError.
+    called with each line for a person to read. Of several processes that train together the first writes and the others only
+    compute. Raises ConfigError, DataError, CheckpointError and TrainingError.
     """
     device = checked_device(device)
-    model = build_model(config)
-    fresh = claimable(folder, config, resume)
-    if (done := results(folder)) and done["length"] == config.length:
+    model, team = build_model(config), parallel.team()
+    fresh, done = team.told(lambda: (claimable(folder, config, resume), results(folder)))
+    if done and done["length"] == config.length:
         say(f"{folder}: this run is finished")
         return done
-    data = load_data(config, say) if data is None else data
-    say(f"{sum(p.numel() for p in model.parameters()):,} weights; {device}; {config.hyperparameters.precision}")
-    folder.mkdir(parents=True, exist_ok=True)
-    if fresh:
-        write(folder / CONFIG, config.text())
+    with team.leader_first():
+        data = load_data(config, say) if data is None else data
+    said = f"; {team.size} processes" if team.size > 1 else ""
+    say(f"{sum(p.numel() for p in model.parameters()):,} weights; {device}; {config.hyperparameters.precision}{said}")
+    if team.leads:
+        folder.mkdir(parents=True, exist_ok=True)
+        if fresh:
+            write(folder / CONFIG, config.text())
     training = config.hyperparameters
     try:
         history = fit(
@@ -56,17 +60,17 @@ def train(
             seed=training.seed,
             device=device,
             precision=training.precision,
-            on_record=lambda _, history: keep(config, folder, history),
+            on_record=(lambda _, history: keep(config, folder, history)) if team.leads else None,
             checkpoint=folder / CHECKPOINT,
         )
     except BaseException:
-        if fresh and not (folder / CHECKPOINT).exists():
+        if team.leads and fresh and not (folder / CHECKPOINT).exists():
             for name in (CONFIG, METRICS):
                 (folder / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
-    return finish(config, folder, model, data, history)
+    return team.told(lambda: finish(config, folder, model, data, history))
 
 
 def keep(config: Config, folder: Path, history: History) -> None:

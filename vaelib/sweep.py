@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vaelib import build, runs
 from vaelib.config import Config, ConfigError, read
+from vaelib.jobs import cluster_rows, process_rows
 from vaelib.train import TrainingError
 
 TABLE = "sweep.csv"
@@ -52,14 +53,33 @@ def points(file: str, grid: Mapping[str, Sequence[str]], seeds: int, variation: 
     return found
 
 
-def sweep(sweep_points: Sequence[Point], folder: Path, device: str, resume: bool, say: Callable = print) -> list[dict]:
+def sweep(
+    sweep_points: Sequence[Point],
+    folder: Path,
+    device: str,
+    resume: bool,
+    say: Callable = print,
+    jobs: int = 1,
+    cluster: str | None = None,
+) -> list[dict]:
     """Run every point into its own folder under ``folder``; the rows of the table, which is written at the end.
 
-    A run whose loss is no longer finite gets a row that says so, and the others go on.
+    ``jobs`` runs are made at a time, each in a process of its own with one thread; or all of them by the workers of the
+    Dask ``cluster`` at that address, to which ``folder`` and the data must have the same names as here. A run whose loss is
+    no longer finite gets a row that says so, and the others go on.
     """
     claim(folder, resume)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [row for row in _each(sweep_points, folder, device, say)]
+    if cluster or jobs > 1:
+        for config in {point.config.configuration: point.config for point in sweep_points}.values():
+            build.load_data(config, say)  # so that what must be downloaded is, once, before the others look for it
+    if cluster:
+        rows = cluster_rows(run_point, sweep_points, folder.resolve(), device, cluster, say)
+    elif jobs > 1:
+        rows = process_rows(run_point, sweep_points, folder, device, jobs, say)
+    else:
+        rows = _each(sweep_points, folder, device, say)
+    rows = list(rows)
     runs.write(folder / TABLE, table(rows))
     return rows
 
@@ -73,21 +93,26 @@ def claim(folder: Path, resume: bool) -> None:
 
 
 def _each(sweep_points: Sequence[Point], folder: Path, device: str, say: Callable) -> Iterator[dict]:
-    """One row a point, in order. Several at once would go here: a run knows its configuration and its folder, no other."""
+    """One row a point, in order, one run at a time."""
     loaded = {}
     for number, point in enumerate(sweep_points, start=1):
         say(f"run {number} of {len(sweep_points)}: {point.name}")
         wanted = point.config.configuration
         if wanted not in loaded:
             loaded = {wanted: build.load_data(point.config, say)}
-        row = {**point.varied, "folder": point.name, "status": "done"}
-        try:
-            found = runs.train(point.config, folder / point.name, device, resume=True, data=loaded[wanted], say=say)
-            row |= {name: found[name] for name in FIGURES}
-        except TrainingError as error:
-            say(str(error))
-            row["status"] = str(error)
-        yield row
+        yield run_point(point, folder, device, loaded[wanted], say)
+
+
+def run_point(point: Point, folder: Path, device: str, data=None, say: Callable = lambda line: None) -> dict:
+    """One run, and its row of the table; it knows its own configuration and folder, and no other's."""
+    row = {**point.varied, "folder": point.name, "status": "done"}
+    try:
+        found = runs.train(point.config, folder / point.name, device, resume=True, data=data, say=say)
+        row |= {name: found[name] for name in FIGURES}
+    except TrainingError as error:
+        say(str(error))
+        row["status"] = str(error)
+    return row
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from vaelib import losses, metrics
+from vaelib import losses, metrics, parallel
 from vaelib.checkpoint import load_checkpoint, save_checkpoint
 from vaelib.data import ImageData, draw_binary
+from vaelib.machine import keep_heap, pick_device, repeatable
 from vaelib.models import VAE, as_float
 from vaelib.objectives import Objective, Schedule, beta_vae
 
@@ -94,15 +95,19 @@ def fit(
     second, unless the environment sets TQDM_DISABLE; ``on_record`` is called with model and history after each epoch
     (each 100 steps of a stream). With ``checkpoint``, a file, the state is saved there after each epoch, and a run that
     finds the file goes on from it, on one machine to the same weights as if it had never stopped, bit for bit.
+    Where torch.distributed has been set up, its processes train together: each takes its rows of every minibatch and of
+    the noise, for the same step as one process would make, to rounding. Freed memory stays with the process, see `keep_heap`.
     Raises TrainingError at the first loss that is not finite, ValueError for an argument out of range,
     CheckpointError for a checkpoint that is damaged or of a run with other arguments.
     Source: Kingma & Welling (2014), algorithm 1; beta: Higgins et al. (2017).
     """
     _validate(data, epochs, steps, batch_size, learning_rate, precision, beta, objective)
-    device = pick_device(device)
+    team, device = parallel.team(), pick_device(device)
+    keep_heap()
     objective = objective or beta_vae(beta)
     train, test, binarize = _parts(data, device)
     model.to(device, memory_format=torch.channels_last)
+    team.same_weights(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     generator = torch.Generator(device).manual_seed(seed)
     bf16 = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
@@ -117,32 +122,33 @@ def fit(
     records = epochs or len(history) + -(-(steps - step) // STEPS_A_RECORD)
 
     done = step * batch_size if epochs is None else len(history) * len(train)
-    with _progress_bar(progress, total, done) as bar, torch.backends.cudnn.flags(deterministic=True):
+    with _progress_bar(progress and team.leads, total, done) as bar, repeatable():
         for record in range(len(history) + 1, records + 1):
             model.train()
-            seen, images_seen = [], 0
+            seen = _Seen()
             for images in _batches(train, batch_size, generator, steps and min(STEPS_A_RECORD, steps - step)):
+                n, mine = len(images), team.rows(len(images))  # one process has all the rows
                 x = draw_binary(images, generator) if binarize else as_float(images)
+                x = x[mine].contiguous(memory_format=torch.channels_last)
+                noise = torch.randn(n, model.latent_dim, generator=generator, device=device)[mine]
                 with bf16:
-                    output, mean, log_var, z = model(x.contiguous(memory_format=torch.channels_last), generator)
+                    output, mean, log_var, z = model(x, noise)
                 log_likelihood = model.log_likelihood(x, output)
+                log_likelihood, mean, log_var, z = team.gather(n, log_likelihood, mean, log_var, z)
                 loss = objective(log_likelihood, mean, log_var, z, step)
 
                 optimizer.zero_grad()
                 loss.backward()
+                team.sum_gradients(model)
                 optimizer.step()
 
                 step += 1
-                images_seen += len(x)
-                kl = losses.kl_to_standard_normal_per_dimension(mean.detach(), log_var.detach())
-                seen.append(torch.cat([loss.detach().view(1), -log_likelihood.detach().sum().view(1), kl.sum(0)]))
-                if bar.update(len(x)):  # true when tqdm drew the bar, so a GPU is not asked for the loss each step
+                seen.add(loss, log_likelihood, mean, log_var)
+                if bar.update(n) and device.type == "cpu":  # asking a GPU for the loss would make it wait
                     bar.set_postfix(epoch=record, loss=f"{loss.item():.1f}")
-            losses_seen, reconstruction, *kl = torch.stack(seen).double().T.cpu()
-            _stop_unless_finite(losses_seen, record if epochs else None, step - len(seen))
-            bar.set_postfix(epoch=record, loss=f"{losses_seen.mean().item():.1f}")
-            kl = [dimension.sum().item() / images_seen for dimension in kl]
-            history.log("train", reconstruction.sum().item() / images_seen, sum(kl))
+            loss, reconstruction, kl = seen.means(record if epochs else None, step)
+            bar.set_postfix(epoch=record, loss=f"{loss:.1f}")
+            history.log("train", reconstruction, sum(kl))
             history.steps.append(step)
             history.kl_per_dimension.append(kl)
             if len(test):
@@ -151,7 +157,7 @@ def fit(
             history.images_per_second = min(step * batch_size, total) / history.seconds
             if on_record:
                 on_record(model, history)
-            if checkpoint:
+            if checkpoint and team.leads:
                 save_checkpoint(checkpoint, model, optimizer, generator, history.as_dict(), settings)
     model.eval()
     return history
@@ -166,7 +172,7 @@ def _parts(data, device) -> tuple[Tensor | Stream, Tensor, bool]:
 
 def _batches(train: Tensor | Stream, batch_size: int, generator: torch.Generator, steps: int | None):
     if isinstance(train, Tensor):
-        return (train[indices] for indices in minibatches(len(train), batch_size, generator))
+        return (train.index_select(0, indices) for indices in minibatches(len(train), batch_size, generator))
     return (train.sample(batch_size, generator)[0] for _ in range(steps))
 
 
@@ -175,21 +181,31 @@ def minibatches(n: int, batch_size: int, generator: torch.Generator) -> Iterator
     return iter(torch.randperm(n, generator=generator, device=generator.device).split(batch_size))
 
 
-def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """The device meant by ``device``; "auto" is CUDA where there is one, else the CPU."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
+class _Seen:
+    """What the steps since the last record came to: kept on the device, and only summed up when the record is made."""
 
+    def __init__(self):
+        self.losses, self.log_likelihood, self.mean, self.log_var = [], [], [], []
 
-def _stop_unless_finite(losses_seen: Tensor, epoch: int | None, steps_before: int) -> None:
-    bad = (~losses_seen.isfinite()).nonzero().flatten()
-    if len(bad):
-        where = f"step {steps_before + int(bad[0]) + 1}" + (f" (epoch {epoch})" if epoch else "")
-        raise TrainingError(
-            f"the loss became {losses_seen[bad[0]].item()} at {where}; "
-            "try a smaller learning_rate or a smaller beta, and look for images that are not finite"
-        )
+    def add(self, loss: Tensor, log_likelihood: Tensor, mean: Tensor, log_var: Tensor) -> None:
+        self.losses.append(loss.detach())
+        self.log_likelihood.append(log_likelihood.detach())
+        self.mean.append(mean.detach())
+        self.log_var.append(log_var.detach())
+
+    def means(self, epoch: int | None, step: int) -> tuple[float, float, list[float]]:
+        """The mean loss of a step; reconstruction and kl of each latent, means over images. TrainingError if not finite."""
+        losses_seen = torch.stack(self.losses).double().cpu()
+        bad = (~losses_seen.isfinite()).nonzero().flatten()
+        if len(bad):
+            where = f"step {step - len(losses_seen) + int(bad[0]) + 1}" + (f" (epoch {epoch})" if epoch else "")
+            raise TrainingError(
+                f"the loss became {losses_seen[bad[0]].item()} at {where}; "
+                "try a smaller learning_rate or a smaller beta, and look for images that are not finite"
+            )
+        kl = losses.kl_to_standard_normal_per_dimension(torch.cat(self.mean), torch.cat(self.log_var))
+        reconstruction = -torch.cat(self.log_likelihood).double().mean()
+        return losses_seen.mean().item(), reconstruction.item(), kl.double().mean(0).tolist()
 
 
 def _progress_bar(progress: bool, total: int, done: int) -> tqdm:

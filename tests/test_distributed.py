@@ -1,0 +1,101 @@
+"""Two real processes, started by torchrun, train as one does: the same weights to rounding, one set of files, one voice."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import vaelib
+from vaelib import VAE, ConvSpec, fit, objectives, parallel
+
+CONFIG = """
+[configuration]
+dataset = sprites
+image_size = 32
+[architecture]
+conv_channels = [4]
+z_dimension = 3
+hidden = [8]
+[hyperparameters]
+steps = {steps}
+batch_size = 9
+beta = 4
+"""
+FIT = """
+import sys, torch, torch.distributed as dist
+sys.path.insert(0, {tests!r})
+from test_distributed import trained, weights
+dist.init_process_group("gloo")
+torch.manual_seed(dist.get_rank())  # each process begins with other weights, and gets the first's
+state = [weights(trained(epochs, {folder!r} + "/fit.pt")) for epochs in (1, 2)]
+both = [torch.empty_like(state[1]) for _ in range(2)]
+dist.all_gather(both, state[1])
+assert torch.equal(*both), "the processes went apart"
+torch.save(state, {folder!r} + f"/state-{{dist.get_rank()}}.pt")
+dist.destroy_process_group()
+"""
+
+
+def trained(epochs, checkpoint=None):
+    """With a loss that couples all the images of a minibatch (beta-TCVAE), and minibatches that do not divide evenly."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (64, 1, 8, 8), dtype=torch.uint8, generator=generator)
+    data = vaelib.ImageData("noise", images, images[:8], torch.zeros(64), torch.zeros(8), binarize=True)
+    model = VAE((1, 8, 8), 3, [ConvSpec(4)], hidden=8)
+    loss = objectives.beta_tcvae(6.0, 64)
+    fit(model, data, epochs=epochs, batch_size=9, objective=loss, device="cpu", progress=False, checkpoint=checkpoint)
+    return model
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def torchrun(folder, *command):
+    """``command`` in two processes with one thread each: its exit status, stdout and stderr."""
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *command]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    found = subprocess.run(run, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return found.returncode, found.stdout, found.stderr
+
+
+def test_two_processes_train_as_one_and_go_on_from_a_checkpoint(tmp_path):
+    script = tmp_path / "fit.py"
+    script.write_text(FIT.format(tests=os.path.dirname(__file__), folder=str(tmp_path)))
+    status, _, err = torchrun(tmp_path, str(script))
+    assert status == 0, err
+    for epochs, two in enumerate(torch.load(tmp_path / "state-0.pt"), start=1):
+        torch.manual_seed(0)
+        torch.testing.assert_close(two, weights(trained(epochs)), rtol=1e-4, atol=1e-5)
+    assert {path.name for path in tmp_path.iterdir()} == {"fit.py", "fit.pt", "state-0.pt", "state-1.pt"}
+
+
+def test_the_command_line_under_torchrun_writes_and_speaks_once(tmp_path):
+    config, command = tmp_path / "tiny.cfg", ["-m", "vaelib", "-c", "tiny.cfg", "-v", "VAE", "--device", "cpu"]
+    config.write_text(CONFIG.format(steps=2))
+    status, out, err = torchrun(tmp_path, *command)
+    assert status == 0, err
+    assert "; 2 processes\n" in out and out.count("ELBO ") == 1
+    run = tmp_path / "runs" / "tiny-vae"
+    written = {path.name for path in run.iterdir()}
+    assert {"results.json", "report.html", "model.safetensors"} <= written and not [
+        n for n in written if "partial" in n
+    ]
+    status, _, err = torchrun(tmp_path, *command)
+    assert status != 0 and err.count("vaelib: ") == err.count("vaelib: runs/tiny-vae: there is a run already") == 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_the_rows_of_all_processes_are_the_minibatch(size):
+    for n in (1, 4, 7, 128):
+        rows = [torch.arange(n)[parallel.Team(rank, size).rows(n)] for rank in range(size)]
+        assert torch.cat(rows).tolist() == list(range(n))
+        assert max(map(len, rows)) - min(map(len, rows)) <= 1
+
+
+def test_a_model_that_needs_the_whole_minibatch_is_refused():
+    model = VAE((1, 8, 8), 3, likelihood="gaussian", sigma="optimal")
+    with pytest.raises(ValueError, match="in one process"):
+        parallel.Team(0, 2).same_weights(model)
