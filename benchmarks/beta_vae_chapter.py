@@ -15,7 +15,7 @@ import statistics
 import time
 
 import torch
-from disentanglement_study import MODELS, name_of
+from disentanglement_study import FAST, MODELS, learning_rate_of, name_of
 from latent_dimension_chapter import Judge
 from matplotlib.figure import Figure
 from reporting import ROOT, image_path, machine, over_runs, spread, write_results
@@ -36,6 +36,7 @@ FACTORS = ("shape", "scale", "orientation", "x", "y")
 METHODS = {  # of the study: name here, colour
     "beta-vae": ("constant", 5),
     "falling-beta": ("falling", 3),
+    "falling-beta-fast": ("fast", 1),
     "annealed-capacity": ("capacity", 7),
 }
 
@@ -170,7 +171,12 @@ def rate_distortion(results: dict, study: dict) -> Figure:
     for name, colour in METHODS.values():
         groups = [(k.removeprefix(name), g) for k, g in results["sprites"].items() if k.startswith(name)]
         groups.sort(key=lambda pair: float(pair[0]))
-        label = {"constant": r"constant $\beta$", "falling": r"$\beta$ falls", "capacity": "capacity C"}[name]
+        label = {
+            "constant": r"constant $\beta$",
+            "falling": r"$\beta$ falls",
+            "fast": "the same, learning rate doubled",
+            "capacity": "capacity C",
+        }[name]
         curve(left, groups, colour, label)
     left.set(title=f"sprites, {results['study']['steps']} steps")
     curve(middle, [(f"{price:g}", results["digits"][key_of(price)]) for price in PRICES], 5, r"constant $\beta$")
@@ -248,7 +254,7 @@ def seeds(study: dict, slopes: dict[int, torch.Tensor]) -> Figure:
     for run in study["runs"]:
         if run["method"] in METHODS:
             columns.setdefault((list(METHODS).index(run["method"]), run["weight"]), []).append(run["mig_gaps"])
-    names = (r"$\beta={:g}$", r"$\beta\to{:g}$", r"$C={:g}$")
+    names = (r"$\beta={:g}$", r"$\beta\to{:g}$", r"$\beta\to{:g}$, fast", r"$C={:g}$")
     figure = Figure(figsize=(11, 5), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=(3.2, 1.9))
     for axis, factor in zip(upper.subplots(1, 3, sharey=True), ("scale", "x", "y")):
@@ -330,6 +336,7 @@ def main() -> None:
             **machine(),
         },
         "study": study["setting"],
+        "fast_learning_rate": learning_rate_of(FAST),
         "digits": {key_of(price): over_runs(digits[price]) for price in PRICES},
         "digits_capacity": {
             "nats": CAPACITY,

@@ -42,11 +42,6 @@ BITS_EPOCHS, BITS_LATENTS, BITS_CONVS, BITS_BATCH_SIZE = 8, 1024, (ConvSpec(32),
 FIRST_SIGMA = 0.05  # of the logistic: from 1 the steps of Adam would take longer than the training
 
 
-def falling(steps: int) -> objectives.Schedule:
-    """The learning rate: from first to last by a constant factor a step."""
-    return lambda step: FIRST_RATE * (LAST_RATE / FIRST_RATE) ** (step / steps)
-
-
 def steps_of(data: ImageData, batch_size: int, epochs: int) -> int:
     return epochs * -(-len(data.train) // batch_size)
 
@@ -102,7 +97,7 @@ def digits(k: int, epochs: int, device: torch.device, stop: float) -> dict:
         EVERY,
         measure,
         batch_size=BATCH_SIZE,
-        learning_rate=falling(steps_of(data, BATCH_SIZE, epochs)),
+        learning_rate=objectives.falling(FIRST_RATE, LAST_RATE, steps_of(data, BATCH_SIZE, epochs)),
         objective=objectives.iwae() if k > 1 else None,
         samples=k,
         device=device,
@@ -167,7 +162,7 @@ def bits(epochs: int, device: torch.device, stop: float) -> dict:
         1,
         lambda model, history: {"bits": round(in_bits(history.test["elbo"][-1]), 4)},
         batch_size=BITS_BATCH_SIZE,
-        learning_rate=falling(steps_of(data, BITS_BATCH_SIZE, epochs)),
+        learning_rate=objectives.falling(FIRST_RATE, LAST_RATE, steps_of(data, BITS_BATCH_SIZE, epochs)),
         device=device,
         progress=False,
     )

@@ -38,11 +38,12 @@ SCORES = {
 LABELS = {  # of a method with its weight, on a page and in a figure
     "beta-vae": "β = {}",
     "falling-beta": "β falling to {}",
+    "falling-beta-fast": "β falling to {}, rate doubled",
     "annealed-capacity": "capacity to {} nats",
     "beta-tcvae": "TC weight {}",
     "falling-tcvae": "TC weight falling to {}",
 }
-METHOD_COLOURS = dict(zip(LABELS, (5, 2, 3, 6, 1)))
+METHOD_COLOURS = dict(zip(LABELS, (5, 2, 4, 3, 6, 1)))
 SHOWN = "falling-beta"  # the method whose seeds are shown one by one: three latents in use, for scale and position
 SHIPPED = ("sprites-vae", "sprites-beta4", "sprites-beta-vae", "sprites-beta-tcvae")
 BINS = (10, 20, 40)
@@ -415,7 +416,7 @@ def agreement_figure(groups: dict[tuple, list[dict]], runs: list[dict]) -> Figur
         left.axvline(line, color="black", lw=0.8)
     left.set_title(f"rank correlation over {len(runs)} runs")
     figure.colorbar(picture, ax=left, shrink=0.8)
-    markers = dict(zip(LABELS, "os^Dv"))
+    markers = dict(zip(LABELS, "osP^Dv"))
     for method in LABELS:
         mine = [run for setting, some in groups.items() if setting[0] == method for run in some]
         if mine:

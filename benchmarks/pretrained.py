@@ -58,7 +58,7 @@ def sprites_model(name: str) -> dict:
         "seed": key[2],
         "steps": study.STEPS,
         "batch_size": study.BATCH_SIZE,
-        "learning_rate": study.LEARNING_RATE,
+        "learning_rate": study.learning_rate_of(key[0]),
         "seconds": record["seconds"],
         # of the weights as shipped, in half precision
         "scores": study.scores(vaelib.load_pretrained(name), images, factors, len(data)),

@@ -199,6 +199,7 @@ def terms():
     [
         ("warm-up 10", {0: 0.0, 5: 2.0, 10: 4.0, 99: 4.0}),
         ("linear 16 10", {0: 16.0, 5: 10.0, 10: 4.0, 99: 4.0}),
+        ("falling 16 10", {0: 16.0, 5: 8.0, 10: 4.0, 99: 4.0}),
         ("cyclical 10", {0: 0.0, 2: 1.6, 5: 4.0, 9: 4.0, 12: 1.6}),
     ],
 )
@@ -267,6 +268,8 @@ def test_iwae_draws_its_samples(file):
         (("beta = 0.5", "beta = 4\nprecision = fp16"), ["precision = fp16: must be fp32 or bf16"]),
         (("beta = 0.5", "beta = 4\nschedule = warmup 10"), ["schedule = warmup 10", "warm-up STEPS", "tc"]),
         (("beta = 0.5", "beta = 4\nschedule = warm-up"), ["schedule = warm-up:", "warm-up STEPS"]),
+        (("beta = 0.5", "beta = 0\nschedule = falling 40 10"), ["beta = 0.0", "must be above 0"]),
+        (("beta = 0.5", "beta = 4\nschedule = falling 0 10"), ["schedule = falling 0 10", "falling START STEPS"]),
         (("beta = 0.5", "beta = 4\nschedule = warm-up 0"), ["schedule = warm-up 0", "warm-up STEPS"]),
         (("beta = 0.5", "beta = 4\nschedule = cyclical 10 20"), ["schedule = cyclical 10 20", "cyclical PERIOD"]),
         (

@@ -38,6 +38,11 @@ def test_schedules():
     assert [cyclical(step) for step in range(10)] == [0, 1, 2, 3, 4, 4, 4, 4, 0, 1]
 
 
+def test_falling_goes_by_a_constant_factor_and_stays():
+    price = objectives.falling(40, 2.5, 8)
+    assert [price(step) for step in (0, 2, 4, 6, 8, 100)] == pytest.approx([40, 20, 10, 5, 2.5, 2.5])
+
+
 @pytest.mark.parametrize(
     "make, named",
     [
@@ -46,6 +51,9 @@ def test_schedules():
         (lambda: objectives.annealed_capacity(1, gamma=-2), "gamma must be .*; got -2"),
         (lambda: objectives.annealed_capacity(-1), "capacity must be .*; got -1"),
         (lambda: objectives.beta_tcvae(6, dataset_size=1), "dataset_size must be a whole number, at least 2; got 1"),
+        (lambda: objectives.falling(40, 4, 0), "steps must be a whole number, at least 1; got 0"),
+        (lambda: objectives.falling(0, 4, 9), "start and end must be above 0; got 0 and 4"),
+        (lambda: objectives.falling(40, 0, 9), "start and end must be above 0; got 40 and 0"),
         (lambda: objectives.linear(0, 1, 0), "steps must be a whole number, at least 1; got 0"),
         (lambda: objectives.cyclical(1, 10, ramp=0), "ramp must be above 0 and at most 1; got 0"),
         (lambda: losses.kl_terms(MEAN, MEAN, LOG_VAR, sampling="plain"), "weighted or stratified; got 'plain'"),

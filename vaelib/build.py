@@ -75,6 +75,7 @@ def loss(config: Config, data) -> dict:
         "constant": lambda: beta,
         "warm-up": lambda steps: objectives.warm_up(beta, steps),
         "linear": lambda start, steps: objectives.linear(start, beta, steps),
+        "falling": lambda start, steps: objectives.falling(start, beta, steps),
         "cyclical": lambda period: objectives.cyclical(beta, period),
     }[schedule.kind](*schedule.numbers)
     if schedule.tc:

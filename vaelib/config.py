@@ -156,6 +156,8 @@ def _resolved(config: Config) -> Config:
         raise config.error("hyperparameters", "beta", clash)
     if training.schedule.tc and training.samples != 1:
         raise config.error("hyperparameters", "samples", "with schedule = tc it must be 1")
+    if training.schedule.kind == "falling" and training.beta == 0:
+        raise config.error("hyperparameters", "beta", "schedule = falling goes by a factor; must be above 0")
 
     data = replace(data, **{key: value for key, value in own.items() if getattr(data, key) is None})
     config = replace(config, configuration=data)

@@ -30,6 +30,7 @@ SCHEDULES = {
     "constant": (),
     "warm-up": ("STEPS",),
     "linear": ("START", "STEPS"),
+    "falling": ("START", "STEPS"),
     "cyclical": ("PERIOD",),
     "capacity": ("NATS", "STEPS", "GAMMA"),
     "iwae": (),
@@ -122,10 +123,11 @@ def _schedule(text: str) -> Schedule:
     tc = words[0] == "tc"
     kind, *numbers = words[tc:] or ["constant"]
     names = SCHEDULES[kind]
-    parsers = [whole(1) if name in ("STEPS", "PERIOD") else _number for name in names]
+    number = _positive if kind == "falling" else _number
+    parsers = [whole(1) if name in ("STEPS", "PERIOD") else number for name in names]
     if len(numbers) != len(names) or (tc and kind in WITHOUT_BETA):
         raise ValueError(text)
-    return Schedule(kind, tuple(parse(number) for parse, number in zip(parsers, numbers)), tc)
+    return Schedule(kind, tuple(parse(text) for parse, text in zip(parsers, numbers)), tc)
 
 
 def _key(parse: Callable[[str], object], allowed: str, default: object = None) -> Any:

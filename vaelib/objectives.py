@@ -21,6 +21,14 @@ def linear(start: float, end: float, steps: int) -> Schedule:
     return lambda step: start + (end - start) * min(1.0, step / steps)
 
 
+def falling(start: float, end: float, steps: int) -> Schedule:
+    """A schedule that goes from ``start`` at step 0 to ``end`` at ``steps`` by a constant factor a step, and stays there."""
+    _at_least("steps", steps, 1)
+    if not (start > 0 and end > 0):
+        raise ValueError(f"start and end must be above 0; got {start!r} and {end!r}")
+    return lambda step: start * (end / start) ** min(1.0, step / steps)
+
+
 def warm_up(end: float, steps: int) -> Schedule:
     """Linear from 0 to ``end`` over ``steps`` steps. Source: Bowman et al. (2016), section 3.1; Sonderby et al. (2016)."""
     return linear(0.0, end, steps)
