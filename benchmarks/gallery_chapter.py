@@ -82,12 +82,7 @@ def draw() -> list[str]:
         found = models(list(wanted))
         missing.extend(run for run in wanted if run not in found)
         if len(found) == len(wanted):
-            path = image_path(f"11-{name}.png")
-            stream = io.BytesIO()
-            figure_of({label: found[run] for run, label in wanted.items()}).savefig(stream, dpi=110)
-            Image.open(stream).convert("RGB").quantize(256).save(path, optimize=True)  # a third of the size
-            if path.stat().st_size > MOST:
-                print(f"{path.name}: {path.stat().st_size:,} bytes, more than {MOST:,}")
+            save_picture(figure_of({label: found[run] for run, label in wanted.items()}), name)
 
     mnist = vaelib.load("mnist", binarize=True).test[[3, 2, 1, 18, 4, 8, 11, 61]]
     clothes = vaelib.load("fashion-mnist", binarize=True).test[[0, 1, 3, 5, 6, 8, 11, 18]]
@@ -118,6 +113,30 @@ def draw() -> list[str]:
 
     save("sprites", {"sprites": "sprites"}, traversals)
     return missing
+
+
+def learning_curves(rows: list[dict]) -> Figure:
+    """-log p(x) of 1,000 test digits over training, a curve a k; the published values, at the end of theirs, as lines."""
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axis = figure.subplots()
+    for row, colour, style in zip(rows, (0, 5, 6, 3, 7), ("-", "--", "-.", ":", "-")):
+        name = "VAE" if row["k"] == 1 else f"IWAE, k = {row['k']}"
+        at, values = zip(*((point["epoch"], point["nll"]) for point in row["curve"]))
+        axis.plot(at, values, style, color=plots.COLOURS[colour], label=f"{name}, {row['of_epochs']} epochs")
+        axis.axhline(row["published"], color=plots.COLOURS[colour], lw=0.7, alpha=0.6)
+    axis.set(xlabel="epoch", ylabel="nats", xscale="log", ylim=(83, 110), title="$-\\log p(x)$ of 1,000 test digits")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    return figure
+
+
+def save_picture(figure: Figure, name: str) -> None:
+    """book/images/11-NAME.png, in a palette of 256: a third of the size."""
+    stream, path = io.BytesIO(), image_path(f"11-{name}.png")
+    figure.savefig(stream, dpi=110)
+    Image.open(stream).convert("RGB").quantize(256).save(path, optimize=True)
+    if path.stat().st_size > MOST:
+        print(f"{path.name}: {path.stat().st_size:,} bytes, more than {MOST:,}")
 
 
 def ship(rows: dict[str, dict]) -> None:
@@ -198,6 +217,8 @@ def main() -> None:
     by_name = {row["name"]: row for row in rows if row["network"] != "original"}
     ship(by_name)
     found = literature.read()
+    if found["nll"]:
+        save_picture(learning_curves(sorted(found["nll"], key=lambda row: row["k"])), "literature")
     write_results(
         "11-gallery",
         {
