@@ -26,7 +26,7 @@ help:
 	@echo "make outputs run the notebooks and store their outputs"
 	@echo "make bench   measure the numbers that the book quotes (minutes)"
 	@echo "make lint    check the Python code's style"
-	@echo "make clean   remove everything that make built, but not .venv"
+	@echo "make clean   remove everything that make built, but not .venv and your runs"
 
 $(STAMP): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

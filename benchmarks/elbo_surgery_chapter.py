@@ -245,7 +245,7 @@ def order_and_correlation(records: dict) -> Figure:
         runs = [run for kind, by_seed in records.items() for run in by_seed.values() if kind[0] == method]
         at = [run["total_correlation"] for run in runs], [run["mig"] for run in runs]
         axis.plot(*at, marker, color=COLOURS[colour], ms=6, alpha=0.8, label=name)
-    axis.set(xlabel="total correlation, nats", ylabel="MIG", ylim=(0, None))
+    axis.set(xlabel="total correlation, nats", ylabel="MIG", ylim=(0, None), xlim=(-0.05, 4.5))
     axis.set_xscale("symlog", linthresh=0.5)
     axis.set_xticks([0, 0.25, 0.5, 1, 2, 4], ["0", "0.25", "0.5", "1", "2", "4"])
     axis.minorticks_off()

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vaelib import losses, metrics, models, objectives, plots, pretrained
+    from vaelib import disentanglement, explore, losses, metrics, models, objectives, plots, pretrained, sprites
     from vaelib.checkpoint import CheckpointError
     from vaelib.data import DataError, ImageData, load
     from vaelib.models import VAE, ConvSpec, load_model, save_model
@@ -21,6 +21,8 @@ __all__ = [
     "History",
     "ImageData",
     "TrainingError",
+    "disentanglement",
+    "explore",
     "fit",
     "load",
     "load_model",
@@ -32,6 +34,7 @@ __all__ = [
     "plots",
     "pretrained",
     "save_model",
+    "sprites",
 ]
 
 # where each name is: imported at its first use, so that `vaelib --help` does not wait seconds for torch

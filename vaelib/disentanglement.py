@@ -70,8 +70,8 @@ def sap_matrix(codes: Tensor, factors: Tensor, predictor: str = "svm", seed: int
     """How well each code alone predicts each factor: (latent_dim, F) (eq:sap).
 
     ``"svm"``: the accuracy on held-out rows of a linear support vector machine (C = 0.01, classes weighted equally,
-    at most 1,000 iterations). A line through one code cannot set an inner value of a factor apart from both its neighbours:
-    the code that is the factor itself is right in about 5 % of the rows if there are 40 values.
+    at most 1,000 iterations). A line through one code can hardly set an inner value of a factor apart from both its
+    neighbours: with 40 values the factor itself, centred, is right in about 5 % of the rows, and in more with a constant added.
     ``"r2"``: the squared correlation over all rows, which Kumar et al. (2018) use for factors whose values are ordered.
     """
     codes, factors = _checked(codes, factors)
@@ -102,7 +102,7 @@ def dci(codes: Tensor, factors: Tensor, stages: int = 100, seed: int = 0) -> Dci
 
     Gradient boosted trees of depth 3 (100 stages, rate 0.1, as in Locatello et al. 2019) predict each factor from all codes.
     Informativeness is their accuracy on held-out rows. A code's importance is the loss that its splits save, as a share.
-    They are scikit-learn's histogram trees, with at most 255 thresholds a code: 15 seconds on one core for the five factors
+    They are scikit-learn's histogram trees, with at most 254 thresholds a code: 15 seconds on one core for the five factors
     of sprites and 10,000 rows, where the exact trees take four minutes, and nearer to their importances than a forest.
     Of two equal codes the first takes all. Source: Eastwood & Williams (2018), section 2.
     """

@@ -80,7 +80,7 @@ def beta_tcvae(
 
     The KL is exact; the total correlation is estimated on the minibatch (eq:mws), of a training set of ``dataset_size``
     images, with ``sampling`` "weighted" or "stratified". ``rest`` weighs the other two parts of the KL, both alike.
-    Source: Chen et al. (2018), equations 4 and 5.
+    Source: Chen et al. (2018), section 3.
     """
     beta_at, rest_at = _schedule("beta", beta), _schedule("rest", rest)
     _at_least("dataset_size", dataset_size, 2)
