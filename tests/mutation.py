@@ -19,11 +19,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = {
-    "losses": ("test_losses.py", "test_likelihoods.py", "test_objectives.py"),
+    "losses": ("test_losses.py", "test_likelihoods.py", "test_objectives.py", "test_iwae.py"),
     "metrics": ("test_metrics.py", "test_likelihoods.py", "test_objectives.py"),
-    "models": ("test_models.py",),
-    "train": ("test_train.py",),
-    "objectives": ("test_train.py", "test_objectives.py"),
+    "models": ("test_models.py", "test_iwae.py"),
+    "train": ("test_train.py", "test_iwae.py"),
+    "objectives": ("test_train.py", "test_objectives.py", "test_iwae.py"),
     "disentanglement": ("test_disentanglement.py",),
 }
 VARIANTS = tomllib.loads((ROOT / "tests" / "mutation.toml").read_text())["variant"]

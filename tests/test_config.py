@@ -232,6 +232,17 @@ def test_constant_capacity_and_total_correlation(file):
             torch.testing.assert_close(found, expected)
 
 
+def test_iwae_draws_its_samples(file):
+    log_likelihood, mean, log_var, z, _ = terms()
+    chosen = config.read(file(ORIGINAL, ("beta = 0.5", "schedule = iwae\nsamples = 5"))).variation("B-VAE")
+    assert (chosen.hyperparameters.samples, chosen.hyperparameters.schedule.kind) == (5, "iwae")
+    found = loss(chosen, None)["objective"](log_likelihood, mean, log_var, z, 0)
+    log_weight = losses.log_importance_weight(log_likelihood, z, mean, log_var)
+    torch.testing.assert_close(found, -log_weight.mean())
+    plain = chosen.variation("VAE").hyperparameters
+    assert (plain.beta, plain.schedule.kind, plain.samples) == (1.0, "constant", 5)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -263,9 +274,14 @@ def test_constant_capacity_and_total_correlation(file):
         (("beta = 0.5", "beta = 4\nschedule = cyclical 10 20"), ["schedule = cyclical 10 20", "cyclical PERIOD"]),
         (
             ("beta = 0.5", "beta = 4\nschedule = tc capacity 1 2 3"),
-            ["schedule = tc capacity 1 2 3", "all but the last"],
+            ["schedule = tc capacity 1 2 3", "all but the last two"],
         ),
         (("beta = 0.5", "beta = 4\nschedule = capacity 25 100 10"), ["beta = 4.0", "capacity", "remove one of them"]),
+        (("beta = 0.5", "beta = 4\nschedule = iwae"), ["beta = 4.0", "schedule = iwae", "remove one of them"]),
+        (("beta = 0.5", "schedule = tc iwae"), ["schedule = tc iwae", "all but the last two"]),
+        (("beta = 0.5", "schedule = iwae 5"), ["schedule = iwae 5", "one of constant"]),
+        (("beta = 0.5", "schedule = iwae\nsamples = 0"), ["samples = 0", "at least 1: the latents drawn"]),
+        (("beta = 0.5", "beta = 4\nschedule = tc\nsamples = 5"), ["samples = 5", "with schedule = tc it must be 1"]),
         (("beta = 0.5", "beta = 4\nschedule ="), ["schedule = :", "constant"]),
         (("= MNIST", "= MNITS"), ["[configuration] dataset = MNITS", "MNIST, FashionMNIST, CIFAR10", "folder"]),
         (("= MNIST", "="), ["[configuration] dataset = : must be one of MNIST"]),

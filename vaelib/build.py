@@ -69,6 +69,8 @@ def loss(config: Config, data) -> dict:
     if schedule.kind == "capacity":
         nats, steps, gamma = schedule.numbers
         return {"objective": objectives.annealed_capacity(objectives.linear(0.0, nats, steps), gamma)}
+    if schedule.kind == "iwae":
+        return {"objective": objectives.iwae()}
     weight = {
         "constant": lambda: beta,
         "warm-up": lambda steps: objectives.warm_up(beta, steps),

@@ -8,7 +8,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 
-from vaelib.keys import CONSTANT, DATASETS, OPTIONS, SECTIONS, STREAMS, Architecture, Configuration, Hyperparameters
+from vaelib.keys import (
+    CONSTANT,
+    DATASETS,
+    OPTIONS,
+    SECTIONS,
+    STREAMS,
+    WITHOUT_BETA,
+    Architecture,
+    Configuration,
+    Hyperparameters,
+)
 
 FOLDER = Path(__file__).parent / "configs"
 VARIATIONS = ("VAE", "B-VAE")
@@ -57,7 +67,7 @@ class Config:
         own = self.hyperparameters
         if name == "VAE":
             return replace(self, hyperparameters=replace(own, beta=1.0, schedule=CONSTANT))
-        if own.beta is None and own.schedule.kind != "capacity":
+        if own.beta is None and own.schedule.kind not in WITHOUT_BETA:
             raise ConfigError(f"{self.file}: [hyperparameters] beta is missing: B-VAE needs it, a number at least 0")
         return self
 
@@ -141,8 +151,11 @@ def _resolved(config: Config) -> Config:
         raise config.error("hyperparameters", other, f"training on {data.dataset} is measured in {needed}")
     if getattr(training, needed) is None:
         raise ConfigError(f"{config.file}: [hyperparameters] {needed} is missing: a whole number, at least 1")
-    if training.schedule.kind == "capacity" and training.beta is not None:
-        raise config.error("hyperparameters", "beta", "schedule = capacity has its own weight; remove one of them")
+    if training.schedule.kind in WITHOUT_BETA and training.beta is not None:
+        clash = f"schedule = {training.schedule.kind} has its own weight; remove one of them"
+        raise config.error("hyperparameters", "beta", clash)
+    if training.schedule.tc and training.samples != 1:
+        raise config.error("hyperparameters", "samples", "with schedule = tc it must be 1")
     if training.schedule.kind == "falling" and training.beta == 0:
         raise config.error("hyperparameters", "beta", "schedule = falling goes by a factor; must be above 0")
 

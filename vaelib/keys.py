@@ -33,7 +33,9 @@ SCHEDULES = {
     "falling": ("START", "STEPS"),
     "cyclical": ("PERIOD",),
     "capacity": ("NATS", "STEPS", "GAMMA"),
+    "iwae": (),
 }
+WITHOUT_BETA = ("capacity", "iwae")  # they say all of what is descended
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _schedule(text: str) -> Schedule:
     names = SCHEDULES[kind]
     number = _positive if kind == "falling" else _number
     parsers = [whole(1) if name in ("STEPS", "PERIOD") else number for name in names]
-    if len(numbers) != len(names) or (tc and kind == "capacity"):
+    if len(numbers) != len(names) or (tc and kind in WITHOUT_BETA):
         raise ValueError(text)
     return Schedule(kind, tuple(parse(text) for parse, text in zip(parsers, numbers)), tc)
 
@@ -134,7 +136,7 @@ def _key(parse: Callable[[str], object], allowed: str, default: object = None) -
 
 _NAMES = ", ".join(written for written, _ in DATASETS.values())
 _FORMS = ", ".join(" ".join([kind, *names]) for kind, names in SCHEDULES.items())
-_SCHEDULES = f"one of {_FORMS}; all but the last also with tc before it"
+_SCHEDULES = f"one of {_FORMS}; all but the last two also with tc before it"
 _SIZES = "pairs of whole numbers, each at least {}, one pair a convolution, such as [({}, {}), ({}, {})]".format
 
 
@@ -176,6 +178,7 @@ class Hyperparameters:
     beta: float | None = _key(_number, "a number at least 0, such as 4 or 0.5")
     schedule: Schedule = field(default=CONSTANT, metadata={"parse": _schedule, "allowed": _SCHEDULES})
     seed: int = _key(whole(0, 2**32 - 1), "a whole number, 0 to 4294967295", 0)
+    samples: int = _key(whole(1), "a whole number, at least 1: the latents drawn for each image", 1)
     precision: str = _key(_one_of("fp32", "bf16"), "fp32 or bf16", "fp32")
 
 

@@ -120,6 +120,26 @@ def negative_elbo(log_likelihood: Tensor, kl: Tensor, beta: float = 1.0) -> Tens
     return beta * kl - log_likelihood
 
 
+def log_importance_weight(log_likelihood: Tensor, z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    """log w = log p(x | z) + log p(z) - log q(z | x) at each z ~ q(z | x) (the weight of eq:iwae-bound), in nats.
+
+    ``z`` is (N, latent_dim), one draw an image, or (K, N, latent_dim), K of them; ``log_likelihood`` = log p(x | z) is (N,) or
+    (K, N), as is the result; ``mean`` and ``log_var`` are (N, latent_dim).
+    """
+    draws, means, log_vars = (t.expand_as(z).reshape(-1, z.shape[-1]) for t in (z, mean, log_var))
+    log_prior = gaussian_log_likelihood(draws, torch.zeros_like(draws), 0.0)
+    log_posterior = gaussian_log_likelihood(draws, means, 0.5 * log_vars)
+    return log_likelihood + log_prior.view_as(log_likelihood) - log_posterior.view_as(log_likelihood)
+
+
+def importance_weighted_bound(log_weight: Tensor) -> Tensor:
+    """log((w_1 + ... + w_K) / K) of each image (eq:iwae-bound): log-weights (K, N) in, (N,) nats out; K = 1 is one draw's ELBO.
+
+    Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
+    """
+    return log_weight.logsumexp(0) - math.log(len(log_weight))
+
+
 def capacity_loss(log_likelihood: Tensor, kl: Tensor, capacity: float, gamma: float) -> Tensor:
     """Mean reconstruction + ``gamma * |mean kl - capacity|`` over the batch (eq:capacity): two (N,) in nats, a scalar out.
 

@@ -77,9 +77,7 @@ def _log_mean_weight(model, images, samples, batch_size, generator) -> Tensor:
 def _log_weight(model, x, mean, log_var, generator) -> Tensor:
     """log of w = p(x | z) p(z) / q(z | x) at one z ~ q(z | x) an image (the weight of eq:iwae-bound)."""
     z = draw_latents(mean, log_var, generator)
-    log_prior = losses.gaussian_log_likelihood(z, torch.zeros_like(z), 0.0)
-    log_posterior = losses.gaussian_log_likelihood(z, mean, 0.5 * log_var)
-    return model.log_likelihood(x, model.decode(z)) + log_prior - log_posterior
+    return losses.log_importance_weight(model.log_likelihood(x, model.decode(z)), z, mean, log_var)
 
 
 def kl_per_dimension(model: VAE, images: Tensor, batch_size: int = 512) -> Tensor:

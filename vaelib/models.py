@@ -76,7 +76,10 @@ def as_float(images: Tensor) -> Tensor:
 
 
 class VAEOutput(NamedTuple):
-    """What a forward pass computes: decoder output (logits or means), the encoder's mean and log_var, and z."""
+    """What a forward pass computes: decoder output (logits or means), the encoder's mean and log_var, and z.
+
+    With K samples an image ``output`` and ``z`` have a dimension K before the images'; ``mean`` and ``log_var`` do not.
+    """
 
     output: Tensor
     mean: Tensor
@@ -166,14 +169,24 @@ class VAE(nn.Module):
         """The parameters of p(x | z) (eq:decoder): (N, latent_dim) to (N, C, H, W), logits or means, never squashed."""
         return _full(self.decoder(z))
 
-    def forward(self, x: Tensor, noise: torch.Generator | Tensor | None = None) -> VAEOutput:
-        """Encode, z = mean + sigma * epsilon, decode (eq:minibatch-elbo, one sample); ``noise`` is epsilon or draws it."""
+    def forward(self, x: Tensor, noise: torch.Generator | Tensor | None = None, samples: int = 1) -> VAEOutput:
+        """Encode, z = mean + sigma * epsilon, decode (eq:minibatch-elbo, one sample); ``noise`` is epsilon or draws it.
+
+        ``samples`` above 1 draws and decodes so many z for each image, which is encoded once (eq:iwae-bound): output and z
+        have them as their first dimension, as an epsilon (samples, N, latent_dim) has.
+        """
         mean, log_var = self.encode(x)
+        if samples > 1 and not isinstance(noise, Tensor):
+            noise = mean.new_empty(samples, *mean.shape).normal_(generator=noise)
         z = draw_latents(mean, log_var, noise)
-        return VAEOutput(self.decode(z), mean, log_var, z)
+        output = self.decode(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
+        return VAEOutput(output, mean, log_var, z)
 
     def log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
-        """log p(x | z) of images under the decoder's ``output``: (N,) nats, by the model's likelihood."""
+        """log p(x | z) of images under the decoder's ``output``: (N,) nats, by the model's likelihood; (K, N) of K draws."""
+        if output.ndim > x.ndim:
+            every = as_float(x).expand_as(output).flatten(0, 1)
+            return self.log_likelihood(every, output.flatten(0, 1)).view(output.shape[:2])
         x = as_float(x)
         if self.likelihood == "bernoulli":
             return losses.bernoulli_log_likelihood(x, output)

@@ -1,4 +1,4 @@
-"""What `fit` descends: beta-VAE, annealed capacity and beta-TCVAE, each a function; and schedules for their weights."""
+"""What `fit` descends: beta-VAE, annealed capacity, beta-TCVAE and IWAE, each a function; and schedules for their weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torch import Tensor
 from vaelib import losses
 
 Schedule = Callable[[int], float]
-# (log_likelihood, mean, log_var, z, step) of a minibatch, shapes (N,), (N, d), (N, d), (N, d), a number -> a scalar
+# (log_likelihood, mean, log_var, z, step) of a minibatch, shapes (N,), (N, d), (N, d), (N, d), a number -> a scalar;
+# with K samples an image log_likelihood is (K, N) and z is (K, N, d)
 Objective = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 
 
@@ -89,6 +90,20 @@ def beta_tcvae(
         total_correlation = losses.kl_terms(z, mean, log_var, dataset_size, sampling).total_correlation
         extra = beta_at(step) - rest_at(step)
         return (losses.negative_elbo(log_likelihood, kl, rest_at(step)) + extra * total_correlation).mean()
+
+    return objective
+
+
+def iwae() -> Objective:
+    """The mean of -log((w_1 + ... + w_K) / K), w the importance weights of an image's K draws (eq:iwae-bound).
+
+    K is ``samples`` of `fit`; with one draw it is the negative ELBO, its KL estimated by that draw instead of exact.
+    Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
+    """
+
+    def objective(log_likelihood, mean, log_var, z, step):
+        log_weight = losses.log_importance_weight(log_likelihood, z, mean, log_var)
+        return -losses.importance_weighted_bound(log_weight.view(-1, len(mean))).mean()
 
     return objective
 

@@ -30,21 +30,24 @@ class Team:
         """This process's part of a minibatch of ``n`` images, all of it where it is alone."""
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
-    def gather(self, n: int, *own: Tensor) -> list[Tensor]:
-        """The rows of all processes, each ``n`` long, from the ``own`` rows of each; gradients flow into the own ones.
+    def gather(self, n: int, log_likelihood: Tensor, *codes: Tensor) -> list[Tensor]:
+        """The ``n`` images of all processes, from the own ones of each; gradients flow into the own ones.
 
-        So every process has the loss of the whole minibatch, whatever an objective makes of it, and its gradient through
-        its own rows; `sum_gradients` adds up the rest.
+        The images are the last dimension of ``log_likelihood``, and the last but one of the ``codes``. So every process has
+        the loss of the whole minibatch, whatever an objective makes of it, and its gradient through its own images;
+        `sum_gradients` adds up the rest.
         """
         if self.size == 1:
-            return list(own)
+            return [log_likelihood, *codes]
+        own = [log_likelihood.movedim(-1, 0), *(code.movedim(-2, 0) for code in codes)]
         widths = [math.prod(t.shape[1:]) for t in own]
         packed = torch.cat([t.reshape(len(t), width) for t, width in zip(own, widths)], 1)
         rows, whole = self.rows(n), packed.new_zeros(n, packed.shape[1])
         whole[rows] = packed.detach()
         dist.all_reduce(whole)
         whole[rows] = packed
-        return [part.reshape(n, *t.shape[1:]) for part, t in zip(whole.split(widths, 1), own)]
+        first, *others = (part.reshape(n, *t.shape[1:]) for part, t in zip(whole.split(widths, 1), own))
+        return [first.movedim(0, -1), *(part.movedim(0, -2) for part in others)]
 
     def sum_gradients(self, model: VAE) -> None:
         """Each process's gradients added up, in all of them."""

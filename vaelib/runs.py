@@ -57,6 +57,7 @@ def train(
             batch_size=training.batch_size,
             learning_rate=training.learning_rate,
             **loss(config, data),
+            samples=training.samples,
             seed=training.seed,
             device=device,
             precision=training.precision,

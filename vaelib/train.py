@@ -74,9 +74,10 @@ def fit(
     epochs: int | None = None,
     steps: int | None = None,
     batch_size: int = 128,
-    learning_rate: float = 1e-3,
+    learning_rate: float | Schedule = 1e-3,
     beta: float | Schedule = 1.0,
     objective: Objective | None = None,
+    samples: int = 1,
     seed: int = 0,
     device: str | torch.device = "auto",
     precision: str = "fp32",
@@ -88,8 +89,10 @@ def fit(
 
     ``data`` is an `ImageData`, or uint8 images (N, C, H, W) where there is no test set, and takes ``epochs``; or a
     `Stream`, and takes ``steps``. ``beta`` weighs the KL term, a number or a function of the step (from 0);
-    ``objective`` replaces the loss altogether, see `vaelib.objectives`. ``seed`` fixes the order of the images, the
-    noise and the binarisation: on one machine the same seed and initial weights give the same weights, bit for bit.
+    ``objective`` replaces the loss altogether, see `vaelib.objectives`; ``samples`` is how many z
+    are drawn for each image, which `objectives.iwae` makes the most of. ``learning_rate`` too may be a function of the step.
+    ``seed`` fixes the order of the images, the noise and the binarisation: on one machine the same seed and initial weights
+    give the same weights, bit for bit.
     ``device`` is "auto" (a GPU where there is one), or what torch.device takes; ``precision`` "bf16" computes the
     networks in bfloat16 and the loss and the weights in float32; ``progress`` draws a bar with loss and images a
     second, unless the environment sets TQDM_DISABLE; ``on_record`` is called with model and history after each epoch
@@ -101,19 +104,19 @@ def fit(
     CheckpointError for a checkpoint that is damaged or of a run with other arguments.
     Source: Kingma & Welling (2014), algorithm 1; beta: Higgins et al. (2017).
     """
-    _validate(data, epochs, steps, batch_size, learning_rate, precision, beta, objective)
+    _validate(data, epochs, steps, batch_size, learning_rate, precision, beta, objective, samples)
     team, device = parallel.team(), pick_device(device)
     keep_heap()
     objective = objective or beta_vae(beta)
     train, test, binarize = _parts(data, device)
     model.to(device, memory_format=torch.channels_last)
     team.same_weights(model)
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1.0 if callable(learning_rate) else learning_rate, fused=True)
     generator = torch.Generator(device).manual_seed(seed)
     bf16 = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
     history, began = History(device=str(device)), time.perf_counter()
-    settings = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "precision": precision}
-    settings |= {} if callable(beta) else {"beta": beta}
+    settings = {"batch_size": batch_size, "seed": seed, "precision": precision, "samples": samples}
+    settings |= {k: v for k, v in {"learning_rate": learning_rate, "beta": beta}.items() if not callable(v)}
     if checkpoint and (saved := load_checkpoint(checkpoint, model, optimizer, generator, settings)):
         history = History(**saved)
         began -= history.seconds
@@ -130,13 +133,16 @@ def fit(
                 n, mine = len(images), team.rows(len(images))  # one process has all the rows
                 x = draw_binary(images, generator) if binarize else as_float(images)
                 x = x[mine].contiguous(memory_format=torch.channels_last)
-                noise = torch.randn(n, model.latent_dim, generator=generator, device=device)[mine]
+                draws = (n,) if samples == 1 else (samples, n)
+                noise = torch.randn(*draws, model.latent_dim, generator=generator, device=device)[..., mine, :]
                 with bf16:
                     output, mean, log_var, z = model(x, noise)
                 log_likelihood = model.log_likelihood(x, output)
                 log_likelihood, mean, log_var, z = team.gather(n, log_likelihood, mean, log_var, z)
                 loss = objective(log_likelihood, mean, log_var, z, step)
 
+                if callable(learning_rate):
+                    optimizer.param_groups[0]["lr"] = learning_rate(step)
                 optimizer.zero_grad()
                 loss.backward()
                 team.sum_gradients(model)
@@ -189,7 +195,7 @@ class _Seen:
 
     def add(self, loss: Tensor, log_likelihood: Tensor, mean: Tensor, log_var: Tensor) -> None:
         self.losses.append(loss.detach())
-        self.log_likelihood.append(log_likelihood.detach())
+        self.log_likelihood.append(log_likelihood.detach().flatten())
         self.mean.append(mean.detach())
         self.log_var.append(log_var.detach())
 
@@ -213,7 +219,7 @@ def _progress_bar(progress: bool, total: int, done: int) -> tqdm:
     return tqdm(total=total, initial=done, unit=" images", unit_scale=True, disable=hidden)
 
 
-def _validate(data, epochs, steps, batch_size, learning_rate, precision, beta, objective) -> None:
+def _validate(data, epochs, steps, batch_size, learning_rate, precision, beta, objective, samples) -> None:
     if not isinstance(data, (ImageData, Tensor, Stream)):
         raise ValueError(f"data must be an ImageData, a tensor of images or a stream; got {type(data).__name__}")
     stream = not isinstance(data, (ImageData, Tensor))
@@ -222,11 +228,11 @@ def _validate(data, epochs, steps, batch_size, learning_rate, precision, beta, o
         raise ValueError(
             f"training on {'a stream' if stream else 'a data set'} is measured in {unit}: give {unit} alone"
         )
-    for name, value in ((unit, length), ("batch_size", batch_size)):
+    for name, value in ((unit, length), ("batch_size", batch_size), ("samples", samples)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}")
-    if not learning_rate > 0 or not math.isfinite(learning_rate):
-        raise ValueError(f"learning_rate must be a positive number; got {learning_rate!r}")
+    if not callable(learning_rate) and not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate must be a positive number, or a function of the step; got {learning_rate!r}")
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision must be fp32 or bf16; got {precision!r}")
     if objective is not None and beta != 1.0:

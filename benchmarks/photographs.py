@@ -1,0 +1,43 @@
+"""CIFAR-10 for the benchmarks: the original where torchvision finds it, or its JPEG copy, unpacked into a temporary folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+
+from vaelib.data import data_root
+
+ARCHIVE = "cifar10-jpeg.tar.gz"  # train/<class>/NNNN.jpg and test/<class>/NNNN.jpg, under $VAELIB_DATA
+
+
+def photographs() -> tuple[str, dict[str, str]]:
+    """What the data are called in a table, and the keys of a configuration that load them.
+
+    The JPEG copy is not the original: compression has smoothed its pixels, so a number of the one is none of the other.
+    """
+    archive = data_root() / ARCHIVE
+    if not archive.exists():
+        return "CIFAR-10", {"configuration.dataset": "CIFAR10"}
+    folder = str(unpacked(archive))
+    keys = {"dataset": "folder", "path": folder, "image_size": "32", "colour": "yes"}
+    return "CIFAR-10 (JPEG)", {f"configuration.{key}": value for key, value in keys.items()}
+
+
+def unpacked(archive: Path) -> Path:
+    """The folder of temporary files that holds the archive's pictures, unpacked there once, whole or not at all."""
+    folder = Path(tempfile.gettempdir()) / "vaelib-cifar10-jpeg"
+    if not folder.exists():
+        partial = tempfile.mkdtemp(prefix=f"{folder.name}-")
+        try:
+            with tarfile.open(archive) as file:
+                file.extractall(partial, filter="data")
+            os.rename(partial, folder)
+        except OSError:
+            if not folder.exists():  # else another process was first
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return folder

@@ -1,0 +1,41 @@
+"""The configuration reference says what `vaelib.keys` says: every key, in order, what it allows, and its default."""
+
+import re
+from dataclasses import MISSING, fields
+
+from notebooks import ROOT
+from vaelib.config import _text
+from vaelib.keys import DATASETS, SCHEDULES, SECTIONS
+
+PAGE = (ROOT / "book" / "configuration.md").read_text()
+
+
+def rows(section):
+    """The cells of the table under a heading."""
+    (text,) = re.findall(rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)
+    table = [line for line in text.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table]
+
+
+def test_every_key_is_there_with_what_it_allows_and_its_default():
+    for section, kind in SECTIONS.items():
+        expected = [
+            [
+                f"`{f.name}`",
+                f.metadata["allowed"],
+                "**needed**" if f.default is MISSING else "" if f.default is None else f"`{_text(f.default)}`",
+            ]
+            for f in fields(kind)
+        ]
+        assert [row[:3] for row in rows(f"[{section}]")] == expected
+        assert all(len(row) == 4 and len(row[3]) > 10 for row in rows(f"[{section}]"))
+
+
+def test_every_data_set_and_every_schedule_is_there():
+    first = " ".join(row[0] for row in rows("Data sets"))
+    assert re.findall(r"`([^`]+)`", first) == [
+        *("MNIST", "FashionMNIST", "CIFAR10", "mnist-5k", "sprites", "dsprites", "folder")
+    ]
+    assert {written for written, _ in DATASETS.values()} == set(re.findall(r"`([^`]+)`", first))
+    listed = {row[0].strip("`") for row in rows("Schedules") if not row[0].startswith("`tc`")}
+    assert listed == {" ".join([kind, *numbers]) for kind, numbers in SCHEDULES.items()}
