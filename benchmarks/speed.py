@@ -2,6 +2,7 @@
 other, and pythae where it is installed; in turn, on one machine, in one run. See benchmarks/README.md for how to read it.
 
 python benchmarks/speed.py [NETWORK ...]     about 3 minutes a network on 2 cores; all of them without a name
+python benchmarks/speed.py --tried           what did not pay, on the convolutional network: torch.compile, a DataLoader's workers
 python benchmarks/speed.py --learn           what the loops learn in an epoch: their test ELBO over five seeds (10 minutes)
 
 Writes benchmarks/results/speed.json, in which a run replaces the networks that it measured, and speed.svg. Both assert that the
@@ -25,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from reporting import ROOT, machine
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import vaelib
 from vaelib import VAE, ConvSpec, build, config, fit, losses, metrics
@@ -47,6 +49,8 @@ class Loop:
     fused: bool = False
     keep: bool = False
     bf16: bool = False
+    compiled: bool = False
+    workers: int = 0  # processes of a DataLoader that make the minibatches
 
 
 LOOPS = {
@@ -55,6 +59,11 @@ LOOPS = {
     "... + fused Adam": Loop(channels_last=True, fused=True),
     "... + kept heap": Loop(channels_last=True, fused=True, keep=True),
     "... + bf16": Loop(channels_last=True, fused=True, keep=True, bf16=True),
+}
+TRIED = {  # each on top of the kept heap; only measured where it is asked for
+    "kept heap + torch.compile": Loop(channels_last=True, fused=True, keep=True, compiled=True),
+    "kept heap + DataLoader, 1 worker": Loop(channels_last=True, fused=True, keep=True, workers=1),
+    "kept heap + DataLoader, 2 workers": Loop(channels_last=True, fused=True, keep=True, workers=2),
 }
 OURS = {"vaelib fp32": "fp32", "vaelib bf16": "bf16"}
 
@@ -103,13 +112,19 @@ def plain_epoch(plain: Plain, images: Tensor, loop: Loop, seed: int = 0, batch: 
         plain.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3, fused=loop.fused or None)
     generator, seen = torch.Generator().manual_seed(seed), []
-    for indices in torch.randperm(len(images), generator=generator).split(batch):
-        x = images[indices].float() / 255
+    if loop.workers:
+        batches = DataLoader(TensorDataset(images), batch, shuffle=True, generator=generator, num_workers=loop.workers)
+    else:
+        order = torch.randperm(len(images), generator=generator)
+        batches = ((images[indices],) for indices in order.split(batch))
+    loss_of = torch.compile(plain.loss) if loop.compiled else plain.loss
+    for (part,) in batches:
+        x = part.float() / 255
         if loop.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         noise = torch.randn(len(x), plain.to_mean.out_features, generator=generator)
         with torch.autocast("cpu", torch.bfloat16, enabled=loop.bf16):
-            loss = plain.loss(x, noise)
+            loss = loss_of(x, noise)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -172,7 +187,7 @@ def contender(name: str, network_name: str, steps: int):
             return pythae_epoch(model, images)
         except ImportError:
             return None
-    plain, loop = Plain(model), LOOPS[name]
+    plain, loop = Plain(model), {**LOOPS, **TRIED}[name]
     if loop.keep:
         keep_heap()
     return lambda: plain_epoch(plain, images, loop)
@@ -195,7 +210,8 @@ def measured(network_name: str, names: list[str], steps: int, repetitions: int) 
     pipes, processes = {}, []
     for name in names:
         here, there = context.Pipe()
-        process = context.Process(target=worker, args=(there, name, network_name, steps), daemon=True)
+        alone = name not in TRIED  # those have processes of their own, which a daemon may not
+        process = context.Process(target=worker, args=(there, name, network_name, steps), daemon=alone)
         process.start()
         processes.append(process)
         if here.recv():
@@ -299,6 +315,7 @@ def main() -> None:
     networks = [*OWN, *STEPS]
     parser.add_argument("networks", nargs="*", metavar="NETWORK", help=", ".join(networks))
     parser.add_argument("--learn", action="store_true", help="what is learnt in an epoch, instead of the time it takes")
+    parser.add_argument("--tried", action="store_true", help=f"instead: {', '.join(TRIED)}")
     parser.add_argument("--steps", type=int, help="a timing")
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
     parser.add_argument("--only", nargs="*", metavar="LOOP", help="beside the plain one")
@@ -306,10 +323,15 @@ def main() -> None:
     if unknown := set(asked.networks) - set(networks):
         parser.error(f"no network {min(unknown)!r}; there are: {', '.join(networks)}")
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"networks": {}, "learnt": {}}
-    for name in asked.networks or (OWN if asked.learn else networks):
+    few = list(OWN) if asked.learn else ["convolutional"] if asked.tried else networks
+    for name in asked.networks or few:
         difference = check_first_loss(name)
         if asked.learn:
             results["learnt"][name] = learnt(name)
+        elif asked.tried:
+            found = measured(name, ["plain", "... + kept heap", *TRIED], asked.steps or 120, asked.repetitions)
+            results.setdefault("tried", {})[name] = {**machine(), "threads": torch.get_num_threads(), **found}
+            print(table(name, found), flush=True)
         else:
             names = list(dict.fromkeys(["plain", *(asked.only or [*list(LOOPS)[1:], *OURS, "pythae"])]))
             if network(name).likelihood != "bernoulli":
