@@ -64,7 +64,7 @@ def side_by_side(rows: dict[str, vaelib.VAE], chosen: torch.Tensor) -> Figure:
 
 def manifolds(rows: dict[str, vaelib.VAE], size: int = 12) -> Figure:
     """What the decoders draw over the plane of two latents, side by side."""
-    figure = Figure(figsize=(2.6 * len(rows), 2.8), layout="constrained")
+    figure = Figure(figsize=(2.6 * len(rows), 2.95), layout="constrained")
     for axis, (label, model) in zip(figure.subplots(1, len(rows), squeeze=False)[0], rows.items()):
         grid = plots.manifold_grid(size)
         with torch.no_grad():
