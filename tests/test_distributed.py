@@ -87,6 +87,14 @@ def test_the_command_line_under_torchrun_writes_and_speaks_once(tmp_path):
     assert status != 0 and err.count("vaelib: ") == err.count("vaelib: runs/tiny-vae: there is a run already") == 1
 
 
+def test_the_command_line_under_torchrun_refuses_a_scale_of_the_whole_minibatch_in_one_line(tmp_path):
+    optimal = "hidden = [8]\nlikelihood = gaussian\nsigma = optimal"
+    (tmp_path / "tiny.cfg").write_text(CONFIG.format(steps=2).replace("hidden = [8]", optimal))
+    status, _, err = torchrun(tmp_path, "-m", "vaelib", "-c", "tiny.cfg", "-v", "VAE", "--device", "cpu")
+    assert status != 0 and err.count("vaelib: tiny.cfg: [architecture] sigma = optimal: ") == err.count("vaelib: ") == 1
+    assert "ValueError" not in err and not (tmp_path / "runs").exists()  # the traceback is torchrun's own
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_the_rows_of_all_processes_are_the_minibatch(size):
     for n in (1, 4, 7, 128):

@@ -136,7 +136,12 @@ def _train(asked: argparse.Namespace) -> int:
 
     _say(_of_beta(wanted, asked.variation))
     try:
-        with parallel.started_by_torchrun():
+        with parallel.started_by_torchrun() as team:
+            if team.size > 1 and chosen.architecture.sigma == "optimal":
+                raise ConfigError(
+                    f"{chosen.file}: [architecture] sigma = optimal: is that of a whole minibatch, which none of "
+                    f"{team.size} processes has; train without torchrun, or take learnt, or a number"
+                )
             found = runs.train(chosen, folder, asked.device, asked.resume, say=_say)
     except KeyboardInterrupt:
         again = f"go on with: {_program()} --resume --output {shlex.quote(str(folder))}"
