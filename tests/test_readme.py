@@ -55,3 +55,13 @@ def test_every_file_that_the_readme_names_exists():
 def test_requirements_pin_every_direct_dependency_exactly():
     lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
     assert len(lines) > 20 and all(re.fullmatch(r"[\w-]+==[\w.]+", line) for line in lines)
+
+
+def test_the_tables_of_the_benchmarks_are_those_of_their_results():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import readme
+
+    text = readme.README.read_text()
+    assert {name for name in readme.TABLES if f"<!-- {name} -->" in text} == set(readme.TABLES)
+    assert readme.filled(text) == text, "run python benchmarks/readme.py"
+    assert readme.filled(text.replace("| plain | ", "| plain | 1")) == text
