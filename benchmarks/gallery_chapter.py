@@ -229,7 +229,7 @@ def main() -> None:
             "hardware": sorted({row["hardware"] for row in rows}),
             "minutes": sum(row["seconds"] for row in rows) / 60,
             "runs": by_name,
-            "nll": found["nll"],
+            "nll_by_k": {str(row["k"]): row for row in found["nll"] if row["of_epochs"] == literature.EPOCHS[row["k"]]},
             "bits": found["bits"],
         },
     )
