@@ -74,9 +74,9 @@ def manifolds(rows: dict[str, vaelib.VAE], size: int = 12) -> Figure:
     return figure
 
 
-def draw() -> list[str]:
-    """Every picture whose models are there; the names of those that are not."""
-    missing = []
+def draw() -> tuple[list[str], dict]:
+    """Every picture whose models are there; the names of those that are not, and the `codes` of the photographs' models."""
+    missing, found_codes = [], {}
 
     def save(name: str, wanted: dict[str, str], figure_of) -> None:
         found = models(list(wanted))
@@ -94,12 +94,13 @@ def draw() -> list[str]:
     save("fashion-latents", latents("fashion", (1, 2, 8, 16)), lambda found: side_by_side(found, clothes))
     save("fashion-beta3", latents("fashion", (1, 2, 8, 16), "-beta3"), lambda found: side_by_side(found, clothes))
     save("fashion-planes", {"fashion-z2": "beta 1", "fashion-z2-beta3": "beta 3"}, manifolds)
-    if len(models(["cifar10-z8", "cifar10-z128"])) == 2:
+    if photographed := models(["cifar10-z8", "cifar10-z128"]):
         keys = {key.partition(".")[2]: value for key, value in photographs()[1].items()}
         photos = vaelib.load(
             keys["dataset"].lower(), keys.get("path"), **({"image_size": 32} if "path" in keys else {})
         )
         save("cifar10", latents("cifar10", (8, 128)), lambda found: side_by_side(found, photos.test[:SHOWN]))
+        found_codes = {name: codes(model, photos.test[:2000]) for name, model in photographed.items()}
     else:
         missing.append("cifar10")
     sprites = vaelib.load("sprites", image_size=32)
@@ -112,7 +113,15 @@ def draw() -> list[str]:
         return plots.traversals(model, start, dimensions=tuple(by_kl[:5]))
 
     save("sprites", {"sprites": "sprites"}, traversals)
-    return missing
+    return missing, found_codes
+
+
+def codes(model: vaelib.VAE, images: torch.Tensor) -> dict:
+    """How far the codes of ``images`` are from the prior: the median latent's deviation, and the largest mean (prior: 1, 0)."""
+    with torch.no_grad():
+        mean, log_var = model.encode(as_float(images))
+    deviation = (mean.var(0) + log_var.exp().mean(0)).sqrt()
+    return {"deviation": deviation.median().item(), "offset": mean.mean(0).abs().max().item(), "images": len(images)}
 
 
 def learning_curves(rows: list[dict]) -> Figure:
@@ -213,7 +222,8 @@ def gallery_table(rows: list[dict]) -> str:
 
 def main() -> None:
     rows = gallery.read_rows()
-    missing = sorted({*draw(), *gallery.RUNS} - {row["name"] for row in rows})
+    not_drawn, found_codes = draw()
+    missing = sorted({*not_drawn, *gallery.RUNS} - {row["name"] for row in rows})
     by_name = {row["name"]: row for row in rows if row["network"] != "original"}
     ship(by_name)
     found = literature.read()
@@ -229,6 +239,7 @@ def main() -> None:
             "hardware": sorted({row["hardware"] for row in rows}),
             "minutes": sum(row["seconds"] for row in rows) / 60,
             "runs": by_name,
+            "codes": found_codes,
             "nll_by_k": {str(row["k"]): row for row in found["nll"] if row["of_epochs"] == literature.EPOCHS[row["k"]]},
             "bits": found["bits"],
         },
