@@ -143,7 +143,8 @@ def digits(k: int, epochs: int, device: torch.device, stop: float) -> dict:
 def lead_of(values: torch.Tensor, k: int) -> dict:
     """By how many nats an image k samples lead over the VAE, digit by digit, and the error of that mean; where both are done."""
     path = KEPT / f"k1-{EPOCHS[1]}" / "parts.json"
-    vae = torch.tensor(sum(json.loads(path.read_text()), []) if path.exists() else [], dtype=torch.float64)
+    parts = json.loads(path.read_text()) if path.exists() else []
+    vae = torch.tensor([value for part in parts for value in part], dtype=torch.float64)
     if k == 1 or len(vae) != len(values):
         return {}
     lead = values - vae

@@ -48,12 +48,16 @@ def main() -> None:
     write_results(
         "12-your-own",
         {
-            "setting": {key: growth[key] for key in ("hardware", "torch")} | {"command": "python benchmarks/your_own_chapter.py"},
+            "setting": {key: growth[key] for key in ("hardware", "torch")}
+            | {"command": "python benchmarks/your_own_chapter.py"},
             "runs": RUNS,
             "images": IMAGES,
             "epochs": EPOCHS,
             "run": {name: run_price(rows[name]) for name in TRAINED_ON},
-            "size": {str(p["value"]): images_price(p, growth["usual"]["batch"]) for p in growth["axes"]["image size"]["points"]},
+            "size": {
+                str(p["value"]): images_price(p, growth["usual"]["batch"])
+                for p in growth["axes"]["image size"]["points"]
+            },
             "two_processes": one["time"] / two["time"],
         },
     )
