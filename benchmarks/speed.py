@@ -223,7 +223,12 @@ def measured(network_name: str, names: list[str], steps: int, repetitions: int) 
         order = list(pipes)
         for name in order[repetition % len(order) :] + order[: repetition % len(order)]:
             pipes[name].send(True)
-            taken, memory[name] = pipes[name].recv()
+            try:
+                taken, memory[name] = pipes[name].recv()
+            except EOFError:
+                for process in processes:
+                    process.kill()
+                raise SystemExit(f"{network_name}, {name}: its process failed, see above") from None
             seconds[name].append(taken)
     for pipe in pipes.values():
         pipe.send(False)
