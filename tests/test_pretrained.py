@@ -24,7 +24,7 @@ def test_the_models_are_there():
     assert 6 <= len(NAMES) <= 12
     assert {"digits-2", "digits-16", "sprites-vae", "sprites-beta-vae", "sprites-beta-tcvae"} <= set(NAMES)
     with pytest.raises(
-        ValueError, match="unknown pretrained model 'sprites'; there are: digits-16, digits-2, sprites-"
+        ValueError, match="unknown pretrained model 'sprites'; there are: digits-16, digits-2, mnist-z16, "
     ):
         vaelib.load_pretrained("sprites")
 

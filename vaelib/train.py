@@ -128,8 +128,9 @@ def fit(
     with _progress_bar(progress and team.leads, total, done) as bar, repeatable():
         for record in range(len(history) + 1, records + 1):
             model.train()
-            seen = _Seen()
-            for images in _batches(train, batch_size, generator, steps and min(STEPS_A_RECORD, steps - step)):
+            planned = steps and min(STEPS_A_RECORD, steps - step)
+            seen = _Seen(planned * batch_size if planned else len(train), samples, model.latent_dim, device)
+            for images in _batches(train, batch_size, generator, planned):
                 n, mine = len(images), team.rows(len(images))  # one process has all the rows
                 x = draw_binary(images, generator) if binarize else as_float(images)
                 x = x[mine].contiguous(memory_format=torch.channels_last)
@@ -188,16 +189,22 @@ def minibatches(n: int, batch_size: int, generator: torch.Generator) -> Iterator
 
 
 class _Seen:
-    """What the steps since the last record came to: kept on the device, and only summed up when the record is made."""
+    """What the steps since the last record came to: kept on the device, and only summed up when the record is made.
 
-    def __init__(self):
-        self.losses, self.log_likelihood, self.mean, self.log_var = [], [], [], []
+    In one piece each: thousands of small tensors between the large ones of the steps would keep the heap from reusing those.
+    """
+
+    def __init__(self, images: int, samples: int, latent_dim: int, device: torch.device):
+        self.losses, self.images = [], 0
+        self.log_likelihood = torch.empty(images * samples, device=device)
+        self.mean, self.log_var = torch.empty(2, images, latent_dim, device=device)
 
     def add(self, loss: Tensor, log_likelihood: Tensor, mean: Tensor, log_var: Tensor) -> None:
+        rows, samples = slice(self.images, self.images + len(mean)), log_likelihood.numel() // len(mean)
         self.losses.append(loss.detach())
-        self.log_likelihood.append(log_likelihood.detach().flatten())
-        self.mean.append(mean.detach())
-        self.log_var.append(log_var.detach())
+        self.log_likelihood[rows.start * samples : rows.stop * samples] = log_likelihood.detach().flatten()
+        self.mean[rows], self.log_var[rows] = mean.detach(), log_var.detach()
+        self.images = rows.stop
 
     def means(self, epoch: int | None, step: int) -> tuple[float, float, list[float]]:
         """The mean loss of a step; reconstruction and kl of each latent, means over images. TrainingError if not finite."""
@@ -209,8 +216,8 @@ class _Seen:
                 f"the loss became {losses_seen[bad[0]].item()} at {where}; "
                 "try a smaller learning_rate or a smaller beta, and look for images that are not finite"
             )
-        kl = losses.kl_to_standard_normal_per_dimension(torch.cat(self.mean), torch.cat(self.log_var))
-        reconstruction = -torch.cat(self.log_likelihood).double().mean()
+        kl = losses.kl_to_standard_normal_per_dimension(self.mean, self.log_var)
+        reconstruction = -self.log_likelihood.double().mean()
         return losses_seen.mean().item(), reconstruction.item(), kl.double().mean(0).tolist()
 
 
