@@ -32,7 +32,7 @@ USUAL = {"image_size": 28, "batch": 128, "latent_dim": 10, "images": 1280}
 # axis: its values, and what of a point is timed
 AXES = {
     "image size": ("image_size", [28, 64, 128], "step"),
-    "batch": ("batch", [32, 128, 512, 1280], "step"),
+    "batch": ("batch", [32, 128, 640, 1280], "step"),
     "latent dimension": ("latent_dim", [2, 10, 50, 250], "step"),
     "data-set size": ("images", [1280, 5120, 20480, 81920], "epoch"),
     "importance samples": ("samples", [1, 10, 100, 1000], "evaluation"),

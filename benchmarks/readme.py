@@ -51,7 +51,7 @@ def architectures() -> str:
         others = {loop: ms for loop, ms in loops.items() if not loop.startswith("vaelib")}
         best = min(others, key=others.get)
         ratio = f"{found['loops']['vaelib fp32']['ratio']:.2f}"
-        rows.append([name, f"{ours:.0f}", ratio, f"{others[best]:.0f} ({best})", f"{ours / others[best]:.2f}"])
+        rows.append([name, f"{ours:.1f}", ratio, f"{others[best]:.1f} ({best})", f"{ours / others[best]:.2f}"])
     return markdown(["network", "vaelib fp32, ms a step", "to plain", "best other loop, ms", "vaelib to best"], rows)
 
 
