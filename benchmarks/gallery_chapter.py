@@ -201,7 +201,7 @@ def markdown(columns: list[str], rows: list[list[str]]) -> str:
 
 def gallery_table(rows: list[dict]) -> str:
     """The gallery as the page shows it, a row a run."""
-    columns = ["run", "data", "latents", "beta", "ELBO", "reconstruction", "KL", "active", "minutes", "length"]
+    columns = ["run", "data", "latents", "beta", "ELBO", "reconstruction", "KL", "active", "min"]
     shown = [
         [
             f"`{row['name']}`" + ("" if row["network"] != "original" else " (original network)"),
@@ -213,7 +213,6 @@ def gallery_table(rows: list[dict]) -> str:
             f"{row['kl']:.2f}",
             f"{row['active_units']}",
             f"{row['seconds'] / 60:.1f}",
-            row["length"],
         ]
         for row in rows
     ]
