@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
 import torch
-from reporting import ROOT, machine
+from reporting import ROOT, machine, rounded
 
 import vaelib
 from vaelib import ConvSpec, disentanglement, losses, metrics, objectives
@@ -128,10 +128,6 @@ def scores(model, images: torch.Tensor, factors: torch.Tensor, dataset_size: int
         **disentanglement.scores(codes, factors),
         "information": [rounded(row) for row in information.tolist()],
     }
-
-
-def rounded(values: list[float]) -> list[float]:
-    return [round(value, 4) for value in values]
 
 
 def name_of(method: str, weight: float, seed: int) -> str:

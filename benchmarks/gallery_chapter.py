@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import asdict
+from functools import cache
 
 import gallery
 import literature
 import torch
 from matplotlib.figure import Figure
-from photographs import photographs
+from photographs import load_photographs
 from PIL import Image
-from reporting import image_path, machine, write_results
+from reporting import ROOT, card_scores, image_path, machine, markdown, rounded, write_card, write_results
 
 import vaelib
 from vaelib import metrics, plots, pretrained, runs
@@ -66,17 +66,23 @@ def manifolds(rows: dict[str, vaelib.VAE], size: int = 12) -> Figure:
     """What the decoders draw over the plane of two latents, side by side."""
     figure = Figure(figsize=(2.6 * len(rows), 2.95), layout="constrained")
     for axis, (label, model) in zip(figure.subplots(1, len(rows), squeeze=False)[0], rows.items()):
-        grid = plots.manifold_grid(size)
-        with torch.no_grad():
-            images = model.expected_image(model.decode(grid))
-        plots._show(axis, images.unflatten(0, (size, size)).permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2))
+        plots._show(axis, plots._plane(model, size))
         axis.set(title=label, xticks=[], yticks=[])
     return figure
 
 
-def draw() -> tuple[list[str], dict]:
-    """Every picture whose models are there; the names of those that are not, and the `codes` of the photographs' models."""
-    missing, found_codes = [], {}
+@cache
+def shown(name: str) -> torch.Tensor:
+    """Test images for the pictures, loaded where a picture needs them."""
+    if name == "cifar10":
+        return load_photographs()[1].test
+    chosen = {"mnist": [3, 2, 1, 18, 4, 8, 11, 61], "fashion-mnist": [0, 1, 3, 5, 6, 8, 11, 18]}[name]
+    return vaelib.load(name, binarize=True).test[chosen]
+
+
+def draw() -> list[str]:
+    """Every picture whose models are there; the names of those that are not."""
+    missing = []
 
     def save(name: str, wanted: dict[str, str], figure_of) -> None:
         found = models(list(wanted))
@@ -84,25 +90,16 @@ def draw() -> tuple[list[str], dict]:
         if len(found) == len(wanted):
             save_picture(figure_of({label: found[run] for run, label in wanted.items()}), name)
 
-    mnist = vaelib.load("mnist", binarize=True).test[[3, 2, 1, 18, 4, 8, 11, 61]]
-    clothes = vaelib.load("fashion-mnist", binarize=True).test[[0, 1, 3, 5, 6, 8, 11, 18]]
+    beside = lambda data: lambda found: side_by_side(found, shown(data)[:SHOWN])
     latents = lambda data, sizes, end="": {f"{data}-z{n}{end}": f"{n} latent" + "s" * (n > 1) for n in sizes}
     prices = {"mnist-z2": "beta 1", **{f"mnist-z2-beta{beta}": f"beta {beta}" for beta in (4, 80, 150)}}
-    save("mnist-latents", latents("mnist", (2, 4, 8, 16)), lambda found: side_by_side(found, mnist))
-    save("mnist-prices", prices, lambda found: side_by_side(found, mnist))
+    save("mnist-latents", latents("mnist", (2, 4, 8, 16)), beside("mnist"))
+    save("mnist-prices", prices, beside("mnist"))
     save("mnist-planes", prices, manifolds)
-    save("fashion-latents", latents("fashion", (1, 2, 8, 16)), lambda found: side_by_side(found, clothes))
-    save("fashion-beta3", latents("fashion", (1, 2, 8, 16), "-beta3"), lambda found: side_by_side(found, clothes))
+    save("fashion-latents", latents("fashion", (1, 2, 8, 16)), beside("fashion-mnist"))
+    save("fashion-beta3", latents("fashion", (1, 2, 8, 16), "-beta3"), beside("fashion-mnist"))
     save("fashion-planes", {"fashion-z2": "beta 1", "fashion-z2-beta3": "beta 3"}, manifolds)
-    if photographed := models(["cifar10-z8", "cifar10-z128"]):
-        keys = {key.partition(".")[2]: value for key, value in photographs()[1].items()}
-        photos = vaelib.load(
-            keys["dataset"].lower(), keys.get("path"), **({"image_size": 32} if "path" in keys else {})
-        )
-        save("cifar10", latents("cifar10", (8, 128)), lambda found: side_by_side(found, photos.test[:SHOWN]))
-        found_codes = {name: codes(model, photos.test[:2000]) for name, model in photographed.items()}
-    else:
-        missing.append("cifar10")
+    save("cifar10", latents("cifar10", (8, 128)), beside("cifar10"))
     sprites = vaelib.load("sprites", image_size=32)
     start = sprites.images(torch.tensor([[2, 4, 0, 16, 16]]))[0]
 
@@ -113,11 +110,19 @@ def draw() -> tuple[list[str], dict]:
         return plots.traversals(model, start, dimensions=tuple(by_kl[:5]))
 
     save("sprites", {"sprites": "sprites"}, traversals)
-    return missing, found_codes
+    return missing
 
 
-def codes(model: vaelib.VAE, images: torch.Tensor) -> dict:
-    """How far the codes of ``images`` are from the prior: the median latent's deviation, and the largest mean (prior: 1, 0)."""
+def codes() -> dict:
+    """How far the codes of photographs are from the prior, a model each; of a run that is not here, as it was."""
+    before = ROOT / "book" / "results" / "11-gallery.json"
+    found = json.loads(before.read_text())["codes"] if before.exists() else {}
+    photographed = models(["cifar10-z8", "cifar10-z128"])
+    return found | {name: spread_of_codes(model, shown("cifar10")[:2000]) for name, model in photographed.items()}
+
+
+def spread_of_codes(model: vaelib.VAE, images: torch.Tensor) -> dict:
+    """The median latent's deviation over ``images``, noise of the encoder included, and the largest mean (the prior: 1 and 0)."""
     with torch.no_grad():
         mean, log_var = model.encode(as_float(images))
     deviation = (mean.var(0) + log_var.exp().mean(0)).sqrt()
@@ -156,13 +161,10 @@ def ship(rows: dict[str, dict]) -> None:
         if name not in rows or not runs.results(source):
             continue
         vaelib.save_model(vaelib.load_model(source / runs.MODEL), pretrained.FOLDER / f"{name}.safetensors", half=True)
-        model, row = vaelib.load_pretrained(name), rows[name]
+        row = rows[name]
         training = gallery.read(source / runs.CONFIG).hyperparameters
-        terms = metrics.elbo_terms(model, data.test)
         history = [json.loads(line) for line in (source / runs.METRICS).read_text().splitlines()]
         card = {
-            "name": name,
-            "config": {**model.config, "convs": [asdict(conv) for conv in model.convs]},
             "data": {"name": "mnist-5k", "binarize": True},
             "trained_on": "MNIST, all 60,000 training images, binarised",
             "objective": objective,
@@ -174,29 +176,19 @@ def ship(rows: dict[str, dict]) -> None:
             "batch_size": training.batch_size,
             "learning_rate": training.learning_rate,
             "seconds": row["seconds"],
-            "scores": {
-                "elbo": terms.elbo.mean().item(),
-                "reconstruction": terms.reconstruction.mean().item(),
-                "kl": terms.kl.mean().item(),
-                "kl_per_dimension": [round(v, 4) for v in metrics.kl_per_dimension(model, data.test).tolist()],
-                "active_units": int((metrics.active_units(model, data.test) > 0.01).sum()),
-            },
+            "scores": card_scores(vaelib.load_pretrained(name), data.test),
             "scores_mnist": {key: row[key] for key in ("elbo", "elbo_error", "reconstruction", "kl", "images")},
             "history": {
                 "steps": [record["step"] for record in history],
-                "reconstruction": [round(record["train"]["reconstruction"], 4) for record in history],
-                "kl": [round(record["train"]["kl"], 4) for record in history],
-                "kl_per_dimension": [[round(v, 4) for v in record["kl_per_dimension"]] for record in history],
+                "reconstruction": rounded([record["train"]["reconstruction"] for record in history]),
+                "kl": rounded([record["train"]["kl"] for record in history]),
+                "kl_per_dimension": [rounded(record["kl_per_dimension"]) for record in history],
             },
             "hardware": row["hardware"],
             "torch": row["torch"],
             "command": f"python benchmarks/gallery.py --only {name}",
         }
-        (pretrained.FOLDER / f"{name}.json").write_text(json.dumps(card, indent=1, allow_nan=False) + "\n")
-
-
-def markdown(columns: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [columns, ["---"] * len(columns), *rows])
+        write_card(name, card)
 
 
 def gallery_table(rows: list[dict]) -> str:
@@ -216,13 +208,12 @@ def gallery_table(rows: list[dict]) -> str:
         ]
         for row in rows
     ]
-    return markdown(columns, shown)
+    return markdown([columns, *shown])
 
 
 def main() -> None:
     rows = gallery.read_rows()
-    not_drawn, found_codes = draw()
-    missing = sorted({*not_drawn, *gallery.RUNS} - {row["name"] for row in rows})
+    missing = sorted({*draw(), *gallery.RUNS} - {row["name"] for row in rows})
     by_name = {row["name"]: row for row in rows if row["network"] != "original"}
     ship(by_name)
     found = literature.read()
@@ -233,12 +224,12 @@ def main() -> None:
         {
             "setting": {**machine(), "command": "python benchmarks/gallery.py"},
             "table": gallery_table(rows),
-            "literature": literature.table(found, markdown),
-            "photographs": literature.photograph_table(found, markdown),
+            "literature": literature.table(found),
+            "photographs": literature.photograph_table(found),
             "hardware": sorted({row["hardware"] for row in rows}),
             "minutes": sum(row["seconds"] for row in rows) / 60,
             "runs": by_name,
-            "codes": found_codes,
+            "codes": codes(),
             "nll_by_k": {str(row["k"]): row for row in found["nll"] if row["of_epochs"] == literature.EPOCHS[row["k"]]},
             "bits": found["bits"],
         },

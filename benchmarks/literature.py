@@ -3,7 +3,7 @@
 python benchmarks/literature.py k1      the VAE: three quarters of an hour on one core
 python benchmarks/literature.py k5      IWAE with 5 samples: an hour on one core
 python benchmarks/literature.py k50     with 50: a GPU's work, a night on one core; --epochs 40 is an hour
-python benchmarks/literature.py bits    a convolutional VAE of CIFAR-10 with the discretised logistic: twenty minutes
+python benchmarks/literature.py bits    a convolutional VAE of CIFAR-10 with the discretised logistic: half an hour
 Each may be stopped, or told to (--seconds S), and goes on where it was. Writes benchmarks/results/literature.json; what was
 reached so far stands there too. Run checkpoints are under _build/literature/. MNIST is downloaded, or read from $VAELIB_DATA.
 """
@@ -18,8 +18,8 @@ from dataclasses import replace
 
 import torch
 from gallery import hardware
-from photographs import photographs
-from reporting import ROOT
+from photographs import load_photographs
+from reporting import ROOT, markdown
 
 import vaelib
 from vaelib import ConvSpec, DataError, losses, metrics, objectives
@@ -153,10 +153,7 @@ def lead_of(values: torch.Tensor, k: int) -> dict:
 
 def bits(epochs: int, device: torch.device, stop: float) -> dict:
     """Train on photographs with the discretised logistic; the bits a pixel value of the test images, and a straight line's."""
-    label, keys = photographs()
-    keys = {key.partition(".")[2]: value for key, value in keys.items()}
-    own = {"image_size": 32} if "path" in keys else {}
-    data = vaelib.load(keys["dataset"].lower(), keys.get("path"), **own)
+    label, data = load_photographs()
     run = Watched(f"bits-{epochs}", stop)
     line = run.read("line.json", None)
     if line is None:
@@ -234,8 +231,8 @@ def read() -> dict:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"nll": [], "bits": None}
 
 
-def table(found: dict, markdown) -> str:
-    """-log p(x) of binarised digits beside the published numbers, as the page shows it; ``markdown`` makes a table of rows."""
+def table(found: dict) -> str:
+    """-log p(x) of binarised digits beside the published numbers, as the page shows it."""
     shown = []
     for row in sorted(found["nll"], key=lambda row: (row["k"], row["of_epochs"])):
         if row["finished"]:
@@ -247,10 +244,10 @@ def table(found: dict, markdown) -> str:
         name = "VAE" if row["k"] == 1 else f"IWAE, $k={row['k']}$"
         spent = f"{row['seconds'] / 60:.0f} min, {row['hardware']}"
         shown.append([name, f"{row['published']:.2f}", ours, apart, f"{row['active_units']}", epochs, spent])
-    return markdown(["objective", "published", "ours", "difference", "active", "epochs", "time"], shown)
+    return markdown([["objective", "published", "ours", "difference", "active", "epochs", "time"], *shown])
 
 
-def photograph_table(found: dict, markdown) -> str:
+def photograph_table(found: dict) -> str:
     """Bits a pixel value, beside the published numbers and the straight line's."""
     row = found["bits"]
     if row is None:
@@ -266,7 +263,7 @@ def photograph_table(found: dict, markdown) -> str:
     }
     for name, published in row["published"].items():
         shown.append([f"convolutional VAE, {cited[name]}", "CIFAR-10, the original", f"{published:.2f}"])
-    return markdown(["model", "pixels", "bits a pixel value"], shown)
+    return markdown([["model", "pixels", "bits a pixel value"], *shown])
 
 
 def main() -> None:

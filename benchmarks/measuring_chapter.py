@@ -15,7 +15,7 @@ import disentanglement_study as study
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from reporting import ROOT, image_path, machine, write_results
+from reporting import ROOT, image_path, machine, markdown, write_results
 from scipy.stats import spearmanr
 
 import vaelib
@@ -207,7 +207,6 @@ def table(groups: dict[tuple, list[dict]], reference: dict) -> str:
     """Median and range of each score, a row a setting, as a table in Markdown."""
     rows = [
         ["", "runs", *(name.replace("ment", "&shy;ment").replace("ness", "&shy;ness") for name in SCORES.values())],
-        ["---"] * (2 + len(SCORES)),
         *[
             [label(setting), str(len(runs)), *(span(values(runs, key)) for key in SCORES)]
             for setting, runs in groups.items()
@@ -225,7 +224,7 @@ def table(groups: dict[tuple, list[dict]], reference: dict) -> str:
 
 
 def gap_table(groups: dict[tuple, list[dict]]) -> str:
-    rows = [["", *FACTORS], ["---"] * 6]
+    rows = [["", *FACTORS]]
     for setting, runs in groups.items():
         gaps = [[run["mig_gaps"][k] for run in runs] for k in range(5)]
         rows.append([label(setting), *map(span, gaps)])
@@ -235,7 +234,6 @@ def gap_table(groups: dict[tuple, list[dict]]) -> str:
 def turned_table(straight: list[dict]) -> str:
     rows = [
         ["seed", *(str(run["seed"]) for run in straight)],
-        ["---"] * (1 + len(straight)),
         ["latents in use (active units)", *(str(run["active"]) for run in straight)],
         ["turned against x and y by", *(f"{run['degrees']:.0f}°" for run in straight)],
         ["MIG", *(f"{run['mig']:.2f}" for run in straight)],
@@ -250,10 +248,6 @@ def turned_table(straight: list[dict]) -> str:
 
 def span(numbers: list[float]) -> str:
     return f"{statistics.median(numbers):.2f}<br>({min(numbers):.2f}–{max(numbers):.2f})"
-
-
-def markdown(rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 # What the page says of the runs
@@ -325,7 +319,7 @@ def peers() -> dict:
     setting = stored.pop("setting")
     keys = [key for key in next(iter(stored.values())) if key != "seconds"]
     shown = ["MIG", "SAP", "SAP, R2", "FactorVAE", "D, trees", "C, trees"]
-    rows = [["codes", *shown], ["---"] * (1 + len(shown))]
+    rows = [["codes", *shown]]
     for name, found in stored.items():
         rows.append([name, *(f"{found[key]['vaelib']:.3f} / {found[key]['disent']:.3f}" for key in shown)])
     return {

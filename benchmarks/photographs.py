@@ -8,7 +8,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from vaelib.data import data_root
+from vaelib.data import ImageData, data_root, load
 
 ARCHIVE = "cifar10-jpeg.tar.gz"  # train/<class>/NNNN.jpg and test/<class>/NNNN.jpg, under $VAELIB_DATA
 
@@ -24,6 +24,14 @@ def photographs() -> tuple[str, dict[str, str]]:
     folder = str(unpacked(archive))
     keys = {"dataset": "folder", "path": folder, "image_size": "32", "colour": "yes"}
     return "CIFAR-10 (JPEG)", {f"configuration.{key}": value for key, value in keys.items()}
+
+
+def load_photographs() -> tuple[str, ImageData]:
+    """What they are called in a table, and the images."""
+    label, keys = photographs()
+    if "configuration.path" not in keys:
+        return label, load(keys["configuration.dataset"].lower())
+    return label, load("folder", keys["configuration.path"], image_size=int(keys["configuration.image_size"]))
 
 
 def unpacked(archive: Path) -> Path:

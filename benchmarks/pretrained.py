@@ -7,16 +7,14 @@ digits take a minute each.
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict
 
 import disentanglement_study as study
 import torch
-from reporting import machine
+from reporting import card_scores, machine, rounded, write_card
 
 import vaelib
-from vaelib import ConvSpec, metrics, pretrained
+from vaelib import ConvSpec, pretrained
 
 # name: what it shows, and the run of the study that it is
 SPRITES = {
@@ -72,8 +70,6 @@ def digits_model(name: str) -> dict:
     model = vaelib.VAE(data.image_shape, DIGITS[name], [ConvSpec(16), ConvSpec(32)], hidden=256)
     history = vaelib.fit(model, data, epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE)
     vaelib.save_model(model, pretrained.FOLDER / f"{name}.safetensors", half=True)
-    model = vaelib.load_pretrained(name)
-    terms = metrics.elbo_terms(model, data.test)
     return {
         "data": {"name": "mnist-5k", "binarize": True},
         "objective": "beta 1, the plain VAE",
@@ -85,18 +81,12 @@ def digits_model(name: str) -> dict:
         "batch_size": BATCH_SIZE,
         "learning_rate": LEARNING_RATE,
         "seconds": round(history.seconds, 1),
-        "scores": {
-            "elbo": terms.elbo.mean().item(),
-            "reconstruction": terms.reconstruction.mean().item(),
-            "kl": terms.kl.mean().item(),
-            "kl_per_dimension": study.rounded(metrics.kl_per_dimension(model, data.test).tolist()),
-            "active_units": int((metrics.active_units(model, data.test) > 0.01).sum()),
-        },
+        "scores": card_scores(vaelib.load_pretrained(name), data.test),  # of the weights as shipped
         "history": {
             "steps": history.steps,
-            "reconstruction": study.rounded(history.train["reconstruction"]),
-            "kl": study.rounded(history.train["kl"]),
-            "kl_per_dimension": [study.rounded(record) for record in history.kl_per_dimension],
+            "reconstruction": rounded(history.train["reconstruction"]),
+            "kl": rounded(history.train["kl"]),
+            "kl_per_dimension": [rounded(record) for record in history.kl_per_dimension],
         },
     }
 
@@ -106,10 +96,7 @@ def main(names: list[str]) -> None:
     pretrained.FOLDER.mkdir(exist_ok=True)
     for name in names or (*SPRITES, *DIGITS):
         card = sprites_model(name) if name in SPRITES else digits_model(name)
-        model = vaelib.load_pretrained(name)
-        config = {**model.config, "convs": [asdict(conv) for conv in model.convs]}
-        card = {"name": name, "config": config, **card, **machine()}
-        (pretrained.FOLDER / f"{name}.json").write_text(json.dumps(card, indent=1, allow_nan=False) + "\n")
+        write_card(name, {**card, **machine()})
         print(name, {k: round(card["scores"][k], 3) for k in ("elbo", "kl", "mig") if k in card["scores"]}, flush=True)
 
 

@@ -9,16 +9,14 @@ import json
 import re
 from pathlib import Path
 
+from reporting import markdown
+
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"
 
 
 def measured(name: str) -> dict:
     return json.loads((HERE / "results" / f"{name}.json").read_text())
-
-
-def markdown(columns: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [columns, ["---"] * len(columns), *rows])
 
 
 def timed(found: dict) -> str:
@@ -34,7 +32,7 @@ def timed(found: dict) -> str:
         for name, row in found["loops"].items()
     ]
     said = f"{found['repetitions']} turns of {found['steps']} steps of 128 images; {found['hardware']}, torch {found['torch']}."
-    return markdown(["loop", "ms a step", "ratio", "lowest to highest", "peak MB"], rows) + f"\n\n{said}"
+    return markdown([["loop", "ms a step", "ratio", "lowest to highest", "peak MB"], *rows]) + f"\n\n{said}"
 
 
 def networks(names: tuple[str, ...]) -> str:
@@ -52,7 +50,7 @@ def architectures() -> str:
         best = min(others, key=others.get)
         ratio = f"{found['loops']['vaelib fp32']['ratio']:.2f}"
         rows.append([name, f"{ours:.1f}", ratio, f"{others[best]:.1f} ({best})", f"{ours / others[best]:.2f}"])
-    return markdown(["network", "vaelib fp32, ms a step", "to plain", "best other loop, ms", "vaelib to best"], rows)
+    return markdown([["network", "vaelib fp32, ms a step", "to plain", "best other loop, ms", "vaelib to best"], *rows])
 
 
 def learnt() -> str:
@@ -62,7 +60,7 @@ def learnt() -> str:
             median = found["medians"][loop]
             apart = f"{100 * (median / found['medians']['plain'] - 1):+.2f} %"
             rows.append([network, loop, f"{median:.2f}", apart, ", ".join(f"{elbo:.1f}" for elbo in elbos)])
-    return markdown(["network", "loop", "median test ELBO, nats", "to plain", "the seeds"], rows)
+    return markdown([["network", "loop", "median test ELBO, nats", "to plain", "the seeds"], *rows])
 
 
 def growth() -> str:
@@ -79,7 +77,7 @@ def growth() -> str:
                 f"{found['last_exponent']:.2f}",
             ]
         )
-    return markdown(["axis", "values", "unit", "time", "memory, MB", "last power"], rows)
+    return markdown([["axis", "values", "unit", "time", "memory, MB", "last power"], *rows])
 
 
 TABLES = {

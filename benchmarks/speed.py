@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from readme import timed
 from reporting import ROOT, machine
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -210,8 +211,8 @@ def measured(network_name: str, names: list[str], steps: int, repetitions: int) 
     pipes, processes = {}, []
     for name in names:
         here, there = context.Pipe()
-        alone = name not in TRIED  # those have processes of their own, which a daemon may not
-        process = context.Process(target=worker, args=(there, name, network_name, steps), daemon=alone)
+        process = context.Process(target=worker, args=(there, name, network_name, steps))
+        process.daemon = name not in TRIED  # those have processes of their own, which a daemon may not
         process.start()
         processes.append(process)
         if here.recv():
@@ -282,15 +283,6 @@ def learnt(network_name: str) -> dict:
     return {"test_elbo": found, "medians": medians}
 
 
-def table(network_name: str, result: dict) -> str:
-    lines = [f"{network_name}: {result['steps']} steps of {BATCH} images, median of {result['repetitions']} in turn"]
-    lines += ["| loop | ms a step | ratio to plain | lowest to highest | peak MB |", "| --- | --- | --- | --- | --- |"]
-    for name, row in result["loops"].items():
-        spread = f"{row['lowest']:.2f} to {row['highest']:.2f}"
-        lines.append(f"| {name} | {row['ms_a_step']:.2f} | {row['ratio']:.2f} | {spread} | {row['peak_mb']} |")
-    return "\n".join(lines) + "\n"
-
-
 def chart(results: dict) -> None:
     """benchmarks/results/speed.svg: the ratios as bars, a panel a network."""
     import matplotlib
@@ -336,7 +328,7 @@ def main() -> None:
         elif asked.tried:
             found = measured(name, ["plain", "... + kept heap", *TRIED], asked.steps or 120, asked.repetitions)
             results.setdefault("tried", {})[name] = {**machine(), "threads": torch.get_num_threads(), **found}
-            print(table(name, found), flush=True)
+            print(f"{name}:\n{timed(results['tried'][name])}\n", flush=True)
         else:
             names = list(dict.fromkeys(["plain", *(asked.only or [*list(LOOPS)[1:], *OURS, "pythae"])]))
             if network(name).likelihood != "bernoulli":
@@ -344,7 +336,7 @@ def main() -> None:
             found = measured(name, names, asked.steps or OWN.get(name, (0, STEPS.get(name)))[1], asked.repetitions)
             results["networks"][name] = {**machine(), "threads": torch.get_num_threads(), **found}
             results["networks"][name]["first_loss_relative_difference"] = difference
-            print(table(name, found), flush=True)
+            print(f"{name}:\n{timed(results['networks'][name])}\n", flush=True)
         results["networks"] = {n: results["networks"][n] for n in networks if n in results["networks"]}
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         chart(results)

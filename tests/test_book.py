@@ -186,9 +186,11 @@ def test_a_page_reads_from_the_folder_itself(book, seen, name):
     assert wrong == []
     assert page.locator("mjx-merror, .system-message, .problematic").count() == 0
     if re.match(r"book/\d\d-", name):
-        assert page.locator("mjx-container").count() > 10, "MathJax did not typeset"
+        fewest = 15 if "/12-" in name else 20  # the last chapter has commands, and few formulas
+        assert page.locator("mjx-container").count() > fewest, "MathJax did not typeset"
+        assert page.locator("article .math:not(:has(mjx-container))").count() == 0
     raw = page.locator("article").inner_text()
-    assert not re.search(r"\\(begin|frac|mathbb|E\b|KL\b)|\{(eq|prf:ref|cite(:\w)?)\}", raw)
+    assert not re.search(r"\\(begin|frac|mathbb|E\b|KL\b)|\{(eq|prf:ref|cite(:\w+)?)\}", raw)
 
 
 @pytest.mark.parametrize("width", [390, 1360])

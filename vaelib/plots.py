@@ -51,13 +51,18 @@ def manifold(model: VAE, size: int = 20) -> Figure:
     """
     if model.latent_dim != 2:
         raise ValueError(f"a manifold needs a model with latent_dim 2; this one has {model.latent_dim}")
-    images = _decode(model, manifold_grid(size))
-    tiled = images.unflatten(0, (size, size)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+    tiled = _plane(model, size)
     figure = Figure(figsize=(6, 6 * tiled.shape[1] / tiled.shape[2]))
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()
     _show(axis, tiled)
     return figure
+
+
+def _plane(model: VAE, size: int) -> Tensor:
+    """One picture (C, H, W) of what the model decodes over `manifold_grid`."""
+    images = _decode(model, manifold_grid(size))
+    return images.unflatten(0, (size, size)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
 
 
 def manifold_grid(size: int) -> Tensor:

@@ -196,13 +196,13 @@ class _Seen:
 
     def __init__(self, images: int, samples: int, latent_dim: int, device: torch.device):
         self.losses, self.images = [], 0
-        self.log_likelihood = torch.empty(images * samples, device=device)
+        self.log_likelihood = torch.empty(images, samples, device=device)
         self.mean, self.log_var = torch.empty(2, images, latent_dim, device=device)
 
     def add(self, loss: Tensor, log_likelihood: Tensor, mean: Tensor, log_var: Tensor) -> None:
-        rows, samples = slice(self.images, self.images + len(mean)), log_likelihood.numel() // len(mean)
+        rows = slice(self.images, self.images + len(mean))
         self.losses.append(loss.detach())
-        self.log_likelihood[rows.start * samples : rows.stop * samples] = log_likelihood.detach().flatten()
+        self.log_likelihood[rows] = log_likelihood.detach().view(-1, len(mean)).T
         self.mean[rows], self.log_var[rows] = mean.detach(), log_var.detach()
         self.images = rows.stop
 
