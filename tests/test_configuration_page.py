@@ -1,11 +1,11 @@
-"""The configuration reference says what `vaelib.keys` says: every key, in order, what it allows, and its default."""
+"""The configuration reference says what `vaelib.experiments.schema` says: every key, in order, what it allows, and its default."""
 
 import re
 from dataclasses import MISSING, fields
 
 from notebooks import ROOT
-from vaelib.config import _text
-from vaelib.keys import DATASETS, SCHEDULES, SECTIONS
+from vaelib.experiments.config import text_of
+from vaelib.experiments.schema import DATASETS, SCHEDULES, SECTIONS
 
 PAGE = (ROOT / "book" / "configuration.md").read_text()
 
@@ -23,7 +23,7 @@ def test_every_key_is_there_with_what_it_allows_and_its_default():
             [
                 f"`{f.name}`",
                 f.metadata["allowed"],
-                "**needed**" if f.default is MISSING else "" if f.default is None else f"`{_text(f.default)}`",
+                "**needed**" if f.default is MISSING else "" if f.default is None else f"`{text_of(f.default)}`",
             ]
             for f in fields(kind)
         ]
