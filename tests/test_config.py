@@ -8,6 +8,7 @@ import torch
 
 import vaelib
 from vaelib import losses
+from vaelib.choices import VARIATIONS
 from vaelib.experiments import config
 from vaelib.experiments.build import build_model, check_shapes, fit_arguments
 from vaelib.experiments.config import ConfigError
@@ -82,7 +83,7 @@ def test_the_original_format_is_read_as_it_was(file, tmp_path, monkeypatch):
 def test_every_configuration_of_the_package_trains_a_step(name, monkeypatch):
     """On a few images of the right shape, with VAE and B-VAE; the weights move, and differently."""
     after = []
-    for variation in config.VARIATIONS:
+    for variation in VARIATIONS:
         chosen = config.read(name).variation(variation)
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(0, 256, (4, *chosen.image_shape), dtype=torch.uint8, generator=generator)
@@ -123,7 +124,7 @@ def test_the_package_has_the_four_published_architectures():
 
 @pytest.mark.parametrize("name", config.names())
 def test_what_is_written_reads_as_the_same(name, tmp_path):
-    for variation in config.VARIATIONS:
+    for variation in VARIATIONS:
         chosen = config.read(name).variation(variation)
         path = tmp_path / f"{name}.cfg"
         path.write_text(chosen.text())

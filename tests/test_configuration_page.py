@@ -4,8 +4,9 @@ import re
 from dataclasses import MISSING, fields
 
 from notebooks import ROOT
+from vaelib.choices import DATASETS, SCHEDULES
 from vaelib.experiments.config import text_of
-from vaelib.experiments.schema import DATASETS, SCHEDULES, SECTIONS
+from vaelib.experiments.schema import SECTIONS
 
 PAGE = (ROOT / "book" / "configuration.md").read_text()
 
@@ -36,6 +37,6 @@ def test_every_data_set_and_every_schedule_is_there():
     assert re.findall(r"`([^`]+)`", first) == [
         *("MNIST", "FashionMNIST", "CIFAR10", "mnist-5k", "sprites", "dsprites", "folder")
     ]
-    assert {written for written, _ in DATASETS.values()} == set(re.findall(r"`([^`]+)`", first))
+    assert {choice.written for choice in DATASETS.values()} == set(re.findall(r"`([^`]+)`", first))
     listed = {row[0].strip("`") for row in rows("Schedules") if not row[0].startswith("`tc`")}
     assert listed == {" ".join([kind, *numbers]) for kind, numbers in SCHEDULES.items()}
