@@ -46,7 +46,10 @@ def main(folder: str, port: str = "8000") -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with server_on_free_port(folder, int(port)) as server, alone_in_the_foreground():
         try:
-            print(f"The book is on http://localhost:{server.server_port} (Ctrl-C ends it).", flush=True)
+            print(
+                f"The book is on http://localhost:{server.server_port} (Ctrl-C ends it).",
+                flush=True,
+            )
             server.serve_forever()
         except KeyboardInterrupt:
             print("\nStopped.")
