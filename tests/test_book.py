@@ -1,4 +1,4 @@
-"""The built book: every equation rendered once and marked, every link alive, nothing from another origin, seen in a browser."""
+"""The built book: equations shown once and marked, links alive, nothing loaded from elsewhere."""
 
 import html.parser
 import os
@@ -18,6 +18,7 @@ from notebooks import NOTEBOOKS, ROOT
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
+pytestmark = pytest.mark.timeout(900)  # the first test builds the book
 # headless, and silent: Chromium's own background requests are none of the book's
 FLAGS = [
     "--no-sandbox",
@@ -30,7 +31,7 @@ FLAGS = [
 
 @pytest.fixture(scope="session")
 def book(tmp_path_factory) -> Path:
-    """The book, built as `make book` builds it, warnings as errors, but into a folder of the test's own."""
+    """The book as `make book` builds it, warnings as errors, but in a folder of the test's own."""
     out = tmp_path_factory.mktemp("book")
     command = [
         Path(sys.executable).parent / "jupyter-book",
@@ -48,7 +49,7 @@ def book(tmp_path_factory) -> Path:
 
 
 class Page(html.parser.HTMLParser):
-    """The ids, links and loaded resources of a page, and whether each image has alternative text."""
+    """A page's ids, links and loaded resources, and the images without alternative text."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -129,11 +130,9 @@ def test_a_pages_contents_keep_its_own_headings_and_the_derivations_side_by_side
         depths = [2 if kind in ("### ", "\\subsection{") else 1 for kind, _ in headings]
         entries = Contents(pages[book / "book" / f"{source.stem}.html"].text).entries
         assert [depth for depth, _ in entries] == depths, source.name
-        for (_, title), (_, written) in zip(entries, headings):
-            first = re.match(r"[\w ]*", written)[0]
-            assert title.startswith(first), (
-                f"{source.name}: {title!r} stands where {first!r} is written"
-            )
+        for (_, title), (_, heading) in zip(entries, headings):
+            first = re.match(r"[\w ]*", heading)[0]
+            assert title.startswith(first), f"{source.name}: {title!r}, not {heading!r}"
 
 
 def test_every_equation_has_a_mark_that_leads_to_its_check(book, pages):
@@ -233,7 +232,7 @@ def browser():
 
 @pytest.fixture
 def seen(browser):
-    """A fresh page, and what went wrong on it: errors, failed requests, requests that leave the disk."""
+    """A fresh page, and what went wrong on it: errors, failed requests, requests off the disk."""
     page, wrong = browser.new_page(), []
     # the theme says so itself, on every reader's first visit, and then picks the system's mode
     page.on(
@@ -298,7 +297,8 @@ def test_search_works_without_a_server(book, seen):
         "#search-results ul.search li a", "links => links.map(a => a.getAttribute('href'))"
     )
     assert any("05-vae" in href for href in hrefs)
-    # a browser forbids a file to fetch its neighbours, so the results stand without summaries; nothing else may go wrong
+    # a browser forbids a file to fetch its neighbours, so the results stand without summaries;
+    # nothing else may go wrong
     refused = re.compile(r"CORS|Failed to (fetch|load resource)|^failed: file:.*\.html")
     assert [message for message in wrong if not refused.search(message)] == []
 

@@ -1,4 +1,4 @@
-"""Labels in latex/ = labels checked by a notebook cell; the third of the three, labels rendered, is test_book.py's."""
+"""Labels in latex/ are those that notebook cells check; that pages show them is test_book.py's."""
 
 import hashlib
 import re
@@ -62,7 +62,7 @@ def test_every_derivation_is_in_the_notes_and_on_exactly_one_page():
 
 
 def test_the_committed_notes_are_made_from_these_sources():
-    """`make notes` typesets the PDF, draws the SVGs and writes the digest; a change of the sources asks for it again."""
+    """`make notes` makes the PDF, the SVGs and the digest; changed sources ask for it again."""
     latex = ROOT / "latex"
     sources = [latex / "vae_maths.tex", latex / "notation.sty", ROOT / "book" / "references.bib"]
     sources += sorted((latex / "derivations").glob("*.tex")) + sorted(

@@ -219,10 +219,8 @@ class Walk:
         if not found:
             return self.unknown("command", el)
         labels = [label.strip() for label in found[2].split(",")]
-        if found[1] == "eqref":
-            texts = [f"{{eq}}`{label}`" for label in labels]
-        else:
-            texts = [self.cref(label) for label in labels]
+        by_number = found[1] == "eqref"
+        texts = [f"{{eq}}`{label}`" if by_number else self.cref(label) for label in labels]
         return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
 
     def cref(self, label: str) -> str:
