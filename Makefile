@@ -85,7 +85,7 @@ bench: $(STAMP)
 	@for script in benchmarks/*_chapter.py; do echo "$$script"; $(BIN)/python $$script || exit 1; done
 
 lint: $(STAMP)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy book/_ext/course
 
 clean:
 	@rm -rf _build .pytest_cache .ruff_cache .hypothesis build dist
