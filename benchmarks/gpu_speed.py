@@ -35,7 +35,15 @@ def without_tf32():
 
 
 def ours(model: VAE, images: torch.Tensor, batch: int, precision: str = "fp32"):
-    return lambda: fit(model, images, epochs=1, batch_size=batch, precision=precision, device="cuda", progress=False)
+    return lambda: fit(
+        model,
+        images,
+        epochs=1,
+        batch_size=batch,
+        precision=precision,
+        device="cuda",
+        progress=False,
+    )
 
 
 def plain(model: VAE, images: torch.Tensor, batch: int):
@@ -62,7 +70,9 @@ def graphed(model: VAE, images: torch.Tensor, batch: int, precision: str = "fp32
     x = torch.zeros(batch, *model.image_shape, device="cuda").to(memory_format=torch.channels_last)
 
     def step():
-        with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bf16", cache_enabled=False):
+        with torch.autocast(
+            "cuda", torch.bfloat16, enabled=precision == "bf16", cache_enabled=False
+        ):
             output, mean, log_var, _ = model(x)
         kl = losses.kl_to_standard_normal(mean, log_var)
         loss = losses.negative_elbo(model.log_likelihood(x, output), kl).mean()
@@ -81,7 +91,9 @@ def graphed(model: VAE, images: torch.Tensor, batch: int, precision: str = "fp32
         step()
 
     def epoch():
-        for indices in torch.randperm(len(images), device="cuda").split(batch)[: len(images) // batch]:
+        for indices in torch.randperm(len(images), device="cuda").split(batch)[
+            : len(images) // batch
+        ]:
             x.copy_(images.index_select(0, indices).float().div_(255))
             graph.replay()
 
@@ -114,7 +126,9 @@ def seconds(epoch) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--network", default="convolutional", choices=OWN)
     asked = parser.parse_args()
     if not torch.cuda.is_available():
@@ -122,7 +136,9 @@ def main() -> None:
         return
     images = some_images((1, 28, 28), IMAGES).cuda()
     rows = []
-    print("| batch | loop | s an epoch | ratio to plain | peak MB |\n| --- | --- | --- | --- | --- |")
+    print(
+        "| batch | loop | s an epoch | ratio to plain | peak MB |\n| --- | --- | --- | --- | --- |"
+    )
     for batch in BATCHES:
         epochs = loops(asked.network, batch, images)
         taken, peak = {name: [] for name in epochs}, {}
@@ -133,12 +149,24 @@ def main() -> None:
                 peak[name] = torch.cuda.max_memory_allocated() / 2**20
         for name, times in taken.items():
             ratio = statistics.median(a / b for a, b in zip(times[1:], taken["plain"][1:]))
-            rows.append({"batch": batch, "loop": name, "seconds": statistics.median(times[1:]), "ratio": ratio})
+            rows.append(
+                {
+                    "batch": batch,
+                    "loop": name,
+                    "seconds": statistics.median(times[1:]),
+                    "ratio": ratio,
+                }
+            )
             rows[-1]["peak_mb"] = round(peak[name])
-            print(f"| {batch} | {name} | {rows[-1]['seconds']:.3f} | {ratio:.2f} | {peak[name]:.0f} |", flush=True)
+            print(
+                f"| {batch} | {name} | {rows[-1]['seconds']:.3f} | {ratio:.2f} | {peak[name]:.0f} |",
+                flush=True,
+            )
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     setting = {**machine(), "hardware": torch.cuda.get_device_name(), "images": IMAGES}
-    RESULTS.write_text(json.dumps({**results, asked.network: {**setting, "rows": rows}}, indent=1) + "\n")
+    RESULTS.write_text(
+        json.dumps({**results, asked.network: {**setting, "rows": rows}}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -41,12 +41,16 @@ AXES = {
 UNITS = {"step": "ms a step", "epoch": "s an epoch", "evaluation": "ms an image"}
 
 
-def training(image_size: int, batch: int, latent_dim: int, images: int, convs: list) -> tuple[float, float]:
+def training(
+    image_size: int, batch: int, latent_dim: int, images: int, convs: list
+) -> tuple[float, float]:
     """Seconds of an epoch, a median, and of a step."""
     torch.manual_seed(0)
     model = VAE((1, image_size, image_size), latent_dim, convs, hidden=())
     generator = torch.Generator().manual_seed(0)
-    data = torch.randint(0, 256, (images, 1, image_size, image_size), dtype=torch.uint8, generator=generator)
+    data = torch.randint(
+        0, 256, (images, 1, image_size, image_size), dtype=torch.uint8, generator=generator
+    )
     run = lambda: fit(model, data, epochs=1, batch_size=batch, device="cpu", progress=False)
     taken = median_seconds(run)
     return taken, taken / math.ceil(images / batch)
@@ -81,8 +85,12 @@ def point(connection, name: str, value: int, rank: int = 0, size: int = 1, port:
     if name == "samples":
         epoch = step = evaluation(value)
     else:
-        convs = [ConvSpec(8)] if name == "images" else CONVS  # a small network, so that many images take little time
-        epoch, step = training(**{**USUAL, **({} if name == "processes" else {name: value})}, convs=convs)
+        convs = (
+            [ConvSpec(8)] if name == "images" else CONVS
+        )  # a small network, so that many images take little time
+        epoch, step = training(
+            **{**USUAL, **({} if name == "processes" else {name: value})}, convs=convs
+        )
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     if rank == 0:
         connection.send((epoch, step, memory))
@@ -104,7 +112,11 @@ def measured(name: str, value: int, timed: str) -> dict:
     epoch, step, memory = here.recv()
     for process in processes:
         process.join()
-    return {"value": value, "time": round(epoch if timed == "epoch" else 1e3 * step, 4), "memory_mb": round(memory, 1)}
+    return {
+        "value": value,
+        "time": round(epoch if timed == "epoch" else 1e3 * step, 4),
+        "memory_mb": round(memory, 1),
+    }
 
 
 def chart(axes: dict) -> None:
@@ -137,7 +149,9 @@ def chart(axes: dict) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("axes", nargs="*", metavar="AXIS", help=", ".join(AXES))
     asked = parser.parse_args()
     if unknown := set(asked.axes) - set(AXES):
@@ -154,7 +168,11 @@ def main() -> None:
         (a, b) = points[-2:]
         exponent = math.log(b["time"] / a["time"]) / math.log(b["value"] / a["value"])
         print(f"{axis}: between the last two, time grows with the power {exponent:.2f}")
-        results["axes"][axis] = {"unit": UNITS[timed], "points": points, "last_exponent": round(exponent, 2)}
+        results["axes"][axis] = {
+            "unit": UNITS[timed],
+            "points": points,
+            "last_exponent": round(exponent, 2),
+        }
         results["axes"] = {a: results["axes"][a] for a in AXES if a in results["axes"]}
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     chart(results["axes"])

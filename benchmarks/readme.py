@@ -32,12 +32,17 @@ def timed(found: dict) -> str:
         for name, row in found["loops"].items()
     ]
     said = f"{found['repetitions']} turns of {found['steps']} steps of 128 images; {found['hardware']}, torch {found['torch']}."
-    return markdown([["loop", "ms a step", "ratio", "lowest to highest", "peak MB"], *rows]) + f"\n\n{said}"
+    return (
+        markdown([["loop", "ms a step", "ratio", "lowest to highest", "peak MB"], *rows])
+        + f"\n\n{said}"
+    )
 
 
 def networks(names: tuple[str, ...]) -> str:
     found = measured("speed")["networks"]
-    return "\n\n".join(f"**{name[0].upper()}{name[1:]}:**\n\n{timed(found[name])}" for name in names)
+    return "\n\n".join(
+        f"**{name[0].upper()}{name[1:]}:**\n\n{timed(found[name])}" for name in names
+    )
 
 
 def architectures() -> str:
@@ -49,8 +54,27 @@ def architectures() -> str:
         others = {loop: ms for loop, ms in loops.items() if not loop.startswith("vaelib")}
         best = min(others, key=others.get)
         ratio = f"{found['loops']['vaelib fp32']['ratio']:.2f}"
-        rows.append([name, f"{ours:.1f}", ratio, f"{others[best]:.1f} ({best})", f"{ours / others[best]:.2f}"])
-    return markdown([["network", "vaelib fp32, ms a step", "to plain", "best other loop, ms", "vaelib to best"], *rows])
+        rows.append(
+            [
+                name,
+                f"{ours:.1f}",
+                ratio,
+                f"{others[best]:.1f} ({best})",
+                f"{ours / others[best]:.2f}",
+            ]
+        )
+    return markdown(
+        [
+            [
+                "network",
+                "vaelib fp32, ms a step",
+                "to plain",
+                "best other loop, ms",
+                "vaelib to best",
+            ],
+            *rows,
+        ]
+    )
 
 
 def learnt() -> str:
@@ -59,7 +83,9 @@ def learnt() -> str:
         for loop, elbos in found["test_elbo"].items():
             median = found["medians"][loop]
             apart = f"{100 * (median / found['medians']['plain'] - 1):+.2f} %"
-            rows.append([network, loop, f"{median:.2f}", apart, ", ".join(f"{elbo:.1f}" for elbo in elbos)])
+            rows.append(
+                [network, loop, f"{median:.2f}", apart, ", ".join(f"{elbo:.1f}" for elbo in elbos)]
+            )
     return markdown([["network", "loop", "median test ELBO, nats", "to plain", "the seeds"], *rows])
 
 

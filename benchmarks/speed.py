@@ -36,10 +36,20 @@ from vaelib.machine import keep_heap
 RESULTS = ROOT / "benchmarks" / "results" / "speed.json"
 BATCH, REPETITIONS, SEEDS = 128, 7, 5
 OWN = {  # of the issue's two networks: the arguments of VAE, and steps a timing
-    "convolutional": ({"convs": [ConvSpec(32), ConvSpec(64), ConvSpec(128)], "hidden": (), "latent_dim": 10}, 60),
+    "convolutional": (
+        {"convs": [ConvSpec(32), ConvSpec(64), ConvSpec(128)], "hidden": (), "latent_dim": 10},
+        60,
+    ),
     "fully connected": ({"convs": [], "hidden": 400, "latent_dim": 20}, 400),
 }
-STEPS = {"mnist-5k": 100, "mnist": 4, "mnist-strided": 40, "fashion-mnist": 1, "cifar10": 2, "sprites": 40}
+STEPS = {
+    "mnist-5k": 100,
+    "mnist": 4,
+    "mnist-strided": 40,
+    "fashion-mnist": 1,
+    "cifar10": 2,
+    "sprites": 40,
+}
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,9 @@ def network(name: str) -> VAE:
 
 def some_images(shape: tuple[int, int, int], n: int) -> Tensor:
     """Grey or coloured noise, uint8: a step takes as long on it as on photographs."""
-    return torch.randint(0, 256, (n, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        0, 256, (n, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 class Plain(nn.Module):
@@ -88,7 +100,11 @@ class Plain(nn.Module):
     def __init__(self, model: VAE):
         super().__init__()
         copied = copy.deepcopy(model)
-        self.encoder, self.to_mean, self.to_log_var = copied.encoder, copied.to_mean, copied.to_log_var
+        self.encoder, self.to_mean, self.to_log_var = (
+            copied.encoder,
+            copied.to_mean,
+            copied.to_log_var,
+        )
         self.decoder, self.likelihood = copied.decoder, copied.likelihood
         self.log_sigma = getattr(copied, "log_sigma", None)
         for layer in self.decoder:
@@ -102,19 +118,29 @@ class Plain(nn.Module):
         if self.likelihood == "bernoulli":
             reconstruction = F.binary_cross_entropy_with_logits(output.float(), x, reduction="sum")
         else:
-            reconstruction = -losses.gaussian_log_likelihood(x, output.float(), self.log_sigma).sum()
+            reconstruction = -losses.gaussian_log_likelihood(
+                x, output.float(), self.log_sigma
+            ).sum()
         kl = -0.5 * torch.sum(1 + log_var - mean.square() - log_var.exp())
         return (reconstruction + kl) / len(x)
 
 
-def plain_epoch(plain: Plain, images: Tensor, loop: Loop, seed: int = 0, batch: int = BATCH) -> list[float]:
+def plain_epoch(
+    plain: Plain, images: Tensor, loop: Loop, seed: int = 0, batch: int = BATCH
+) -> list[float]:
     """Train for an epoch as a first PyTorch program would; the loss of each step."""
     if loop.channels_last:
         plain.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3, fused=loop.fused or None)
     generator, seen = torch.Generator().manual_seed(seed), []
     if loop.workers:
-        batches = DataLoader(TensorDataset(images), batch, shuffle=True, generator=generator, num_workers=loop.workers)
+        batches = DataLoader(
+            TensorDataset(images),
+            batch,
+            shuffle=True,
+            generator=generator,
+            num_workers=loop.workers,
+        )
     else:
         order = torch.randperm(len(images), generator=generator)
         batches = ((images[indices],) for indices in order.split(batch))
@@ -161,7 +187,9 @@ def pythae_epoch(model: VAE, images: Tensor, device: str = "cpu"):
         def forward(self, z):
             return ModelOutput(reconstruction=self.layers(z).sigmoid())
 
-    arguments = VAEConfig(input_dim=model.image_shape, latent_dim=model.latent_dim, reconstruction_loss="bce")
+    arguments = VAEConfig(
+        input_dim=model.image_shape, latent_dim=model.latent_dim, reconstruction_loss="bce"
+    )
     theirs = TheirVAE(arguments, Encoder(), Decoder())
     settings = BaseTrainerConfig(
         output_dir=tempfile.mkdtemp(),
@@ -170,7 +198,11 @@ def pythae_epoch(model: VAE, images: Tensor, device: str = "cpu"):
         per_device_train_batch_size=BATCH,
         no_cuda=device == "cpu",
     )
-    trainer = BaseTrainer(theirs, BaseDataset(images.float() / 255, torch.zeros(len(images))), training_config=settings)
+    trainer = BaseTrainer(
+        theirs,
+        BaseDataset(images.float() / 255, torch.zeros(len(images))),
+        training_config=settings,
+    )
     trainer.prepare_training()
     return lambda: trainer.train_step(1)
 
@@ -181,7 +213,13 @@ def contender(name: str, network_name: str, steps: int):
     images = some_images(model.image_shape, steps * BATCH)
     if name in OURS:
         return lambda: fit(
-            model, images, epochs=1, batch_size=BATCH, precision=OURS[name], device="cpu", progress=False
+            model,
+            images,
+            epochs=1,
+            batch_size=BATCH,
+            precision=OURS[name],
+            device="cpu",
+            progress=False,
         )
     if name == "pythae":
         try:
@@ -212,7 +250,9 @@ def measured(network_name: str, names: list[str], steps: int, repetitions: int) 
     for name in names:
         here, there = context.Pipe()
         process = context.Process(target=worker, args=(there, name, network_name, steps))
-        process.daemon = name not in TRIED  # those have processes of their own, which a daemon may not
+        process.daemon = (
+            name not in TRIED
+        )  # those have processes of their own, which a daemon may not
         process.start()
         processes.append(process)
         if here.recv():
@@ -270,7 +310,15 @@ def learnt(network_name: str) -> dict:
             torch.manual_seed(seed)
             model = VAE((1, 28, 28), **OWN[network_name][0])
             if name in OURS:
-                fit(model, data.train, epochs=1, seed=seed, precision=OURS[name], device="cpu", progress=False)
+                fit(
+                    model,
+                    data.train,
+                    epochs=1,
+                    seed=seed,
+                    precision=OURS[name],
+                    device="cpu",
+                    progress=False,
+                )
             else:
                 plain = Plain(model)
                 plain_epoch(plain, data.train, LOOPS[name], seed)
@@ -279,7 +327,9 @@ def learnt(network_name: str) -> dict:
         print(network_name, seed, {name: elbos[-1] for name, elbos in found.items()}, flush=True)
     medians = {name: statistics.median(elbos) for name, elbos in found.items()}
     for name, median in medians.items():
-        assert abs(median / medians["plain"] - 1) < 0.01, f"{network_name}, {name}: {median}, plain {medians['plain']}"
+        assert abs(median / medians["plain"] - 1) < 0.01, (
+            f"{network_name}, {name}: {median}, plain {medians['plain']}"
+        )
     return {"test_elbo": found, "medians": medians}
 
 
@@ -291,11 +341,18 @@ def chart(results: dict) -> None:
     import matplotlib.pyplot as plt
 
     networks = results["networks"]
-    figure, axes = plt.subplots(len(networks), 1, figsize=(7, 2.1 * len(networks)), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        len(networks), 1, figsize=(7, 2.1 * len(networks)), squeeze=False, layout="constrained"
+    )
     for axis, (name, result) in zip(axes[:, 0], networks.items()):
         rows = list(result["loops"].items())[::-1]
-        colours = ["#1f5f8b" if loop in OURS else "#b07a2a" if loop == "pythae" else "#b9bec5" for loop, _ in rows]
-        bars = axis.barh([loop for loop, _ in rows], [row["ratio"] for _, row in rows], color=colours)
+        colours = [
+            "#1f5f8b" if loop in OURS else "#b07a2a" if loop == "pythae" else "#b9bec5"
+            for loop, _ in rows
+        ]
+        bars = axis.barh(
+            [loop for loop, _ in rows], [row["ratio"] for _, row in rows], color=colours
+        )
         axis.bar_label(bars, [f"{row['ratio']:.2f}" for _, row in rows], padding=3, fontsize=8)
         axis.axvline(1, color="#333333", linewidth=0.8)
         axis.set_title(name, loc="left", fontsize=10)
@@ -308,10 +365,16 @@ def chart(results: dict) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     networks = [*OWN, *STEPS]
     parser.add_argument("networks", nargs="*", metavar="NETWORK", help=", ".join(networks))
-    parser.add_argument("--learn", action="store_true", help="what is learnt in an epoch, instead of the time it takes")
+    parser.add_argument(
+        "--learn",
+        action="store_true",
+        help="what is learnt in an epoch, instead of the time it takes",
+    )
     parser.add_argument("--tried", action="store_true", help=f"instead: {', '.join(TRIED)}")
     parser.add_argument("--steps", type=int, help="a timing")
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
@@ -319,25 +382,44 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.networks) - set(networks):
         parser.error(f"no network {min(unknown)!r}; there are: {', '.join(networks)}")
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"networks": {}, "learnt": {}}
+    results = (
+        json.loads(RESULTS.read_text()) if RESULTS.exists() else {"networks": {}, "learnt": {}}
+    )
     few = list(OWN) if asked.learn else ["convolutional"] if asked.tried else networks
     for name in asked.networks or few:
         difference = check_first_loss(name)
         if asked.learn:
             results["learnt"][name] = learnt(name)
         elif asked.tried:
-            found = measured(name, ["plain", "... + kept heap", *TRIED], asked.steps or 120, asked.repetitions)
-            results.setdefault("tried", {})[name] = {**machine(), "threads": torch.get_num_threads(), **found}
+            found = measured(
+                name, ["plain", "... + kept heap", *TRIED], asked.steps or 120, asked.repetitions
+            )
+            results.setdefault("tried", {})[name] = {
+                **machine(),
+                "threads": torch.get_num_threads(),
+                **found,
+            }
             print(f"{name}:\n{timed(results['tried'][name])}\n", flush=True)
         else:
-            names = list(dict.fromkeys(["plain", *(asked.only or [*list(LOOPS)[1:], *OURS, "pythae"])]))
+            names = list(
+                dict.fromkeys(["plain", *(asked.only or [*list(LOOPS)[1:], *OURS, "pythae"])])
+            )
             if network(name).likelihood != "bernoulli":
-                names = [loop for loop in names if loop != "pythae"]  # it has no Gaussian with a learnt sigma
-            found = measured(name, names, asked.steps or OWN.get(name, (0, STEPS.get(name)))[1], asked.repetitions)
+                names = [
+                    loop for loop in names if loop != "pythae"
+                ]  # it has no Gaussian with a learnt sigma
+            found = measured(
+                name,
+                names,
+                asked.steps or OWN.get(name, (0, STEPS.get(name)))[1],
+                asked.repetitions,
+            )
             results["networks"][name] = {**machine(), "threads": torch.get_num_threads(), **found}
             results["networks"][name]["first_loss_relative_difference"] = difference
             print(f"{name}:\n{timed(results['networks'][name])}\n", flush=True)
-        results["networks"] = {n: results["networks"][n] for n in networks if n in results["networks"]}
+        results["networks"] = {
+            n: results["networks"][n] for n in networks if n in results["networks"]
+        }
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         chart(results)
 

@@ -47,7 +47,10 @@ def training_step(image_shape: tuple[int, int, int], device: str) -> Callable[[t
 
 def medians(data, device: str) -> tuple[float, float]:
     """Milliseconds to draw a batch with its factors, and to train on it: medians over steps that do the one, then the other."""
-    generator, step = torch.Generator(device).manual_seed(0), training_step(data.image_shape, device)
+    generator, step = (
+        torch.Generator(device).manual_seed(0),
+        training_step(data.image_shape, device),
+    )
     seconds = []
     for _ in range(REPEATS + 5):  # the first five warm up
         began = now(device)

@@ -41,7 +41,9 @@ def two_bumps(distance: float, weight: float = 0.6, sd: float = 0.6) -> Tensor:
     """Log-density on the grid of the mixture with bumps at -distance (``weight``) and distance."""
     centres = torch.tensor([-distance, distance], dtype=torch.float64)
     weights = torch.tensor([[weight], [1 - weight]], dtype=torch.float64)
-    return (log_normal(centres, torch.full_like(centres, math.log(sd))) + weights.log()).logsumexp(0)
+    return (log_normal(centres, torch.full_like(centres, math.log(sd))) + weights.log()).logsumexp(
+        0
+    )
 
 
 def divergence(log_q: Tensor, log_p: Tensor) -> Tensor:
@@ -84,7 +86,11 @@ def described(fit: Tensor, log_p: Tensor) -> dict:
 def valleys(distance: float) -> list[dict]:
     """The different ends of reverse descents from many starts, the best first."""
     log_p = two_bumps(distance)
-    starts = [(m, s) for m in (-distance, -0.5 * distance, 0.0, 0.5 * distance, distance) for s in (-0.6, 0.1, 0.8)]
+    starts = [
+        (m, s)
+        for m in (-distance, -0.5 * distance, 0.0, 0.5 * distance, distance)
+        for s in (-0.6, 0.1, 0.8)
+    ]
     fits: list[dict] = []
     for end in descend(reverse, log_p, starts, steps=1500)[-1]:
         fit = described(end, log_p)
@@ -99,7 +105,15 @@ def per_latent(beta: float) -> dict:
     for seed in SEEDS:
         torch.manual_seed(seed)
         model = vaelib.VAE(data.image_shape, 16, convs=CONVS, hidden=256)
-        vaelib.fit(model, data, epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, beta=beta, seed=seed)
+        vaelib.fit(
+            model,
+            data,
+            epochs=EPOCHS,
+            batch_size=BATCH_SIZE,
+            learning_rate=LEARNING_RATE,
+            beta=beta,
+            seed=seed,
+        )
         kl = metrics.kl_per_dimension(model, data.test)
         runs.append(
             {
@@ -125,7 +139,14 @@ def picture(log_p: Tensor, paths: dict[str, Tensor]) -> plt.Figure:
     for (upper, lower), (name, title), objective in zip(axes.T, titles.items(), (forward, reverse)):
         surface = objective(mean, log_sd, log_p)
         above = torch.tensor([0.03, 0.1, 0.25, 0.45, 0.6, 0.8, 1.2, 2, 4, 8, 16])
-        upper.contour(mean, log_sd.exp(), surface, (surface.min() + above).tolist(), colors="#aaaaaa", linewidths=0.8)
+        upper.contour(
+            mean,
+            log_sd.exp(),
+            surface,
+            (surface.min() + above).tolist(),
+            colors="#aaaaaa",
+            linewidths=0.8,
+        )
         lower.fill_between(LINE, log_p.exp(), color="#dddddd")
         for colour, path in zip(PATHS, paths[name].unbind(1)):
             (*_, (end_mean, end_log_sd)), sds = path, path[:, 1].exp()
@@ -134,7 +155,11 @@ def picture(log_p: Tensor, paths: dict[str, Tensor]) -> plt.Figure:
             upper.plot(end_mean, sds[-1], "*", color=colour, markersize=13, markeredgecolor="black")
             lower.plot(LINE, log_normal(end_mean, end_log_sd).exp(), color=colour, linewidth=1.6)
         upper.set(
-            title=title, yscale="log", xlabel="mean of q", yticks=[0.5, 1, 2, 4], yticklabels=["0.5", "1", "2", "4"]
+            title=title,
+            yscale="log",
+            xlabel="mean of q",
+            yticks=[0.5, 1, 2, 4],
+            yticklabels=["0.5", "1", "2", "4"],
         )
         upper.minorticks_off()
         lower.set(xlim=(-5, 5), ylim=(0, 0.72), xlabel="z", yticks=[])
@@ -149,7 +174,11 @@ def main() -> None:
     distances = {}
     for distance in (0.6, 1.0, 1.2, 1.4, 1.6, 2.0):
         found = valleys(distance)
-        distances[f"d{round(10 * distance)}"] = {"distance": distance, "valleys": len(found), "best": found[0]}
+        distances[f"d{round(10 * distance)}"] = {
+            "distance": distance,
+            "valleys": len(found),
+            "best": found[0],
+        }
     results = {
         "setting": {
             "fits": "quadrature on 1,401 points from -14 to 14, float64, Adam with learning rate 0.05; no randomness",

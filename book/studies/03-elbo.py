@@ -24,7 +24,11 @@ SEEDS = range(3)
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 100, 2e-3
 CONVS = (ConvSpec(16, 4, 2, 1), ConvSpec(32, 4, 2, 1))
 SAMPLES = (1, 10, 100, 1000)
-EXTENT, SPACING, WINDOW = 5.0, 0.025, 60  # a grid over [-5, 5]^2; half the side of an image's window, in cells
+EXTENT, SPACING, WINDOW = (
+    5.0,
+    0.025,
+    60,
+)  # a grid over [-5, 5]^2; half the side of an image's window, in cells
 
 
 def axis_points() -> torch.Tensor:
@@ -57,7 +61,12 @@ def normal_on(first, second, mean, log_std) -> torch.Tensor:
 
 def window(log_posterior, centre) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The two axes and the table of log p(z | x) on the window round each image's ``centre`` (N, 2)."""
-    middle = ((centre + EXTENT) / SPACING).round().long().clamp(WINDOW, log_posterior.shape[1] - 1 - WINDOW)
+    middle = (
+        ((centre + EXTENT) / SPACING)
+        .round()
+        .long()
+        .clamp(WINDOW, log_posterior.shape[1] - 1 - WINDOW)
+    )
     cells = middle.unsqueeze(2) + torch.arange(-WINDOW, WINDOW + 1)
     rows = torch.arange(len(centre)).view(-1, 1, 1)
     first, second = axis_points()[cells[:, 0]], axis_points()[cells[:, 1]]
@@ -116,7 +125,15 @@ def gaps(model, images, table) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
 def scores(data, seed: int) -> dict:
     torch.manual_seed(seed)
     model = vaelib.VAE(data.image_shape, 2, convs=CONVS, hidden=256)
-    vaelib.fit(model, data, epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, seed=seed, device="cpu")
+    vaelib.fit(
+        model,
+        data,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        seed=seed,
+        device="cpu",
+    )
     run = {"elbo": metrics.elbo(model, data.test, samples=100).mean().item()}
     for k in SAMPLES:
         run[f"k{k}"] = metrics.log_likelihood(model, data.test, samples=k).mean().item()
@@ -147,12 +164,18 @@ def strip():
 
 def climb(posterior, full: bool, steps: int = 120) -> tuple[list[float], list]:
     """The gap, and q, at each step of gradient ascent on the ELBO over a diagonal or a full covariance, from the prior."""
-    mean, log_diagonal, below = (torch.zeros(n, dtype=torch.float64, requires_grad=n > 1 or full) for n in (2, 2, 1))
+    mean, log_diagonal, below = (
+        torch.zeros(n, dtype=torch.float64, requires_grad=n > 1 or full) for n in (2, 2, 1)
+    )
     path, qs = [], []
     for _ in range(steps + 1):
-        factor = torch.diag(log_diagonal.exp()) + torch.cat([torch.zeros(2), below, torch.zeros(1)]).view(2, 2)
+        factor = torch.diag(log_diagonal.exp()) + torch.cat(
+            [torch.zeros(2), below, torch.zeros(1)]
+        ).view(2, 2)
         q = MultivariateNormal(mean, scale_tril=factor)
-        gap = kl_divergence(q, posterior)  # its gradient is that of the negative ELBO: log p(x) does not move
+        gap = kl_divergence(
+            q, posterior
+        )  # its gradient is that of the negative ELBO: log p(x) does not move
         path.append(gap.item())
         qs.append((mean.detach().clone(), q.covariance_matrix.detach().clone()))
         parameters = [p for p in (mean, log_diagonal, below) if p.requires_grad]
@@ -165,7 +188,9 @@ def climb(posterior, full: bool, steps: int = 120) -> tuple[list[float], list]:
 def ellipse(mean, covariance, deviations: float = 2.0, **style) -> Ellipse:
     values, vectors = torch.linalg.eigh(covariance)
     angle = math.degrees(math.atan2(vectors[1, 1], vectors[0, 1]))
-    return Ellipse(mean.tolist(), *(2 * deviations * values.flip(0).sqrt()).tolist(), angle=angle, **style)
+    return Ellipse(
+        mean.tolist(), *(2 * deviations * values.flip(0).sqrt()).tolist(), angle=angle, **style
+    )
 
 
 def draw(path: Path) -> dict:
@@ -176,13 +201,24 @@ def draw(path: Path) -> dict:
     plane, nats = figure.subplots(1, 2, width_ratios=[1, 1.35])
     for deviations, alpha in ((2, 0.25), (1, 0.35)):
         plane.add_patch(
-            ellipse(posterior.loc, posterior.covariance_matrix, deviations, color=COLOURS[8], alpha=alpha, lw=0)
+            ellipse(
+                posterior.loc,
+                posterior.covariance_matrix,
+                deviations,
+                color=COLOURS[8],
+                alpha=alpha,
+                lw=0,
+            )
         )
     for step in (0, 2, 5, 10):
-        plane.add_patch(ellipse(*curves["diagonal"][1][step], fill=False, color=COLOURS[5], lw=1, alpha=0.45))
+        plane.add_patch(
+            ellipse(*curves["diagonal"][1][step], fill=False, color=COLOURS[5], lw=1, alpha=0.45)
+        )
     plane.add_patch(ellipse(*curves["diagonal"][1][-1], fill=False, color=COLOURS[5], lw=2.2))
     plane.add_patch(ellipse(*curves["full"][1][-1], fill=False, color=COLOURS[6], lw=2.2, ls="--"))
-    plane.annotate("start: the prior", (-1.35, 1.48), (-1.9, 2.3), fontsize=9, color=COLOURS[5], va="center")
+    plane.annotate(
+        "start: the prior", (-1.35, 1.48), (-1.9, 2.3), fontsize=9, color=COLOURS[5], va="center"
+    )
     plane.set(xlim=(-2.2, 2.4), ylim=(-2.2, 2.6), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     plane.set_title("the posterior (grey), and q on its way", fontsize=10)
 
@@ -194,10 +230,18 @@ def draw(path: Path) -> dict:
     nats.plot(steps, elbos["full"], color=COLOURS[6], ls="--", lw=2, label="ELBO, full covariance")
     nats.plot(steps, elbos["diagonal"], color=COLOURS[5], lw=2, label="ELBO, diagonal covariance")
     gap = curves["diagonal"][0][-1]
-    nats.annotate("", (100, log_evidence), (100, log_evidence - gap), arrowprops={"arrowstyle": "<->", "lw": 1.1})
+    nats.annotate(
+        "",
+        (100, log_evidence),
+        (100, log_evidence - gap),
+        arrowprops={"arrowstyle": "<->", "lw": 1.1},
+    )
     nats.text(98, log_evidence - gap / 2, f"gap {gap:.3f}", ha="right", va="center", fontsize=10)
     nats.set(
-        ylim=(log_evidence - 2.6, log_evidence + 0.35), xlim=(0, 120), xlabel="step of gradient ascent", ylabel="nats"
+        ylim=(log_evidence - 2.6, log_evidence + 0.35),
+        xlim=(0, 120),
+        xlabel="step of gradient ascent",
+        ylabel="nats",
     )
     nats.legend(frameon=False, loc="lower right")
     nats.grid(alpha=0.3)

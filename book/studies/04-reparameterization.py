@@ -51,7 +51,9 @@ def trained(data, way: str, seed: int):
     curve = []
     for _ in range(EPOCHS):
         for batch in torch.randperm(len(data.train), generator=generator).split(BATCH_SIZE):
-            loss = surrogate(model, vaelib.data.draw_binary(data.train[batch], generator), generator, way)
+            loss = surrogate(
+                model, vaelib.data.draw_binary(data.train[batch], generator), generator, way
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -83,7 +85,11 @@ def gradient_variances(model, images) -> dict[str, float]:
 def constant_decoder(data) -> float:
     """Reconstruction of the test images by the training images' mean, the best a decoder can do that ignores z."""
     share = (data.train.double() / 255).mean(0).clamp(1e-3, 1 - 1e-3)
-    return -losses.bernoulli_log_likelihood(data.test / 255, share.logit().expand_as(data.test)).mean().item()
+    return (
+        -losses.bernoulli_log_likelihood(data.test / 255, share.logit().expand_as(data.test))
+        .mean()
+        .item()
+    )
 
 
 @torch.no_grad()
@@ -95,19 +101,27 @@ def decoded_draws(model, images):
 def draw_training(curves, models, data) -> None:
     figure = Figure(figsize=(9.2, 6.2), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.05, 1))
-    for axis, (term, title) in zip(upper.subplots(1, 2), {"elbo": "ELBO on the test digits", "kl": "KL"}.items()):
+    for axis, (term, title) in zip(
+        upper.subplots(1, 2), {"elbo": "ELBO on the test digits", "kl": "KL"}.items()
+    ):
         for way, curve in curves.items():
             label, colour, style = WAYS[way]
             values = [epoch[term] for epoch in curve]
             axis.plot(range(1, EPOCHS + 1), values, style, color=colour, label=label, linewidth=2)
-        axis.set(title=title, xlabel="epoch", ylabel="nats per image", xticks=range(2, EPOCHS + 1, 2))
+        axis.set(
+            title=title, xlabel="epoch", ylabel="nats per image", xticks=range(2, EPOCHS + 1, 2)
+        )
         axis.grid(alpha=0.3)
     upper.axes[1].legend(frameon=False, fontsize=9)
     images = data.test[:12]
-    rows = {"image": plots.as_float(images)} | {WAYS[way][0]: decoded_draws(models[way], images) for way in curves}
+    rows = {"image": plots.as_float(images)} | {
+        WAYS[way][0]: decoded_draws(models[way], images) for way in curves
+    }
     axes = lower.subplots(len(rows), 12, gridspec_kw=dict(wspace=0.02, hspace=0.02))
     for line, (label, pictures) in zip(axes, rows.items()):
-        line[0].text(-0.15, 0.5, label, transform=line[0].transAxes, ha="right", va="center", fontsize=10)
+        line[0].text(
+            -0.15, 0.5, label, transform=line[0].transAxes, ha="right", va="center", fontsize=10
+        )
         for axis, picture in zip(line, pictures):
             axis.set_axis_off()
             axis.imshow(picture[0], cmap="gray_r", vmin=0, vmax=1)
@@ -123,7 +137,12 @@ def draw_variances() -> None:
     left.semilogy(mu, mu**4 + 14 * mu**2 + 15, score[1], color=score[0], label="score function")
     left.semilogy(mu, 8 * mu**2 + 6, base[1], color=base[0], label="with its best baseline")
     left.semilogy(mu, torch.full_like(mu, 4), path[1], color=path[0], label="pathwise")
-    left.set(title=r"$f(z)=z^2$", xlabel=r"mean $\mu$ of $q$", ylabel="variance of one draw", ylim=(2, 2000))
+    left.set(
+        title=r"$f(z)=z^2$",
+        xlabel=r"mean $\mu$ of $q$",
+        ylabel="variance of one draw",
+        ylim=(2, 2000),
+    )
     left.legend(frameon=False, fontsize=9, loc="upper left")
     d = torch.arange(1, 101)
     middle.loglog(d, (d + 2) * (d + 4), score[1], color=score[0])
@@ -131,9 +150,14 @@ def draw_variances() -> None:
     middle.set(title=r"$f(z)=\|z\|^2$ at $\mu=0$", xlabel="dimension $d$ of $z$")
     w = torch.linspace(0.05, 4, 300)
     right.plot(
-        w, 0.5 * (1 - (1 - 4 * w**2) * torch.exp(-2 * w**2)) - w**2 * torch.exp(-(w**2)), score[1], color=score[0]
+        w,
+        0.5 * (1 - (1 - 4 * w**2) * torch.exp(-2 * w**2)) - w**2 * torch.exp(-(w**2)),
+        score[1],
+        color=score[0],
     )
-    right.plot(w, w**2 * (0.5 * (1 + torch.exp(-2 * w**2)) - torch.exp(-(w**2))), path[1], color=path[0])
+    right.plot(
+        w, w**2 * (0.5 * (1 + torch.exp(-2 * w**2)) - torch.exp(-(w**2))), path[1], color=path[0]
+    )
     right.set(title=r"$f(z)=\sin(\omega z)$ at $\mu=0$", xlabel=r"frequency $\omega$", ylim=(0, 4))
     for axis in figure.axes:
         axis.grid(alpha=0.3)
@@ -160,15 +184,22 @@ def main() -> None:
     }
     for way in WAYS:
         ends = [curve[-1] for _, curve in runs[way]]
-        results[way] = {term: spread([end[term] for end in ends]) for term in ("elbo", "reconstruction", "kl")}
-    variances = [gradient_variances(model, data.test[:IMAGES].float() / 255) for model, _ in runs["pathwise"]]
+        results[way] = {
+            term: spread([end[term] for end in ends]) for term in ("elbo", "reconstruction", "kl")
+        }
+    variances = [
+        gradient_variances(model, data.test[:IMAGES].float() / 255) for model, _ in runs["pathwise"]
+    ]
     results["variance"] = {name: spread([v[name] for v in variances]) for name in variances[0]}
     results["ratio"] = {
-        name: spread([v[name] / v["pathwise"] for v in variances]) for name in ("score", "score_baseline")
+        name: spread([v[name] / v["pathwise"] for v in variances])
+        for name in ("score", "score_baseline")
     }
     write_results("04-reparameterization", results)
     shown = [way for way in WAYS if way != "half"]
-    draw_training({way: runs[way][0][1] for way in shown}, {way: runs[way][0][0] for way in shown}, data)
+    draw_training(
+        {way: runs[way][0][1] for way in shown}, {way: runs[way][0][0] for way in shown}, data
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,13 @@ def trained(data, latent_dim: int, seed: int, epochs: int = EPOCHS, beta: float 
     torch.manual_seed(seed)
     model = vaelib.VAE(data.image_shape, latent_dim, convs=CONVS, hidden=256)
     history = vaelib.fit(
-        model, data, epochs=epochs, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, beta=beta, seed=seed
+        model,
+        data,
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        beta=beta,
+        seed=seed,
     )
     return model, history
 
@@ -36,7 +42,9 @@ def scores(data, latent_dim: int, beta: float = 1.0) -> dict:
                 "elbo": terms.elbo.mean().item(),
                 "reconstruction": terms.reconstruction.mean().item(),
                 "kl": terms.kl.mean().item(),
-                "log_likelihood": metrics.log_likelihood(model, data.test, samples=500).mean().item(),
+                "log_likelihood": metrics.log_likelihood(model, data.test, samples=500)
+                .mean()
+                .item(),
                 "used_latents": int((metrics.kl_per_dimension(model, data.test) > 0.1).sum()),
                 "seconds": history.seconds,
             }

@@ -43,17 +43,27 @@ TITLES = {
 def clinic(detached: bool = False) -> dict:
     """The names that the notebook's cells tagged `measured` define, and its sick programs; with z detached, the tenth bug."""
     cells = json.loads((ROOT / "notebooks" / "06-likelihoods.ipynb").read_text("utf8"))["cells"]
-    sources = [("measured" in cell["metadata"].get("tags", []), "".join(cell["source"])) for cell in cells]
+    sources = [
+        ("measured" in cell["metadata"].get("tags", []), "".join(cell["source"])) for cell in cells
+    ]
     code = "\n".join(source for tagged, source in sources if tagged)
     code += "\n" + "\n".join(
-        line for _, source in sources for line in re.findall(r"^\w+ = replace\(healthy.*$", source, re.M)
+        line
+        for _, source in sources
+        for line in re.findall(r"^\w+ = replace\(healthy.*$", source, re.M)
     )
     if detached:
         line = "    z = mean + program.noise_scale(log_var) * torch.randn(mean.shape, generator=generator)\n    return"
         assert code.count(line) == 1
         code = code.replace(line, line.replace("\n    return", "\n    z = z.detach()\n    return"))
     names = dict(
-        globals(), Callable=Callable, dataclass=dataclass, replace=replace, nn=nn, losses=losses, vaelib=vaelib
+        globals(),
+        Callable=Callable,
+        dataclass=dataclass,
+        replace=replace,
+        nn=nn,
+        losses=losses,
+        vaelib=vaelib,
     )
     names |= {
         "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
@@ -73,15 +83,23 @@ def ward() -> tuple[dict, dict]:
     results, first = {}, {}
     for key, (space, program, beta) in plan.items():
         epochs = 2 if key == "kl_sign" else CLINIC_EPOCHS
-        runs = [space["train"](space[program], beta=beta, epochs=epochs, seed=seed) for seed in SEEDS]
+        runs = [
+            space["train"](space[program], beta=beta, epochs=epochs, seed=seed) for seed in SEEDS
+        ]
         first[key] = (names[program], *runs[0])
         ends = {"reported": [run[1][-1] for run in runs], "audited": [run[2][-1] for run in runs]}
-        results[key] = {name: spread(values) for name, values in ends.items() if all(map(math.isfinite, values))}
+        results[key] = {
+            name: spread(values) for name, values in ends.items() if all(map(math.isfinite, values))
+        }
         print(key, results[key], flush=True)
     grey = names["test_grey"]
-    results["grey_floor"] = (torch.special.entr(grey) + torch.special.entr(1 - grey)).sum(1).mean().item()
+    results["grey_floor"] = (
+        (torch.special.entr(grey) + torch.special.entr(1 - grey)).sum(1).mean().item()
+    )
     mean_image = names["train_grey"].mean(0)
-    results["mean_image"] = (torch.special.entr(mean_image) + torch.special.entr(1 - mean_image)).sum().item()
+    results["mean_image"] = (
+        (torch.special.entr(mean_image) + torch.special.entr(1 - mean_image)).sum().item()
+    )
     return results, {"names": names, "runs": first}
 
 
@@ -106,7 +124,9 @@ def gaussian(data, sigma, seed) -> dict:
 
 def grey(data, seed) -> dict:
     """The cross-entropy on grey pixels and the continuous Bernoulli: root mean squared errors, and what is missing."""
-    bare, continuous = (trained(data, name, "learnt", seed) for name in ("bernoulli", "continuous-bernoulli"))
+    bare, continuous = (
+        trained(data, name, "learnt", seed) for name in ("bernoulli", "continuous-bernoulli")
+    )
     with torch.no_grad():
         output, logits = (model.decode(model.encode(data.test)[0]) for model in (bare, continuous))
     target = data.test / 255
@@ -122,7 +142,9 @@ def grey(data, seed) -> dict:
 def bits(data, seed) -> dict:
     """Bits per dimension, both ways, of a model trained on dequantised pixels and of one trained on grey levels."""
     noise = torch.rand(data.train.shape, generator=torch.Generator().manual_seed(seed))
-    gaussian = trained(data, "gaussian", "learnt", seed, start=0.2, images=(data.train + noise) / 256)
+    gaussian = trained(
+        data, "gaussian", "learnt", seed, start=0.2, images=(data.train + noise) / 256
+    )
     logistic = trained(data, "discretised-logistic", "learnt", seed, start=0.05)
     scores = {}
     for name, model in (("gaussian", gaussian), ("logistic", logistic)):
@@ -148,9 +170,13 @@ def draw(path: Path, names: dict, runs: dict) -> None:
         program, model, reported, audited = runs[key]
         curves, images = panel.subplots(2, 1, height_ratios=[2.7, 1])
         epochs = range(len(reported))
-        curves.plot(range(len(reference[2])), reference[2], color=COLOURS[5], lw=2, label="healthy program")
+        curves.plot(
+            range(len(reference[2])), reference[2], color=COLOURS[5], lw=2, label="healthy program"
+        )
         curves.plot(epochs, reported, "o-", color=COLOURS[6], ms=4, label="this program reports")
-        curves.plot(epochs, audited, "x--", color=COLOURS[3], ms=5, label="the same model, scored rightly")
+        curves.plot(
+            epochs, audited, "x--", color=COLOURS[3], ms=5, label="the same model, scored rightly"
+        )
         curves.set(ylim=(-40, 420) if key != "squashed_twice" else (-40, 600), xlim=(-0.2, 5.2))
         curves.set_title(title, fontsize=11)
         curves.grid(alpha=0.3)

@@ -36,7 +36,13 @@ def new_model(data, latent_dim: int, seed: int):
 def trained(data, latent_dim: int, seed: int):
     model = new_model(data, latent_dim, seed)
     history = vaelib.fit(
-        model, data, epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, seed=seed, device="cpu"
+        model,
+        data,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        seed=seed,
+        device="cpu",
     )
     return model, history
 
@@ -50,11 +56,15 @@ class Judge:
     @staticmethod
     def _classifier(grey, seed: int, epochs: int):
         torch.manual_seed(seed)
-        network = nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Dropout(0.3), nn.Linear(256, 10))
+        network = nn.Sequential(
+            nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Dropout(0.3), nn.Linear(256, 10)
+        )
         optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
         for _ in range(epochs):
             for batch in torch.randperm(len(grey.train)).split(100):
-                loss = nn.functional.cross_entropy(network(as_float(grey.train[batch])), grey.train_labels[batch])
+                loss = nn.functional.cross_entropy(
+                    network(as_float(grey.train[batch])), grey.train_labels[batch]
+                )
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -62,7 +72,9 @@ class Judge:
 
     @torch.no_grad()
     def probabilities(self, images):
-        return sum(network(as_float(images)).softmax(1) for network in self.networks) / len(self.networks)
+        return sum(network(as_float(images)).softmax(1) for network in self.networks) / len(
+            self.networks
+        )
 
     def legible(self, images) -> float:
         return (self.probabilities(images).amax(1) > 0.9).double().mean().item()
@@ -111,7 +123,9 @@ def information(model, images, generator) -> tuple[float, float]:
     constant = mean.shape[1] * math.log(2 * math.pi) + log_var.sum(1)
     aggregate = torch.cat(
         [
-            (-0.5 * (((part[:, None] - mean).square() / log_var.exp()).sum(2) + constant)).logsumexp(1)
+            (
+                -0.5 * (((part[:, None] - mean).square() / log_var.exp()).sum(2) + constant)
+            ).logsumexp(1)
             - math.log(len(mean))
             for part in z.split(100)
         ]
@@ -125,7 +139,10 @@ def scores(data, judge: Judge, latent_dim: int, seed: int) -> dict:
     drawn_train = vaelib.data.draw_binary(data.train, torch.Generator().manual_seed(1))
     log_w = log_weights(model, data.test, IMPORTANCE_SAMPLES, seed=seed)
     log_p, ess = estimate(log_w, IMPORTANCE_SAMPLES)[0], effective_sample_size(log_w)
-    activity, rates = metrics.active_units(model, data.test), metrics.kl_per_dimension(model, data.test)
+    activity, rates = (
+        metrics.active_units(model, data.test),
+        metrics.kl_per_dimension(model, data.test),
+    )
     reconstructed = model.reconstruct(data.test)
     sampled = model.sample(2000, torch.Generator().manual_seed(seed))
     shared, missed = information(model, drawn_train, torch.Generator().manual_seed(seed))
@@ -164,7 +181,10 @@ def scores(data, judge: Judge, latent_dim: int, seed: int) -> dict:
 def linear_rates(grey, sigma: float) -> dict:
     """How many latents the best linear model with this noise would use on the grey digits, and their rate in nats."""
     x = as_float(grey.train).flatten(1).double()
-    rates = 0.5 * (torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).clamp(min=sigma**2) / sigma**2).log()
+    rates = (
+        0.5
+        * (torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).clamp(min=sigma**2) / sigma**2).log()
+    )
     return {"used": int((rates > 0).sum()), "rate": rates.sum().item()}
 
 
@@ -201,7 +221,17 @@ def trade_off(results: dict) -> Figure:
     def curve(axis, key, label, colour, factor=1.0, **style):
         mean = [factor * results[f"z{size}"][key]["mean"] for size in SIZES]
         deviation = [abs(factor) * results[f"z{size}"][key]["sd"] for size in SIZES]
-        axis.errorbar(at, mean, deviation, label=label, color=COLOURS[colour], capsize=2, marker="o", ms=4, **style)
+        axis.errorbar(
+            at,
+            mean,
+            deviation,
+            label=label,
+            color=COLOURS[colour],
+            capsize=2,
+            marker="o",
+            ms=4,
+            **style,
+        )
 
     curve(left, "distortion", "distortion", 2)
     curve(left, "rate", "rate", 6)
@@ -209,11 +239,18 @@ def trade_off(results: dict) -> Figure:
     left.set(title="nats per test image")
     curve(middle, "doubt_reconstruction", "reconstructions", 5)
     curve(middle, "doubt_sample", "samples", 1, linestyle="--")
-    middle.axhline(results["test_images"]["doubt"], color=COLOURS[8], linestyle=":", label="grey test digits")
+    middle.axhline(
+        results["test_images"]["doubt"], color=COLOURS[8], linestyle=":", label="grey test digits"
+    )
     middle.set(title="pixel entropy, nats (low is sharp)")
     curve(right, "legible_reconstruction", "reconstructions", 5, factor=100)
     curve(right, "legible_sample", "samples", 1, factor=100, linestyle="--")
-    right.axhline(100 * results["test_images"]["legible"], color=COLOURS[8], linestyle=":", label="grey test digits")
+    right.axhline(
+        100 * results["test_images"]["legible"],
+        color=COLOURS[8],
+        linestyle=":",
+        label="grey test digits",
+    )
     right.set(title="legible images, %", ylim=(0, 105))
     for axis in (left, middle, right):
         axis.set_xticks(at, map(str, SIZES))
@@ -226,7 +263,9 @@ def trade_off(results: dict) -> Figure:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=math.inf, help="start no new run after so many")
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="start no new run after so many"
+    )
     stop = time.monotonic() + parser.parse_args().seconds
     KEPT.mkdir(parents=True, exist_ok=True)
     data, grey = vaelib.load("mnist-5k", binarize=True), vaelib.load("mnist-5k")

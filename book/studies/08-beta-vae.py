@@ -55,10 +55,17 @@ def objective_of(name: str, weight: float) -> objectives.Objective:
 def scores(data, judge: Judge, name: str, weight: float, seed: int) -> dict:
     torch.manual_seed(seed)
     model = vaelib.VAE(data.image_shape, LATENT_DIM, convs=(), hidden=256)
-    options = dict(batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, seed=seed, device="cpu", progress=False)
-    history = vaelib.fit(model, data, epochs=EPOCHS, objective=objective_of(name, weight), **options)
+    options = dict(
+        batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, seed=seed, device="cpu", progress=False
+    )
+    history = vaelib.fit(
+        model, data, epochs=EPOCHS, objective=objective_of(name, weight), **options
+    )
     drawn = vaelib.data.draw_binary(data.train, torch.Generator().manual_seed(1))
-    test, train = metrics.elbo_terms(model, data.test, samples=10), metrics.elbo_terms(model, drawn, samples=5)
+    test, train = (
+        metrics.elbo_terms(model, data.test, samples=10),
+        metrics.elbo_terms(model, drawn, samples=5),
+    )
     log_p = metrics.log_likelihood(model, data.test, samples=100)
     return {
         "distortion": test.reconstruction.mean().item(),
@@ -95,7 +102,12 @@ def of_sprites(runs: list[dict]) -> dict:
             gaps = {f"gap_{factor}": gap for factor, gap in zip(FACTORS, run["mig_gaps"])}
             own = {factor: gap >= OWN for factor, gap in zip(FACTORS, run["mig_gaps"])}
             used = sum(kl > IN_USE for kl in run["kl_per_dimension"])
-            kept = {"distortion": run["reconstruction"], "rate": run["kl"], "elbo": run["elbo"], "mig": run["mig"]}
+            kept = {
+                "distortion": run["reconstruction"],
+                "rate": run["kl"],
+                "elbo": run["elbo"],
+                "mig": run["mig"],
+            }
             excess = run["kl"] - run["weight"]  # of a capacity: how far the rate is from it
             counted = {"own_scale": own["scale"], "own_place": own["x"] and own["y"]}
             counted["own_three"] = own["scale"] and counted["own_place"]
@@ -116,7 +128,9 @@ def summed_up(group: list[dict]) -> dict:
         figures[key] = {"mean": sum(values) / len(values), "min": min(values), "max": max(values)}
         figures[key]["sd"] = statistics.stdev(values) if len(values) > 1 else 0.0
         digits = 2 if key.startswith("gap") else 1
-        words = f"{figures[key]['mean']:.{digits}f}" + f" ± {figures[key]['sd']:.{digits}f}" * (len(values) > 1)
+        words = f"{figures[key]['mean']:.{digits}f}" + f" ± {figures[key]['sd']:.{digits}f}" * (
+            len(values) > 1
+        )
         figures[key]["text"] = words
     return {**figures, **counts, "runs": len(group)}
 
@@ -129,7 +143,11 @@ def of_capacity(study: dict) -> dict:
             off = abs(kl - mean_capacity(study, run["weight"], step))
             (rising if step <= capacity_steps(study) else after).append((step, off))
     settled = [off for step, off in rising if step > 300]
-    return {"rising": spread(settled), "rising_worst": max(settled), "after": spread([off for _, off in after])}
+    return {
+        "rising": spread(settled),
+        "rising_worst": max(settled),
+        "after": spread([off for _, off in after]),
+    }
 
 
 def annealed(study: dict) -> list[dict]:
@@ -146,15 +164,31 @@ def mean_capacity(study: dict, weight: float, step: int) -> float:
     return sum(capacity(s) for s in range(step - 100, step)) / 100
 
 
-def curve(axis, groups: list[tuple[str, dict]], colour: int, label: str, place=(6, 5), line=":") -> None:
+def curve(
+    axis, groups: list[tuple[str, dict]], colour: int, label: str, place=(6, 5), line=":"
+) -> None:
     """(rate, distortion) of each group with its deviations over the seeds, and its weight beside it."""
-    rate, distortion = ([group[term]["mean"] for _, group in groups] for term in ("rate", "distortion"))
-    deviations = dict(
-        xerr=[group["rate"]["sd"] for _, group in groups], yerr=[group["distortion"]["sd"] for _, group in groups]
+    rate, distortion = (
+        [group[term]["mean"] for _, group in groups] for term in ("rate", "distortion")
     )
-    axis.errorbar(rate, distortion, **deviations, color=COLOURS[colour], fmt="o" + line, ms=5, capsize=2, label=label)
+    deviations = dict(
+        xerr=[group["rate"]["sd"] for _, group in groups],
+        yerr=[group["distortion"]["sd"] for _, group in groups],
+    )
+    axis.errorbar(
+        rate,
+        distortion,
+        **deviations,
+        color=COLOURS[colour],
+        fmt="o" + line,
+        ms=5,
+        capsize=2,
+        label=label,
+    )
     for (name, _), at in zip(groups, zip(rate, distortion)):
-        axis.annotate(name, at, xytext=place, textcoords="offset points", fontsize=8, color=COLOURS[colour])
+        axis.annotate(
+            name, at, xytext=place, textcoords="offset points", fontsize=8, color=COLOURS[colour]
+        )
 
 
 def equal_elbo(axis, step: int) -> None:
@@ -171,7 +205,9 @@ def rate_distortion(results: dict, study: dict) -> Figure:
     for name, colour in METHODS.values():
         if name == "fast":  # it would cover the slower one
             continue
-        groups = [(k.removeprefix(name), g) for k, g in results["sprites"].items() if k.startswith(name)]
+        groups = [
+            (k.removeprefix(name), g) for k, g in results["sprites"].items() if k.startswith(name)
+        ]
         groups.sort(key=lambda pair: float(pair[0]))
         label = {
             "constant": r"constant $\beta$",
@@ -180,7 +216,12 @@ def rate_distortion(results: dict, study: dict) -> Figure:
         }[name]
         curve(left, groups, colour, label)
     left.set(title=f"sprites, {results['study']['steps']} steps")
-    curve(middle, [(f"{price:g}", results["digits"][key_of(price)]) for price in PRICES], 5, r"constant $\beta$")
+    curve(
+        middle,
+        [(f"{price:g}", results["digits"][key_of(price)]) for price in PRICES],
+        5,
+        r"constant $\beta$",
+    )
     middle.set(title="digits, 3 seeds")
     for axis, step in ((left, 10), (middle, 20)):
         axis.set(xlabel="rate, nats", ylabel="distortion, nats")
@@ -192,7 +233,13 @@ def rate_distortion(results: dict, study: dict) -> Figure:
         right.plot(run["history"]["steps"], run["history"]["kl"], color=COLOURS[7], lw=4, alpha=0.5)
     at = study["runs"][0]["history"]["steps"]
     weight = annealed(study)[0]["weight"]
-    right.plot(at, [mean_capacity(study, weight, step) for step in at], "--", color="black", label="capacity C")
+    right.plot(
+        at,
+        [mean_capacity(study, weight, step) for step in at],
+        "--",
+        color="black",
+        label="capacity C",
+    )
     right.plot([], [], color=COLOURS[7], lw=4, alpha=0.5, label="rate, each seed")
     right.set(title=r"sprites, $\gamma = 100$", xlabel="step", ylabel="nats", ylim=(0, None))
     right.legend(frameon=False, fontsize=8)
@@ -208,7 +255,9 @@ def shipped(name: str) -> Figure:
         start = model.encode(sprites.images(torch.tensor([[2, 4, 0, 16, 16]])))[0]
         rates = metrics.kl_per_dimension(model, images)
         order = rates.argsort(descending=True).tolist()
-        matrix = disentanglement.mutual_information(codes, factors) / disentanglement.factor_entropy(factors)
+        matrix = disentanglement.mutual_information(
+            codes, factors
+        ) / disentanglement.factor_entropy(factors)
         figure = Figure(figsize=(10.4, 0.62 * len(order) + 0.6))
         axis = figure.add_axes((0.1, 0.02, 0.36, 0.91))
         axis.imshow(matrix[order], cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -219,13 +268,19 @@ def shipped(name: str) -> Figure:
         for row, latent in enumerate(order):
             for column, value in enumerate(matrix[latent].tolist()):
                 shade = "white" if value > 0.55 else "black"
-                axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=9, color=shade)
+                axis.text(
+                    column, row, f"{value:.2f}", ha="center", va="center", fontsize=9, color=shade
+                )
             z = start.repeat(9, 1)
             z[:, latent] = torch.linspace(-2.5, 2.5, 9)
             strip = model.expected_image(model.decode(z)).squeeze(1)
-            strip = torch.nn.functional.pad(strip, (1, 1, 1, 1), value=0.35).permute(1, 0, 2).flatten(1)
+            strip = (
+                torch.nn.functional.pad(strip, (1, 1, 1, 1), value=0.35).permute(1, 0, 2).flatten(1)
+            )
             height = 0.91 / len(order)
-            beside = figure.add_axes((0.48, 0.02 + height * (len(order) - 1 - row) + 0.004, 0.51, height - 0.008))
+            beside = figure.add_axes(
+                (0.48, 0.02 + height * (len(order) - 1 - row) + 0.004, 0.51, height - 0.008)
+            )
             beside.imshow(strip, cmap="gray_r", vmin=0, vmax=1)
             beside.set_axis_off()
     return figure
@@ -233,8 +288,12 @@ def shipped(name: str) -> Figure:
 
 def directions(run: dict) -> torch.Tensor:
     """Of the two latents that know most about the position, where in the picture each rises fastest: (2, 2), x and y."""
-    model = vaelib.load_model(MODELS / f"{name_of(run['method'], run['weight'], run['seed'])}.safetensors")
-    images, factors = vaelib.load("sprites", image_size=32).sample(4000, torch.Generator().manual_seed(0))
+    model = vaelib.load_model(
+        MODELS / f"{name_of(run['method'], run['weight'], run['seed'])}.safetensors"
+    )
+    images, factors = vaelib.load("sprites", image_size=32).sample(
+        4000, torch.Generator().manual_seed(0)
+    )
     with evaluation_mode(model):
         codes = torch.cat([model.encode(part)[0] for part in images.split(1000)])
     place = factors[:, 3:].float() - factors[:, 3:].float().mean(0)
@@ -254,7 +313,9 @@ def seeds(study: dict, slopes: dict[int, torch.Tensor]) -> Figure:
     columns = {}
     for run in study["runs"]:
         if run["method"] in METHODS:
-            columns.setdefault((list(METHODS).index(run["method"]), run["weight"]), []).append(run["mig_gaps"])
+            columns.setdefault((list(METHODS).index(run["method"]), run["weight"]), []).append(
+                run["mig_gaps"]
+            )
     names = (r"$\beta={:g}$", r"$\beta\to{:g}$", r"$\beta\to{:g}$, fast", r"$C={:g}$")
     figure = Figure(figsize=(11, 5), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=(3.2, 1.9))
@@ -262,16 +323,31 @@ def seeds(study: dict, slopes: dict[int, torch.Tensor]) -> Figure:
         for at, key in enumerate(sorted(columns)):
             values = [gaps[FACTORS.index(factor)] for gaps in columns[key]]
             spots = [at + 0.08 * (seed - (len(values) - 1) / 2) for seed in range(len(values))]
-            axis.plot(spots, values, "o", ms=5, color=COLOURS[list(METHODS.values())[key[0]][1]], alpha=0.85)
+            axis.plot(
+                spots,
+                values,
+                "o",
+                ms=5,
+                color=COLOURS[list(METHODS.values())[key[0]][1]],
+                alpha=0.85,
+            )
         axis.axhline(OWN, color=COLOURS[8], linestyle=":", lw=1)
-        axis.set_xticks(range(len(columns)), [names[kind].format(w) for kind, w in sorted(columns)], rotation=45)
+        axis.set_xticks(
+            range(len(columns)), [names[kind].format(w) for kind, w in sorted(columns)], rotation=45
+        )
         axis.set(title=factor, ylim=(-0.03, 1))
         axis.grid(axis="x", alpha=0.2)
     upper.axes[0].set_ylabel("gap")
-    gaps = {run["seed"]: run["mig_gaps"] for run in study["runs"] if run["method"] == "falling-beta"}
+    gaps = {
+        run["seed"]: run["mig_gaps"] for run in study["runs"] if run["method"] == "falling-beta"
+    }
     for axis, seed in zip(lower.subplots(1, len(slopes)), sorted(slopes)):
-        for (x, y), colour in zip((slopes[seed] / slopes[seed].norm(dim=1, keepdim=True)).tolist(), (5, 6)):
-            axis.annotate("", (x, y), (-x, -y), arrowprops=dict(arrowstyle="-|>", color=COLOURS[colour], lw=2))
+        for (x, y), colour in zip(
+            (slopes[seed] / slopes[seed].norm(dim=1, keepdim=True)).tolist(), (5, 6)
+        ):
+            axis.annotate(
+                "", (x, y), (-x, -y), arrowprops=dict(arrowstyle="-|>", color=COLOURS[colour], lw=2)
+            )
         axis.set(xlim=(-1.1, 1.1), ylim=(1.1, -1.1), xticks=(), yticks=(), aspect="equal")
         axis.set_title(rf"$\beta\to4$, gaps {gaps[seed][3]:.2f}, {gaps[seed][4]:.2f}", fontsize=10)
     return figure
@@ -279,11 +355,20 @@ def seeds(study: dict, slopes: dict[int, torch.Tensor]) -> Figure:
 
 def switching_on(study: dict) -> Figure:
     """The KL of each latent over training, first seed: a constant price, a falling one, a rising capacity."""
-    shown = [("beta-vae", 1, r"$\beta = 1$"), ("beta-vae", 4, r"$\beta = 4$"), ("beta-vae", 16, r"$\beta = 16$")]
-    shown += [("falling-beta", 4, r"$\beta$ falls to 4"), ("annealed-capacity", None, "rising capacity")]
+    shown = [
+        ("beta-vae", 1, r"$\beta = 1$"),
+        ("beta-vae", 4, r"$\beta = 4$"),
+        ("beta-vae", 16, r"$\beta = 16$"),
+    ]
+    shown += [
+        ("falling-beta", 4, r"$\beta$ falls to 4"),
+        ("annealed-capacity", None, "rising capacity"),
+    ]
     figure = Figure(figsize=(11, 2.8), layout="constrained")
     for axis, (method, weight, title) in zip(figure.subplots(1, 5, sharey=True), shown):
-        run = next(r for r in study["runs"] if r["method"] == method and weight in (None, r["weight"]))
+        run = next(
+            r for r in study["runs"] if r["method"] == method and weight in (None, r["weight"])
+        )
         record = torch.tensor(run["history"]["kl_per_dimension"])
         for latent in range(record.shape[1]):
             used = record[-1, latent] > IN_USE
@@ -297,7 +382,9 @@ def switching_on(study: dict) -> Figure:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=math.inf, help="start no new run after so many")
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="start no new run after so many"
+    )
     stop = time.monotonic() + parser.parse_args().seconds
     KEPT.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -324,8 +411,13 @@ def main() -> None:
         for s in sorted({r["seed"] for r in study["runs"]})
     ]
     digits = {price: runs["price", price] for price in PRICES}
-    digits_points = [{p: (digits[p][s]["train_rate"], digits[p][s]["train_distortion"]) for p in PRICES} for s in SEEDS]
-    slopes = {run["seed"]: directions(run) for run in study["runs"] if run["method"] == "falling-beta"}
+    digits_points = [
+        {p: (digits[p][s]["train_rate"], digits[p][s]["train_distortion"]) for p in PRICES}
+        for s in SEEDS
+    ]
+    slopes = {
+        run["seed"]: directions(run) for run in study["runs"] if run["method"] == "falling-beta"
+    }
     results = {
         "setting": {
             "data": "mnist-5k, binarised (train drawn afresh, test drawn once), 500 test digits",
@@ -346,10 +438,15 @@ def main() -> None:
         "digits_chords": total([chords(points) for points in digits_points]),
         "sprites": of_sprites(study["runs"]),
         "sprites_chords": total([chords(points) for points in sprites_points]),
-        "falling_turn": {"min": min(map(turn, slopes.values())), "max": max(map(turn, slopes.values()))},
+        "falling_turn": {
+            "min": min(map(turn, slopes.values())),
+            "max": max(map(turn, slopes.values())),
+        },
         "capacity": of_capacity(study),
         "shipped": {
-            name.replace("-", "_"): shipped_scores(name) for name in pretrained.names() if name.startswith("sprites")
+            name.replace("-", "_"): shipped_scores(name)
+            for name in pretrained.names()
+            if name.startswith("sprites")
         },
     }
     write_results("08-beta-vae", results)
@@ -362,7 +459,11 @@ def main() -> None:
 def shipped_scores(name: str) -> dict:
     card = pretrained.card(name)
     wanted = ("elbo", "reconstruction", "kl", "mig", "mig_gaps")
-    return {"seed": card["seed"], "steps": card["steps"], **{key: card["scores"][key] for key in wanted}}
+    return {
+        "seed": card["seed"],
+        "steps": card["steps"],
+        **{key: card["scores"][key] for key in wanted},
+    }
 
 
 if __name__ == "__main__":

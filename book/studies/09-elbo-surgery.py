@@ -28,7 +28,10 @@ from vaelib.pretrained import FOLDER, load_pretrained
 
 KEPT = ROOT / "_build" / "elbo-surgery"
 PARTS = (("information", 2), ("total_correlation", 6), ("dimension_wise", 3))
-POINTS, IMAGES = 1000, 50_000  # codes drawn, and images in the aggregate posterior, of the study's models
+POINTS, IMAGES = (
+    1000,
+    50_000,
+)  # codes drawn, and images in the aggregate posterior, of the study's models
 ON_A_LINE = 20_000  # images in the marginals: one dimension needs no more
 KINDS = ("beta-vae", "falling-beta", "annealed-capacity", "beta-tcvae", "falling-tcvae")
 BESIDE = {("beta-tcvae", 15): 40, ("falling-tcvae", 10): 88}  # where they stand on the axis of beta
@@ -60,7 +63,9 @@ def sums(z, mean, log_var) -> tuple[torch.Tensor, torch.Tensor]:
     for part in z.split(max(1, 2**25 // len(mean))):
         log_density = part @ (mean * inverse).T - 0.5 * part.square() @ inverse.T + constant
         joint.append(log_density.logsumexp(1))
-    few, precision, half_log = (t[:ON_A_LINE].float().T for t in (mean, inverse, 0.5 * (log_var + losses.LOG_2PI)))
+    few, precision, half_log = (
+        t[:ON_A_LINE].float().T for t in (mean, inverse, 0.5 * (log_var + losses.LOG_2PI))
+    )
     for part in z.float().split(max(1, 2**24 // few.numel())):
         log_density = (part[:, :, None] - few).square_().mul_(-0.5 * precision).sub_(half_log)
         marginals.append(log_density.logsumexp(2).double() + math.log(len(mean) / few.shape[1]))
@@ -70,7 +75,9 @@ def sums(z, mean, log_var) -> tuple[torch.Tensor, torch.Tensor]:
 def parts_of(mean, log_var, dataset_size: int, points: int = POINTS, seed: int = 0) -> dict:
     """The three parts from below (these images as the whole data set) and from above (stratified), and their errors."""
     z = draw_latents(mean, log_var, torch.Generator().manual_seed(seed))[:points]
-    own = -0.5 * ((z - mean[:points]).square() / log_var[:points].exp() + log_var[:points] + losses.LOG_2PI)
+    own = -0.5 * (
+        (z - mean[:points]).square() / log_var[:points].exp() + log_var[:points] + losses.LOG_2PI
+    )
     prior = -0.5 * (z.square() + losses.LOG_2PI)
     joint, marginals = sums(z, mean, log_var)
     found, m, n = {}, len(mean), dataset_size
@@ -79,7 +86,8 @@ def parts_of(mean, log_var, dataset_size: int, points: int = POINTS, seed: int =
             log_q, log_marginals = joint - math.log(m), marginals - math.log(m)
         else:
             log_q, log_marginals = (
-                stratified(total, mine, m, n) for total, mine in ((joint, own.sum(1)), (marginals, own))
+                stratified(total, mine, m, n)
+                for total, mine in ((joint, own.sum(1)), (marginals, own))
             )
         values = own.sum(1) - log_q, log_q - log_marginals.sum(1), (log_marginals - prior).sum(1)
         for (part, _), value in zip(PARTS, values):
@@ -141,18 +149,31 @@ def key_of(method: str, weight: float) -> str:
 
 def over_seeds(runs: list[dict]) -> dict:
     """Mean and standard deviation (0 of a single run) of each figure, how many runs there are, and both as a page shows them."""
-    figures = over_runs(runs) if len(runs) > 1 else {key: {"mean": value, "sd": 0.0} for key, value in runs[0].items()}
+    figures = (
+        over_runs(runs)
+        if len(runs) > 1
+        else {key: {"mean": value, "sd": 0.0} for key, value in runs[0].items()}
+    )
     for key, figure in figures.items():
         digits = 1 if key in ("reconstruction", "rate", "information") else 2
-        figure["shown"] = f"{figure['mean']:.{digits}f}" + (f" ± {figure['sd']:.{digits}f}" if len(runs) > 1 else "")
+        figure["shown"] = f"{figure['mean']:.{digits}f}" + (
+            f" ± {figure['sd']:.{digits}f}" if len(runs) > 1 else ""
+        )
     return {**figures, "runs": len(runs)}
 
 
 def difference(records: dict, one: tuple, other: tuple, part: str) -> dict:
     """The mean over the common seeds of the difference of a figure between two kinds of run, and its range, for a page."""
-    values = [records[one][seed][part] - records[other][seed][part] for seed in records[one] if seed in records[other]]
+    values = [
+        records[one][seed][part] - records[other][seed][part]
+        for seed in records[one]
+        if seed in records[other]
+    ]
     digits = 2 if part in ("total_correlation", "mig") else 1
-    shown = {"more": "{0:.{d}f} ({1:.{d}f} to {2:.{d}f})", "less": "{0:.{d}f} ({2:.{d}f} to {1:.{d}f})"}
+    shown = {
+        "more": "{0:.{d}f} ({1:.{d}f} to {2:.{d}f})",
+        "less": "{0:.{d}f} ({2:.{d}f} to {1:.{d}f})",
+    }
     if len(values) == 1:
         shown = dict.fromkeys(shown, "{0:.{d}f}")
     mean, least, most = sum(values) / len(values), min(values), max(values)
@@ -189,24 +210,47 @@ def three_parts(results: dict, kinds: list[tuple]) -> Figure:
             name = words(part) if at == 0 else None
             left.bar(at, value["mean"], 0.8, bottom=bottom, color=COLOURS[colour], label=name)
             if value["mean"] > 0.55:
-                left.text(at, bottom + value["mean"] / 2, f"{value['mean']:.1f}", ha="center", va="center", fontsize=9)
+                left.text(
+                    at,
+                    bottom + value["mean"] / 2,
+                    f"{value['mean']:.1f}",
+                    ha="center",
+                    va="center",
+                    fontsize=9,
+                )
             bottom += max(0.0, value["mean"])
             left.errorbar(at, bottom, value["sd"], color="black", capsize=3, lw=1)
     left.set_xticks(places, [label(*kind) for kind in kinds], fontsize=8.5)
     left.set(ylabel="nats per image", title="the rate in three parts")
-    left.text(2, -0.16, "β-VAE, constant β", ha="center", va="top", transform=left.get_xaxis_transform())
+    left.text(
+        2, -0.16, "β-VAE, constant β", ha="center", va="top", transform=left.get_xaxis_transform()
+    )
     left.legend(frameon=False)
     betas = (1, 2, 4, 8, 16)
     for part, colour in PARTS:
         rows = [results[key_of("beta-vae", beta)][part] for beta in betas]
         mean, sd = [row["mean"] for row in rows], [row["sd"] for row in rows]
-        right.errorbar(betas, mean, sd, color=COLOURS[colour], marker="o", capsize=3, label=words(part))
+        right.errorbar(
+            betas, mean, sd, color=COLOURS[colour], marker="o", capsize=3, label=words(part)
+        )
         for kind, place in BESIDE.items():
             beside = results[key_of(*kind)][part]
-            right.errorbar(place, beside["mean"], beside["sd"], color=COLOURS[colour], marker="D", ms=6, capsize=3)
+            right.errorbar(
+                place,
+                beside["mean"],
+                beside["sd"],
+                color=COLOURS[colour],
+                marker="D",
+                ms=6,
+                capsize=3,
+            )
     right.set_xscale("log", base=2)
     right.set_yscale("log")
-    right.set_xticks([*betas, *BESIDE.values()], [*map(str, betas), *(label(*kind) for kind in BESIDE)], fontsize=8.5)
+    right.set_xticks(
+        [*betas, *BESIDE.values()],
+        [*map(str, betas), *(label(*kind) for kind in BESIDE)],
+        fontsize=8.5,
+    )
     right.minorticks_off()
     right.set_ylim(0.008, 20)
     right.set(xlabel="β", title="the same, each by itself (log scale)")
@@ -225,10 +269,26 @@ def how_many_images(results: dict) -> Figure:
     for axis, (key, title) in zip(figure.subplots(1, 2, sharey=True), titles.items()):
         rows = [results["images"][key][f"m{count}"] for count in COUNTS]
         for part, colour in PARTS:
-            for end, style, label in (("low", "o-", "these images alone"), ("high", "s--", "stratified")):
+            for end, style, label in (
+                ("low", "o-", "these images alone"),
+                ("high", "s--", "stratified"),
+            ):
                 values = [row[f"{part}_{end}"] for row in rows]
-                axis.plot(COUNTS, values, style, ms=4, color=COLOURS[colour], label=f"{words(part)}, {label}")
-        axis.plot(COUNTS, [math.log(count) for count in COUNTS], ":", color=COLOURS[8], label="log of the images used")
+                axis.plot(
+                    COUNTS,
+                    values,
+                    style,
+                    ms=4,
+                    color=COLOURS[colour],
+                    label=f"{words(part)}, {label}",
+                )
+        axis.plot(
+            COUNTS,
+            [math.log(count) for count in COUNTS],
+            ":",
+            color=COLOURS[8],
+            label="log of the images used",
+        )
         axis.set(xscale="log", xlabel="images used", title=title)
         axis.axhline(0, color="black", lw=0.8)
         axis.grid(alpha=0.3)
@@ -242,7 +302,12 @@ def order_and_correlation(records: dict) -> Figure:
     figure = Figure(figsize=(7.2, 3.8), layout="constrained")
     axis = figure.subplots()
     for method, (name, marker, colour) in MARKS.items():
-        runs = [run for kind, by_seed in records.items() for run in by_seed.values() if kind[0] == method]
+        runs = [
+            run
+            for kind, by_seed in records.items()
+            for run in by_seed.values()
+            if kind[0] == method
+        ]
         at = [run["total_correlation"] for run in runs], [run["mig"] for run in runs]
         axis.plot(*at, marker, color=COLOURS[colour], ms=6, alpha=0.8, label=name)
     axis.set(xlabel="total correlation, nats", ylabel="MIG", ylim=(0, None), xlim=(-0.05, 4.5))
@@ -257,14 +322,20 @@ def order_and_correlation(records: dict) -> Figure:
 def rank_correlation(records: dict) -> float:
     """Spearman's, of total correlation and MIG over all runs."""
     runs = [run for by_seed in records.values() for run in by_seed.values()]
-    ranks = torch.tensor([[run[key] for key in ("total_correlation", "mig")] for run in runs]).argsort(0).argsort(0)
+    ranks = (
+        torch.tensor([[run[key] for key in ("total_correlation", "mig")] for run in runs])
+        .argsort(0)
+        .argsort(0)
+    )
     return torch.corrcoef(ranks.double().T)[0, 1].item()
 
 
 def best_mig_by_correlation(records: dict, at: float = 0.5) -> dict:
     """The best MIG of the models with more than ``at`` nats of total correlation, and best and worst of the others."""
     runs = [run for by_seed in records.values() for run in by_seed.values()]
-    much, little = ([r["mig"] for r in runs if (r["total_correlation"] > at) == side] for side in (True, False))
+    much, little = (
+        [r["mig"] for r in runs if (r["total_correlation"] > at) == side] for side in (True, False)
+    )
     return {"much": max(much), "little_best": max(little), "little_worst": min(little), "at": at}
 
 
@@ -276,7 +347,9 @@ def shipped_parts(name: str) -> dict:
         pieces.append(encoded(model, sprites().images(sprites().factors(indices))))
     mean, log_var = (torch.cat(part) for part in zip(*pieces))
     points = 500
-    return {f"m{m}": parts_of(mean[:m], log_var[:m], len(sprites()), min(points, m)) for m in COUNTS}
+    return {
+        f"m{m}": parts_of(mean[:m], log_var[:m], len(sprites()), min(points, m)) for m in COUNTS
+    }
 
 
 @cache
@@ -306,9 +379,15 @@ def study_records(rows: list[dict], stop: float) -> dict | None:
         path = MODELS / f"{name_of(row['method'], row['weight'], row['seed'])}.safetensors"
         found = kept(f"{path.stem}-{digest(path)}", stop, partial(study_parts, path))
         complete &= found is not None
-        scored = {key: row[key] for key in ("reconstruction", "elbo", "mig", "active_units", "total_correlation")}
+        scored = {
+            key: row[key]
+            for key in ("reconstruction", "elbo", "mig", "active_units", "total_correlation")
+        }
         scored["reported_correlation"] = scored.pop("total_correlation")
-        records.setdefault((row["method"], row["weight"]), {})[row["seed"]] = {**scored, **(found or {})}
+        records.setdefault((row["method"], row["weight"]), {})[row["seed"]] = {
+            **scored,
+            **(found or {}),
+        }
     return records if complete else None
 
 
@@ -321,13 +400,18 @@ def differences(records: dict) -> dict:
         **{f"tc_b{beta}": (("beta-tcvae", 15), ("beta-vae", beta)) for beta in (1, 2, 4)},
     }
     of_what = (*(part for part, _ in PARTS), "reconstruction", "rate", "mig")
-    return {name: {part: difference(records, *pair, part) for part in of_what} for name, pair in pairs.items()}
+    return {
+        name: {part: difference(records, *pair, part) for part in of_what}
+        for name, pair in pairs.items()
+    }
 
 
 def summary(table: dict, records: dict, shipped: dict, digits: dict) -> dict:
     kinds = {key_of(*kind): over_seeds(list(found.values())) for kind, found in records.items()}
     width = {
-        kind: max(found["information_high"] - found["information_low"] for found in by_seed.values())
+        kind: max(
+            found["information_high"] - found["information_low"] for found in by_seed.values()
+        )
         for kind, by_seed in records.items()
     }
     return {
@@ -343,10 +427,14 @@ def summary(table: dict, records: dict, shipped: dict, digits: dict) -> dict:
             **machine(),
         },
         **kinds,
-        "bracket": {"at_1": width["beta-vae", 1], "others": max(w for k, w in width.items() if k != ("beta-vae", 1))},
+        "bracket": {
+            "at_1": width["beta-vae", 1],
+            "others": max(w for k, w in width.items() if k != ("beta-vae", 1)),
+        },
         "ratios": {
             part: {
-                f"b{beta}": kinds[key_of("beta-vae", beta)][part]["mean"] / kinds[key_of("beta-vae", 1)][part]["mean"]
+                f"b{beta}": kinds[key_of("beta-vae", beta)][part]["mean"]
+                / kinds[key_of("beta-vae", 1)][part]["mean"]
                 for beta in (2, 4, 8, 16)
             }
             for part, _ in PARTS
@@ -361,18 +449,25 @@ def summary(table: dict, records: dict, shipped: dict, digits: dict) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=math.inf, help="start no new measurement after so many")
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="start no new measurement after so many"
+    )
     stop = time.monotonic() + parser.parse_args().seconds
     KEPT.mkdir(parents=True, exist_ok=True)
     table = json.loads(TABLE.read_text())
     records = study_records(table["runs"], stop)
     digits = vaelib.load("mnist-5k", binarize=True)
     runs = {
-        name: [kept(f"digits-{name}-{seed}", stop, partial(digit_run, digits, *kind, seed)) for seed in DIGIT_SEEDS]
+        name: [
+            kept(f"digits-{name}-{seed}", stop, partial(digit_run, digits, *kind, seed))
+            for seed in DIGIT_SEEDS
+        ]
         for name, kind in DIGITS.items()
     }
     shipped = {
-        key: kept(f"{name}-{digest(FOLDER / f'{name}.safetensors')}", stop, partial(shipped_parts, name))
+        key: kept(
+            f"{name}-{digest(FOLDER / f'{name}.safetensors')}", stop, partial(shipped_parts, name)
+        )
         for name, key in SHIPPED.items()
     }
     if records is None or None in shipped.values() or any(None in found for found in runs.values()):

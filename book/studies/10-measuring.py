@@ -131,8 +131,12 @@ def turned_back(runs: list[dict], images: int) -> list[dict]:
     """
     paths = [study.MODELS / f"{study.name_of(*study.key_of(run))}.safetensors" for run in runs]
     if not all(path.exists() for path in paths):
-        return json.loads((ROOT / "book" / "results" / "10-measuring.json").read_text())["turned"]["runs"]
-    pictures, factors = vaelib.load("sprites", image_size=32).sample(images, torch.Generator().manual_seed(2026))
+        return json.loads((ROOT / "book" / "results" / "10-measuring.json").read_text())["turned"][
+            "runs"
+        ]
+    pictures, factors = vaelib.load("sprites", image_size=32).sample(
+        images, torch.Generator().manual_seed(2026)
+    )
     position = factors[:, 3:].double()
     position = (position - position.mean(0)) / position.std(0)
     found = []
@@ -149,7 +153,9 @@ def turned_back(runs: list[dict], images: int) -> list[dict]:
         found.append(
             {
                 "seed": run["seed"],
-                "degrees": abs((angle + 45) % 90 - 45),  # exchanging or flipping latents does not count
+                "degrees": abs(
+                    (angle + 45) % 90 - 45
+                ),  # exchanging or flipping latents does not count
                 "mig": disentanglement.mig(code, factors),
                 "mig_turned_back": disentanglement.mig(straight, factors),
                 "active": run["active_units"],
@@ -178,7 +184,9 @@ def worth(positions: int = 100) -> dict:
                 pictures[:, 0] = shape
             pictures[:, unknown] = values
             white = as_float(sprites.images(pictures)).double().mean(0)
-            left.append(-(torch.xlogy(white, white) + torch.xlogy(1 - white, 1 - white)).sum().item())
+            left.append(
+                -(torch.xlogy(white, white) + torch.xlogy(1 - white, 1 - white)).sum().item()
+            )
         return statistics.mean(left)
 
     def bought(saved: float, nats: float) -> dict:
@@ -191,7 +199,9 @@ def worth(positions: int = 100) -> dict:
     both = distortion([0, 2])
     return {
         **{name: bought(distortion([k]), nats[k]) for k, name in enumerate(sprites.factor_names)},
-        "shape_alone": bought(both - distortion([2]), shape),  # the orientation unknown before and after
+        "shape_alone": bought(
+            both - distortion([2]), shape
+        ),  # the orientation unknown before and after
         "shape_and_orientation": bought(both, shape + turn),
         **{
             name: bought(distortion([2], k), math.log(count))
@@ -206,7 +216,14 @@ def worth(positions: int = 100) -> dict:
 def table(groups: dict[tuple, list[dict]], reference: dict) -> str:
     """Median and range of each score, a row a setting, as a table in Markdown."""
     rows = [
-        ["", "runs", *(name.replace("ment", "&shy;ment").replace("ness", "&shy;ness") for name in SCORES.values())],
+        [
+            "",
+            "runs",
+            *(
+                name.replace("ment", "&shy;ment").replace("ness", "&shy;ness")
+                for name in SCORES.values()
+            ),
+        ],
         *[
             [label(setting), str(len(runs)), *(span(values(runs, key)) for key in SCORES)]
             for setting, runs in groups.items()
@@ -240,7 +257,10 @@ def turned_table(straight: list[dict]) -> str:
         ["MIG, turned back", *(f"{run['mig_turned_back']:.2f}" for run in straight)],
         [
             "total correlation, nats (standard error)",
-            *(f"{run['total_correlation']:.3f} ({run['total_correlation_se']:.3f})" for run in straight),
+            *(
+                f"{run['total_correlation']:.3f} ({run['total_correlation_se']:.3f})"
+                for run in straight
+            ),
         ],
     ]
     return markdown(rows)
@@ -258,11 +278,15 @@ def seed_against_setting(groups: dict[tuple, list[dict]]) -> dict:
     everything = [run["mig"] for runs in groups.values() for run in runs]
     total = sum((x - statistics.mean(everything)) ** 2 for x in everything)
     within = sum(
-        (x - statistics.mean(values(runs, "mig"))) ** 2 for runs in groups.values() for x in values(runs, "mig")
+        (x - statistics.mean(values(runs, "mig"))) ** 2
+        for runs in groups.values()
+        for x in values(runs, "mig")
     )
     most = max(map(len, groups.values()))
     complete = [s for s in groups if len(groups[s]) == most]
-    widest = max(complete, key=lambda s: max(values(groups[s], "mig")) - min(values(groups[s], "mig")))
+    widest = max(
+        complete, key=lambda s: max(values(groups[s], "mig")) - min(values(groups[s], "mig"))
+    )
     best = max(groups, key=lambda s: statistics.median(values(groups[s], "mig")))
     plain = ("beta-vae", 1)
     shown = next(s for s in groups if s[0] == SHOWN)
@@ -321,7 +345,9 @@ def peers() -> dict:
     shown = ["MIG", "SAP", "SAP, R2", "FactorVAE", "D, trees", "C, trees"]
     rows = [["codes", *shown]]
     for name, found in stored.items():
-        rows.append([name, *(f"{found[key]['vaelib']:.3f} / {found[key]['disent']:.3f}" for key in shown)])
+        rows.append(
+            [name, *(f"{found[key]['vaelib']:.3f} / {found[key]['disent']:.3f}" for key in shown)]
+        )
     return {
         "rows": setting["rows"],
         "command": setting["command"],
@@ -347,7 +373,15 @@ def draw_information(axis, run: dict, rows: list[int]) -> object:
         for column, share in enumerate(shares):
             if share >= 0.1:
                 colour = "white" if share > 0.45 else "black"
-                axis.text(column, row, f"{share:.2f}"[1:], ha="center", va="center", fontsize=8, color=colour)
+                axis.text(
+                    column,
+                    row,
+                    f"{share:.2f}"[1:],
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color=colour,
+                )
     axis.set_xticks(range(5), FACTORS, rotation=60, ha="right", fontsize=9)
     axis.set_yticks([])
     return picture
@@ -356,7 +390,9 @@ def draw_information(axis, run: dict, rows: list[int]) -> object:
 def sorted_latents(run: dict) -> list[int]:
     """Latents in use first, by the factor of which each knows most; then those whose KL is below 0.1 nats."""
     shares, kl = np.array(run["information"]), run["kl_per_dimension"]
-    return sorted(range(len(kl)), key=lambda j: (kl[j] < 0.1, int(shares[j].argmax()), -shares[j].max()))
+    return sorted(
+        range(len(kl)), key=lambda j: (kl[j] < 0.1, int(shares[j].argmax()), -shares[j].max())
+    )
 
 
 def heatmaps(chosen: list[dict], titles: list[str], columns: int) -> Figure:
@@ -383,7 +419,9 @@ def all_scores(groups: dict[tuple, list[dict]], reference: dict) -> Figure:
         for row, (setting, runs) in enumerate(groups.items()):
             found, colour = values(runs, key), COLOURS[METHOD_COLOURS[setting[0]]]
             axis.plot(found, [row] * len(found), "o", color=colour, ms=5, alpha=0.75, mew=0)
-            axis.plot([statistics.median(found)] * 2, [row - 0.35, row + 0.35], color="black", lw=1.6)
+            axis.plot(
+                [statistics.median(found)] * 2, [row - 0.35, row + 0.35], color="black", lw=1.6
+            )
         axis.axvline(reference["factors"][key], color=COLOURS[8], linestyle="--", lw=1)
         axis.axvline(reference["noise"][key], color=COLOURS[8], linestyle=":", lw=1)
         axis.set(title=SCORES[key], xlim=(-0.03, 1.04))
@@ -442,7 +480,14 @@ def main() -> None:
         "setting": {
             **{
                 key: setting[key]
-                for key in ("data", "steps", "batch_size", "learning_rate", "network", "scored_images")
+                for key in (
+                    "data",
+                    "steps",
+                    "batch_size",
+                    "learning_rate",
+                    "network",
+                    "scored_images",
+                )
             },
             "schedules": {key: setting[key] for key in LABELS if key in setting},
             "study": {key: setting[key] for key in ("hardware", "torch", "command")},
@@ -464,7 +509,10 @@ def main() -> None:
         "turned": {
             "runs": straight,
             "table": turned_table(straight),
-            **{key: middle(values(straight, key)) for key in ("degrees", "mig", "mig_turned_back", "active")},
+            **{
+                key: middle(values(straight, key))
+                for key in ("degrees", "mig", "mig_turned_back", "active")
+            },
             "factor_vae": middle(values(groups[shown], "factor_vae")),
             "rank_mig": spearmanr(values(straight, "degrees"), values(straight, "mig")).statistic,
             "rank_total_correlation": spearmanr(

@@ -16,7 +16,16 @@ import torch
 from matplotlib.figure import Figure
 from photographs import load_photographs
 from PIL import Image
-from reporting import ROOT, card_scores, image_path, machine, markdown, rounded, write_card, write_results
+from reporting import (
+    ROOT,
+    card_scores,
+    image_path,
+    machine,
+    markdown,
+    rounded,
+    write_card,
+    write_results,
+)
 
 import vaelib
 from vaelib import metrics, plots, pretrained, runs
@@ -35,7 +44,9 @@ MOST = 150_000  # bytes of a picture
 def models(names: list[str]) -> dict[str, vaelib.VAE]:
     """Those of the runs that are finished."""
     folders = {name: gallery.folder(name, NETWORK) for name in names}
-    return {name: vaelib.load_model(f / runs.MODEL) for name, f in folders.items() if runs.results(f)}
+    return {
+        name: vaelib.load_model(f / runs.MODEL) for name, f in folders.items() if runs.results(f)
+    }
 
 
 def side_by_side(rows: dict[str, vaelib.VAE], chosen: torch.Tensor) -> Figure:
@@ -51,13 +62,20 @@ def side_by_side(rows: dict[str, vaelib.VAE], chosen: torch.Tensor) -> Figure:
         for half, images in enumerate((left, right)):
             if images is None:
                 continue
-            axis = figure.add_axes((0.09 + 0.465 * half, 1 - 0.3 / height - unit * (row + 1), 0.445, 0.97 * unit))
+            axis = figure.add_axes(
+                (0.09 + 0.465 * half, 1 - 0.3 / height - unit * (row + 1), 0.445, 0.97 * unit)
+            )
             strip = images.permute(1, 2, 0, 3).flatten(2)  # C, H, N W
             plots._show(axis, strip)
             axis.set_axis_off()
             if half == 0:
-                axis.text(-0.012, 0.5, name, ha="right", va="center", fontsize=9, transform=axis.transAxes)
-    for at, text in ((0.3125, "reconstructions of test images"), (0.7775, "samples from the prior")):
+                axis.text(
+                    -0.012, 0.5, name, ha="right", va="center", fontsize=9, transform=axis.transAxes
+                )
+    for at, text in (
+        (0.3125, "reconstructions of test images"),
+        (0.7775, "samples from the prior"),
+    ):
         figure.text(at, 1 - 0.2 / height, text, ha="center", fontsize=10)
     return figure
 
@@ -76,7 +94,9 @@ def shown(name: str) -> torch.Tensor:
     """Test images for the pictures, loaded where a picture needs them."""
     if name == "cifar10":
         return load_photographs()[1].test
-    chosen = {"mnist": [3, 2, 1, 18, 4, 8, 11, 61], "fashion-mnist": [0, 1, 3, 5, 6, 8, 11, 18]}[name]
+    chosen = {"mnist": [3, 2, 1, 18, 4, 8, 11, 61], "fashion-mnist": [0, 1, 3, 5, 6, 8, 11, 18]}[
+        name
+    ]
     return vaelib.load(name, binarize=True).test[chosen]
 
 
@@ -91,8 +111,13 @@ def draw() -> list[str]:
             save_picture(figure_of({label: found[run] for run, label in wanted.items()}), name)
 
     beside = lambda data: lambda found: side_by_side(found, shown(data)[:SHOWN])
-    latents = lambda data, sizes, end="": {f"{data}-z{n}{end}": f"{n} latent" + "s" * (n > 1) for n in sizes}
-    prices = {"mnist-z2": "beta 1", **{f"mnist-z2-beta{beta}": f"beta {beta}" for beta in (4, 80, 150)}}
+    latents = lambda data, sizes, end="": {
+        f"{data}-z{n}{end}": f"{n} latent" + "s" * (n > 1) for n in sizes
+    }
+    prices = {
+        "mnist-z2": "beta 1",
+        **{f"mnist-z2-beta{beta}": f"beta {beta}" for beta in (4, 80, 150)},
+    }
     save("mnist-latents", latents("mnist", (2, 4, 8, 16)), beside("mnist"))
     save("mnist-prices", prices, beside("mnist"))
     save("mnist-planes", prices, manifolds)
@@ -118,7 +143,10 @@ def codes() -> dict:
     before = ROOT / "book" / "results" / "11-gallery.json"
     found = json.loads(before.read_text())["codes"] if before.exists() else {}
     photographed = models(["cifar10-z8", "cifar10-z128"])
-    return found | {name: spread_of_codes(model, shown("cifar10")[:2000]) for name, model in photographed.items()}
+    return found | {
+        name: spread_of_codes(model, shown("cifar10")[:2000])
+        for name, model in photographed.items()
+    }
 
 
 def spread_of_codes(model: vaelib.VAE, images: torch.Tensor) -> dict:
@@ -126,7 +154,11 @@ def spread_of_codes(model: vaelib.VAE, images: torch.Tensor) -> dict:
     with torch.no_grad():
         mean, log_var = model.encode(as_float(images))
     deviation = (mean.var(0) + log_var.exp().mean(0)).sqrt()
-    return {"deviation": deviation.median().item(), "offset": mean.mean(0).abs().max().item(), "images": len(images)}
+    return {
+        "deviation": deviation.median().item(),
+        "offset": mean.mean(0).abs().max().item(),
+        "images": len(images),
+    }
 
 
 def learning_curves(rows: list[dict]) -> Figure:
@@ -136,9 +168,21 @@ def learning_curves(rows: list[dict]) -> Figure:
     for row, colour, style in zip(rows, (0, 5, 6, 3, 7), ("-", "--", "-.", ":", "-")):
         name = "VAE" if row["k"] == 1 else f"IWAE, k = {row['k']}"
         at, values = zip(*((point["epoch"], point["nll"]) for point in row["curve"]))
-        axis.plot(at, values, style, color=plots.COLOURS[colour], label=f"{name}, {row['of_epochs']} epochs")
+        axis.plot(
+            at,
+            values,
+            style,
+            color=plots.COLOURS[colour],
+            label=f"{name}, {row['of_epochs']} epochs",
+        )
         axis.axhline(row["published"], color=plots.COLOURS[colour], lw=0.7, alpha=0.6)
-    axis.set(xlabel="epoch", ylabel="nats", xscale="log", ylim=(83, 110), title="$-\\log p(x)$ of 1,000 test digits")
+    axis.set(
+        xlabel="epoch",
+        ylabel="nats",
+        xscale="log",
+        ylim=(83, 110),
+        title="$-\\log p(x)$ of 1,000 test digits",
+    )
     axis.grid(alpha=0.3)
     axis.legend(frameon=False)
     return figure
@@ -160,7 +204,11 @@ def ship(rows: dict[str, dict]) -> None:
         source = gallery.folder(name, NETWORK)
         if name not in rows or not runs.results(source):
             continue
-        vaelib.save_model(vaelib.load_model(source / runs.MODEL), pretrained.FOLDER / f"{name}.safetensors", half=True)
+        vaelib.save_model(
+            vaelib.load_model(source / runs.MODEL),
+            pretrained.FOLDER / f"{name}.safetensors",
+            half=True,
+        )
         row = rows[name]
         training = gallery.read(source / runs.CONFIG).hyperparameters
         history = [json.loads(line) for line in (source / runs.METRICS).read_text().splitlines()]
@@ -177,10 +225,14 @@ def ship(rows: dict[str, dict]) -> None:
             "learning_rate": training.learning_rate,
             "seconds": row["seconds"],
             "scores": card_scores(vaelib.load_pretrained(name), data.test),
-            "scores_mnist": {key: row[key] for key in ("elbo", "elbo_error", "reconstruction", "kl", "images")},
+            "scores_mnist": {
+                key: row[key] for key in ("elbo", "elbo_error", "reconstruction", "kl", "images")
+            },
             "history": {
                 "steps": [record["step"] for record in history],
-                "reconstruction": rounded([record["train"]["reconstruction"] for record in history]),
+                "reconstruction": rounded(
+                    [record["train"]["reconstruction"] for record in history]
+                ),
                 "kl": rounded([record["train"]["kl"] for record in history]),
                 "kl_per_dimension": [rounded(record["kl_per_dimension"]) for record in history],
             },
@@ -230,7 +282,11 @@ def main() -> None:
             "minutes": sum(row["seconds"] for row in rows) / 60,
             "runs": by_name,
             "codes": codes(),
-            "nll_by_k": {str(row["k"]): row for row in found["nll"] if row["of_epochs"] == literature.EPOCHS[row["k"]]},
+            "nll_by_k": {
+                str(row["k"]): row
+                for row in found["nll"]
+                if row["of_epochs"] == literature.EPOCHS[row["k"]]
+            },
             "bits": found["bits"],
         },
     )

@@ -22,7 +22,9 @@ def run_price(row: dict) -> dict:
     return {
         "minutes": row["seconds"] / 60,
         "hardware": row["hardware"],
-        "images_per_second": TRAINED_ON[row["name"]] * int(row["length"].split()[0]) / row["seconds"],
+        "images_per_second": TRAINED_ON[row["name"]]
+        * int(row["length"].split()[0])
+        / row["seconds"],
         "core_hours": RUNS * hours,
         "hours": {str(cores): RUNS * hours / cores for cores in CORES},
     }

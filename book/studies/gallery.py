@@ -70,7 +70,11 @@ NETWORKS = {  # the configuration that a run varies; both networks of a data set
 
 def configuration(name: str, network: str) -> tuple[str, Config]:
     """What a run's data are called, and its configuration."""
-    run, keys, label = RUNS[name], {}, {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}.get(RUNS[name].data)
+    run, keys, label = (
+        RUNS[name],
+        {},
+        {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}.get(RUNS[name].data),
+    )
     if run.data == "cifar10":
         label, keys = photographs()
     file = run.data if run.data == "sprites" else NETWORKS[network].format(run.data)
@@ -93,7 +97,17 @@ def perform(name: str, network: str, device: str, threads: int | None) -> dict:
     label, config = configuration(name, network)
     found = runs.train(config, folder(name, network), device, resume=True, say=lambda line: None)
     training, net = config.hyperparameters, config.architecture
-    kept = ("elbo", "elbo_error", "reconstruction", "kl", "active_units", "images", "seconds", "device", "torch")
+    kept = (
+        "elbo",
+        "elbo_error",
+        "reconstruction",
+        "kl",
+        "active_units",
+        "images",
+        "seconds",
+        "device",
+        "torch",
+    )
     return {
         "name": name,
         "network": network_of(name, network),
@@ -131,12 +145,20 @@ def write_rows(rows: list[dict]) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=math.inf, help="start no new run after so many")
-    parser.add_argument("--only", nargs="+", choices=RUNS, metavar="NAME", help=f"of {', '.join(RUNS)}")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="start no new run after so many"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=RUNS, metavar="NAME", help=f"of {', '.join(RUNS)}"
+    )
     parser.add_argument("--network", choices=NETWORKS, default="compact")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a core; on a GPU one)")
+    parser.add_argument(
+        "--jobs", type=int, help="runs at a time (default: one a core; on a GPU one)"
+    )
     return parser.parse_args()
 
 
@@ -167,7 +189,10 @@ def main() -> None:
             same = (row["name"], row["network"])
             rows = [old for old in rows if (old["name"], old["network"]) != same] + [row]
             write_rows(rows)
-            print(f"{name}: ELBO {row['elbo']:.2f}, KL {row['kl']:.2f} nats, {row['seconds']:.0f} s", flush=True)
+            print(
+                f"{name}: ELBO {row['elbo']:.2f}, KL {row['kl']:.2f} nats, {row['seconds']:.0f} s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -71,9 +71,15 @@ class Watched:
         for epoch in [*range(done + every, epochs, every), epochs]:
             if epoch > done + every and time.monotonic() > self.stop:
                 return False
-            history = vaelib.fit(model, data, epochs=epoch, checkpoint=self.folder / "checkpoint.pt", **arguments)
+            history = vaelib.fit(
+                model, data, epochs=epoch, checkpoint=self.folder / "checkpoint.pt", **arguments
+            )
             if epoch > done:
-                point = {"epoch": epoch, "seconds": round(history.seconds, 1), **measure(model, history)}
+                point = {
+                    "epoch": epoch,
+                    "seconds": round(history.seconds, 1),
+                    **measure(model, history),
+                }
                 self.curve.append(point)
                 write(self.folder / "curve.json", json.dumps(self.curve))
                 print(f"{self.folder.name}: {point}", flush=True)
@@ -89,7 +95,10 @@ def digits(k: int, epochs: int, device: torch.device, stop: float) -> dict:
 
     def measure(model, history) -> dict:
         estimate = metrics.log_likelihood(model, few.test, CURVE_SAMPLES, batch_size=1000)
-        return {"elbo": round(history.test["elbo"][-1], 3), "nll": round(-estimate.double().mean().item(), 3)}
+        return {
+            "elbo": round(history.test["elbo"][-1], 3),
+            "nll": round(-estimate.double().mean().item(), 3),
+        }
 
     finished = run.train(
         model,
@@ -111,7 +120,12 @@ def digits(k: int, epochs: int, device: torch.device, stop: float) -> dict:
                 break
             images = data.test[start : start + PART]
             at_once = SAMPLES * 10 if device.type == "cuda" else 1000
-            parts.append([round(v, 4) for v in metrics.log_likelihood(model, images, SAMPLES, at_once, start).tolist()])
+            parts.append(
+                [
+                    round(v, 4)
+                    for v in metrics.log_likelihood(model, images, SAMPLES, at_once, start).tolist()
+                ]
+            )
             write(run.folder / "parts.json", json.dumps(parts))
     values = torch.tensor([value for part in parts for value in part], dtype=torch.float64)
     terms = metrics.elbo_terms(model, data.test)
@@ -172,7 +186,9 @@ def bits(epochs: int, device: torch.device, stop: float) -> dict:
         1,
         lambda model, history: {"bits": round(in_bits(history.test["elbo"][-1]), 4)},
         batch_size=BITS_BATCH_SIZE,
-        learning_rate=objectives.falling(BITS_FIRST_RATE, LAST_RATE, steps_of(data, BITS_BATCH_SIZE, epochs)),
+        learning_rate=objectives.falling(
+            BITS_FIRST_RATE, LAST_RATE, steps_of(data, BITS_BATCH_SIZE, epochs)
+        ),
         device=device,
         progress=False,
     )
@@ -211,7 +227,9 @@ def straight_line(train: torch.Tensor, test: torch.Tensor, latents: int) -> floa
     Its density is of pixels with uniform noise added to their levels, whose bits are never fewer than the levels' own.
     """
     generator = torch.Generator().manual_seed(0)
-    noisy = lambda part: part.flatten(1).float() + torch.rand(len(part), part[0].numel(), generator=generator)
+    noisy = lambda part: (
+        part.flatten(1).float() + torch.rand(len(part), part[0].numel(), generator=generator)
+    )
     total, square, n = 0.0, 0.0, len(train)
     for part in train.split(5000):
         x = noisy(part) - 128
@@ -221,7 +239,9 @@ def straight_line(train: torch.Tensor, test: torch.Tensor, latents: int) -> floa
     variances, axes = variances.flip(0), axes.flip(1)
     rest = variances[latents:].mean()
     variances = torch.cat([variances[:latents], rest.expand(len(variances) - latents)])
-    squares = sum((((noisy(part) - 128).double() - mean) @ axes).square().sum(0) for part in test.split(1000))
+    squares = sum(
+        (((noisy(part) - 128).double() - mean) @ axes).square().sum(0) for part in test.split(1000)
+    )
     nats = 0.5 * (squares / len(test) / variances + variances.log() + math.log(2 * math.pi)).sum()
     return losses.bits_per_dimension(-nats, len(variances)).item()
 
@@ -240,11 +260,19 @@ def table(found: dict) -> str:
             apart = f"{row['nll'] - row['published']:+.2f}"
         else:
             ours, apart = f"{row['curve'][-1]['nll']:.1f}, not finished", ""
-        epochs = f"{row['epochs']}" if row["epochs"] == row["of_epochs"] else f"{row['epochs']} of {row['of_epochs']}"
+        epochs = (
+            f"{row['epochs']}"
+            if row["epochs"] == row["of_epochs"]
+            else f"{row['epochs']} of {row['of_epochs']}"
+        )
         name = "VAE" if row["k"] == 1 else f"IWAE, $k={row['k']}$"
         spent = f"{row['seconds'] / 60:.0f} min, {row['hardware']}"
-        shown.append([name, f"{row['published']:.2f}", ours, apart, f"{row['active_units']}", epochs, spent])
-    return markdown([["objective", "published", "ours", "difference", "active", "epochs", "time"], *shown])
+        shown.append(
+            [name, f"{row['published']:.2f}", ours, apart, f"{row['active_units']}", epochs, spent]
+        )
+    return markdown(
+        [["objective", "published", "ours", "difference", "active", "epochs", "time"], *shown]
+    )
 
 
 def photograph_table(found: dict) -> str:
@@ -254,23 +282,37 @@ def photograph_table(found: dict) -> str:
         return ""
     spent = f"{row['epochs']} epochs, {row['seconds'] / 60:.0f} min"
     shown = [
-        [f"convolutional VAE, {row['latents']} latents (ours, {spent})", row["data"], f"{row['bits']:.2f}"],
-        [f"the best linear VAE, {row['latents']} latents (closed form)", row["data"], f"{row['line_bits']:.2f}"],
+        [
+            f"convolutional VAE, {row['latents']} latents (ours, {spent})",
+            row["data"],
+            f"{row['bits']:.2f}",
+        ],
+        [
+            f"the best linear VAE, {row['latents']} latents (closed form)",
+            row["data"],
+            f"{row['line_bits']:.2f}",
+        ],
     ]
     cited = {
         "van den Oord et al. (2017)": "{cite:t}`oord2017neural`",
         "Gregor et al. (2016)": "{cite:t}`gregor2016towards`",
     }
     for name, published in row["published"].items():
-        shown.append([f"convolutional VAE, {cited[name]}", "CIFAR-10, the original", f"{published:.2f}"])
+        shown.append(
+            [f"convolutional VAE, {cited[name]}", "CIFAR-10, the original", f"{published:.2f}"]
+        )
     return markdown([["model", "pixels", "bits a pixel value"], *shown])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", choices=[*(f"k{k}" for k in EPOCHS), "bits"])
     parser.add_argument(
-        "--epochs", type=int, help="another budget, and another run: the learning rate falls over all of it"
+        "--epochs",
+        type=int,
+        help="another budget, and another run: the learning rate falls over all of it",
     )
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many")
     parser.add_argument("--device", default="auto")
@@ -283,12 +325,20 @@ def main() -> None:
         else:
             k = int(asked.run[1:])
             row, before = digits(k, asked.epochs or EPOCHS[k], device, stop), read()
-            others = [old for old in before["nll"] if (old["k"], old["of_epochs"]) != (k, row["of_epochs"])]
+            others = [
+                old
+                for old in before["nll"]
+                if (old["k"], old["of_epochs"]) != (k, row["of_epochs"])
+            ]
             found = {**before, "nll": [*others, row]}
     except DataError as error:
         raise SystemExit(f"literature: {error}") from None
     write(
-        RESULTS, json.dumps({"command": "python benchmarks/literature.py", **found}, indent=1, allow_nan=False) + "\n"
+        RESULTS,
+        json.dumps(
+            {"command": "python benchmarks/literature.py", **found}, indent=1, allow_nan=False
+        )
+        + "\n",
     )
     print({key: value for key, value in row.items() if key != "curve"})
 

@@ -30,7 +30,9 @@ try:
         from disent.metrics import _dci as disent_dci
         from disent.metrics import metric_dci, metric_factor_vae, metric_mig, metric_sap
 except ImportError as error:
-    raise SystemExit(f"{error}: run this in an environment with disent, made as its first lines say") from None
+    raise SystemExit(
+        f"{error}: run this in an environment with disent, made as its first lines say"
+    ) from None
 
 SIZES, LATENTS = (3, 6, 8, 10, 10), 10
 HEADER = ("codes", "score", "vaelib", "disent", "difference")
@@ -70,11 +72,18 @@ def made_codes(rows: int, seed: int = 0) -> dict[str, tuple[torch.Tensor, torch.
     v = factors.double()
     v = (v - v.mean(0)) / v.std(0)
     noise = torch.randn(rows, LATENTS, generator=generator, dtype=torch.float64)
-    turned = torch.stack([v[:, 0], v[:, 1] + v[:, 2], v[:, 1] - v[:, 2], v[:, 3] + v[:, 4], v[:, 3] - v[:, 4]], 1)
+    turned = torch.stack(
+        [v[:, 0], v[:, 1] + v[:, 2], v[:, 1] - v[:, 2], v[:, 3] + v[:, 4], v[:, 3] - v[:, 4]], 1
+    )
     turned[:, 1:] /= math.sqrt(2)
     mixing = torch.linalg.qr(torch.randn(5, 5, generator=generator, dtype=torch.float64)).Q
     angle = 2 * math.pi * factors[:, 4] / SIZES[4]
-    curved = [(v[:, 0] + 0.3 * v[:, 1]).tanh(), v[:, 1] ** 3, v[:, 2] * (1 + 0.5 * v[:, 1]), v[:, 3].exp()]
+    curved = [
+        (v[:, 0] + 0.3 * v[:, 1]).tanh(),
+        v[:, 1] ** 3,
+        v[:, 2] * (1 + 0.5 * v[:, 1]),
+        v[:, 3].exp(),
+    ]
     curved = torch.stack([*curved, angle.cos(), angle.sin() * v[:, 0]], 1)
     beside = lambda codes: torch.cat([codes, noise[:, codes.shape[1] :]], 1)
     codes = {
@@ -91,7 +100,9 @@ def made_codes(rows: int, seed: int = 0) -> dict[str, tuple[torch.Tensor, torch.
 
 def from_file(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     with np.load(path) as stored:
-        return torch.from_numpy(stored["codes"]).double(), torch.from_numpy(stored["factors"]).long()
+        return torch.from_numpy(stored["codes"]).double(), torch.from_numpy(
+            stored["factors"]
+        ).long()
 
 
 def vaelib_scores(codes, factors) -> dict[str, float]:
@@ -122,8 +133,12 @@ def disent_scores(codes, factors) -> dict[str, float]:
     return {
         "MIG": metric_mig(rows(), lambda codes: codes, **whole)["mig.discrete_score"],
         "SAP": metric_sap(rows(), lambda codes: codes, **halves)["sap.score"],
-        "SAP, R2": metric_sap(rows(), lambda codes: codes, continuous_factors=True, **whole, num_test=0)["sap.score"],
-        "FactorVAE": metric_factor_vae(rows(), lambda codes: codes, **groups)["factor_vae.eval_accuracy"],
+        "SAP, R2": metric_sap(
+            rows(), lambda codes: codes, continuous_factors=True, **whole, num_test=0
+        )["sap.score"],
+        "FactorVAE": metric_factor_vae(rows(), lambda codes: codes, **groups)[
+            "factor_vae.eval_accuracy"
+        ],
         "D, trees": shares["dci.disentanglement"],
         "C, trees": shares["dci.completeness"],
         "I, trees": shares["dci.informativeness_test"],
@@ -136,26 +151,43 @@ def compared(codes, factors) -> dict:
     middle = time.process_time()
     theirs = disent_scores(codes, factors)
     seconds = {"vaelib": middle - start, "disent": time.process_time() - middle}
-    pairs = {key: value if isinstance(value, tuple) else (value, theirs[key]) for key, value in ours.items()}
-    return {"seconds": seconds, **{key: {"vaelib": float(a), "disent": float(b)} for key, (a, b) in pairs.items()}}
+    pairs = {
+        key: value if isinstance(value, tuple) else (value, theirs[key])
+        for key, value in ours.items()
+    }
+    return {
+        "seconds": seconds,
+        **{key: {"vaelib": float(a), "disent": float(b)} for key, (a, b) in pairs.items()},
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE.npz", help="codes and factors to score as well")
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE.npz", help="codes and factors to score as well"
+    )
     parser.add_argument("--rows", type=int, default=3000, help="rows of the codes made here (3000)")
     arguments = parser.parse_args()
-    sets = {**made_codes(arguments.rows), **{path.stem: from_file(path) for path in arguments.files}}
-    results = {"setting": {**machine(), "rows": arguments.rows, "factor_sizes": SIZES, "latents": LATENTS}}
+    sets = {
+        **made_codes(arguments.rows),
+        **{path.stem: from_file(path) for path in arguments.files},
+    }
+    results = {
+        "setting": {**machine(), "rows": arguments.rows, "factor_sizes": SIZES, "latents": LATENTS}
+    }
     print("| {} |\n|{}".format(" | ".join(HEADER), " --- |" * len(HEADER)), flush=True)
     for name, (codes, factors) in sets.items():
         results[name] = compared(codes, factors)
         for key, pair in results[name].items():
             ours, theirs = pair["vaelib"], pair["disent"]
-            print(f"| {name} | {key} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.1e} |", flush=True)
+            print(
+                f"| {name} | {key} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.1e} |", flush=True
+            )
     folder = ROOT / "benchmarks" / "results"
     folder.mkdir(exist_ok=True)
-    (folder / "disentanglement_peers.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+    (folder / "disentanglement_peers.json").write_text(
+        json.dumps(results, indent=1, allow_nan=False) + "\n"
+    )
 
 
 if __name__ == "__main__":

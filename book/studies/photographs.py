@@ -10,7 +10,9 @@ from pathlib import Path
 
 from vaelib.data import ImageData, data_root, load
 
-ARCHIVE = "cifar10-jpeg.tar.gz"  # train/<class>/NNNN.jpg and test/<class>/NNNN.jpg, under $VAELIB_DATA
+ARCHIVE = (
+    "cifar10-jpeg.tar.gz"  # train/<class>/NNNN.jpg and test/<class>/NNNN.jpg, under $VAELIB_DATA
+)
 
 
 def photographs() -> tuple[str, dict[str, str]]:
@@ -31,7 +33,9 @@ def load_photographs() -> tuple[str, ImageData]:
     label, keys = photographs()
     if "configuration.path" not in keys:
         return label, load(keys["configuration.dataset"].lower())
-    return label, load("folder", keys["configuration.path"], image_size=int(keys["configuration.image_size"]))
+    return label, load(
+        "folder", keys["configuration.path"], image_size=int(keys["configuration.image_size"])
+    )
 
 
 def unpacked(archive: Path) -> Path:

@@ -68,7 +68,9 @@ def digits_model(name: str) -> dict:
     data = vaelib.load("mnist-5k", binarize=True)
     torch.manual_seed(0)
     model = vaelib.VAE(data.image_shape, DIGITS[name], [ConvSpec(16), ConvSpec(32)], hidden=256)
-    history = vaelib.fit(model, data, epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE)
+    history = vaelib.fit(
+        model, data, epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE
+    )
     vaelib.save_model(model, pretrained.FOLDER / f"{name}.safetensors", half=True)
     return {
         "data": {"name": "mnist-5k", "binarize": True},
@@ -97,7 +99,11 @@ def main(names: list[str]) -> None:
     for name in names or (*SPRITES, *DIGITS):
         card = sprites_model(name) if name in SPRITES else digits_model(name)
         write_card(name, {**card, **machine()})
-        print(name, {k: round(card["scores"][k], 3) for k in ("elbo", "kl", "mig") if k in card["scores"]}, flush=True)
+        print(
+            name,
+            {k: round(card["scores"][k], 3) for k in ("elbo", "kl", "mig") if k in card["scores"]},
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

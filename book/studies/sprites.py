@@ -39,9 +39,13 @@ def objective(method: str, weight: float, dataset_size: int) -> objectives.Objec
         "beta-vae": lambda: objectives.beta_vae(weight),
         "falling-beta": lambda: objectives.beta_vae(falling(weight)),
         "falling-beta-fast": lambda: objectives.beta_vae(falling(weight)),
-        "annealed-capacity": lambda: objectives.annealed_capacity(objectives.linear(0, weight, 4 * STEPS // 5), 100.0),
+        "annealed-capacity": lambda: objectives.annealed_capacity(
+            objectives.linear(0, weight, 4 * STEPS // 5), 100.0
+        ),
         "beta-tcvae": lambda: objectives.beta_tcvae(weight, dataset_size),
-        "falling-tcvae": lambda: objectives.beta_tcvae(falling(weight), dataset_size, rest=falling(2)),
+        "falling-tcvae": lambda: objectives.beta_tcvae(
+            falling(weight), dataset_size, rest=falling(2)
+        ),
     }[method]()
 
 
@@ -115,7 +119,9 @@ def scores(model, images: torch.Tensor, factors: torch.Tensor, dataset_size: int
     with torch.no_grad():
         codes = torch.cat([model.encode(part)[0] for part in images.split(512)])
     parts = metrics.kl_decomposition(model, images, dataset_size, points=2000)._asdict()
-    information = disentanglement.mutual_information(codes, factors) / disentanglement.factor_entropy(factors)
+    information = disentanglement.mutual_information(
+        codes, factors
+    ) / disentanglement.factor_entropy(factors)
     return {
         "elbo": terms.elbo.mean().item(),
         "reconstruction": terms.reconstruction.mean().item(),
@@ -123,7 +129,10 @@ def scores(model, images: torch.Tensor, factors: torch.Tensor, dataset_size: int
         "kl_per_dimension": rounded(metrics.kl_per_dimension(model, images).tolist()),
         "active_units": int((metrics.active_units(model, images) > 0.01).sum()),
         **{name: values.mean().item() for name, values in parts.items()},
-        **{f"{name}_se": values.std().item() / math.sqrt(len(values)) for name, values in parts.items()},
+        **{
+            f"{name}_se": values.std().item() / math.sqrt(len(values))
+            for name, values in parts.items()
+        },
         "mig_gaps": rounded(disentanglement.mig_gaps(codes, factors).tolist()),
         **disentanglement.scores(codes, factors),
         "information": [rounded(row) for row in information.tolist()],
@@ -190,7 +199,10 @@ def main() -> None:
             runs.append(record)
             write_runs(runs)
             print(
-                key_of(record), *(f"{k} {record[k]:.3f}" for k in ("mig", "elbo", "kl")), record["mig_gaps"], flush=True
+                key_of(record),
+                *(f"{k} {record[k]:.3f}" for k in ("mig", "elbo", "kl")),
+                record["mig_gaps"],
+                flush=True,
             )
 
 
