@@ -1,6 +1,6 @@
 """Measure the numbers that chapter 1 quotes, over three seeds, and draw its two pictures.
 
-python benchmarks/latent_variables_chapter.py    about 2 minutes on 2 cores; writes book/results/01-latent-variables.json,
+python book/studies/01-latent-variables.py    about 2 minutes on 2 cores; writes book/results/01-latent-variables.json,
 book/images/01-holes.png and book/images/01-planes.png
 """
 

@@ -1,6 +1,6 @@
 """Measure the numbers that chapter 2 quotes, and draw its picture.
 
-python benchmarks/gaussian_kl_chapter.py    about 2 minutes on 2 cores; writes book/results/02-gaussian-kl.json
+python book/studies/02-gaussian-kl.py    about 2 minutes on 2 cores; writes book/results/02-gaussian-kl.json
                                             and book/images/02-two-directions.png
 
 The fits are computed on a grid in double precision and need no seed; the models are trained with each of the seeds.

@@ -1,6 +1,6 @@
 """Measure the numbers that chapter 3 quotes, over three seeds, and draw its headline picture.
 
-python benchmarks/elbo_chapter.py    about 6 minutes on 2 cores; writes book/results/03-elbo.json and
+python book/studies/03-elbo.py    about 6 minutes on 2 cores; writes book/results/03-elbo.json and
 book/images/03-elbo-climb.png
 """
 

@@ -1,6 +1,6 @@
 """Measure the numbers that chapter 4 quotes, over three seeds, and draw its two pictures.
 
-python benchmarks/reparameterization_chapter.py    about 5 minutes on 2 cores; writes book/results/04-reparameterization.json
+python book/studies/04-reparameterization.py    about 5 minutes on 2 cores; writes book/results/04-reparameterization.json
 and book/images/04-without-the-trick.png, 04-gradient-variance.png
 """
 

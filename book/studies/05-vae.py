@@ -1,6 +1,6 @@
 """Measure the numbers that chapter 5 quotes, over five seeds, and draw the front page's picture.
 
-python benchmarks/vae_chapter.py    about 6 minutes on 2 cores; writes book/results/05-vae.json and book/images/manifold.png
+python book/studies/05-vae.py    about 6 minutes on 2 cores; writes book/results/05-vae.json and book/images/manifold.png
 """
 
 from __future__ import annotations

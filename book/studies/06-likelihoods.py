@@ -1,6 +1,6 @@
 """Measure the numbers that chapter 6 quotes, over three seeds, and draw its headline picture.
 
-python benchmarks/likelihoods_chapter.py    about 3 minutes on 2 cores; writes book/results/06-likelihoods.json and
+python book/studies/06-likelihoods.py    about 3 minutes on 2 cores; writes book/results/06-likelihoods.json and
 book/images/06-clinic.png
 
 The programs of the clinic are not written down twice: they are read from the chapter's notebook.

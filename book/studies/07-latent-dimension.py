@@ -1,6 +1,6 @@
 """Measure the numbers and draw the pictures of chapter 7: models with 1 to 32 latents, three seeds each.
 
-python benchmarks/latent_dimension_chapter.py    about 5 minutes on 2 cores; writes book/results/07-latent-dimension.json and
+python book/studies/07-latent-dimension.py    about 5 minutes on 2 cores; writes book/results/07-latent-dimension.json and
 book/images/07-*.png. Each finished run is kept in _build/latent-dimension/, so the command can be stopped and given again;
 --seconds S starts no new run after S seconds.
 """

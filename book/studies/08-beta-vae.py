@@ -1,7 +1,7 @@
 """Measure the numbers and draw the pictures of chapter 8: what a price on the rate does to models of sprites and digits.
 
-python benchmarks/beta_vae_chapter.py    about 4 minutes on 2 cores; writes book/results/08-beta-vae.json and
-book/images/08-*.png. Sprites: read from what disentanglement_study.py has left in benchmarks/ and from the
+python book/studies/08-beta-vae.py    about 4 minutes on 2 cores; writes book/results/08-beta-vae.json and
+book/images/08-*.png. Sprites: read from what sprites.py has left in benchmarks/ and from the
 models that ship with vaelib. Digits: trained here; each finished run is kept in _build/beta-vae/, so the command can be
 stopped and given again; --seconds S starts no new run after S seconds.
 """

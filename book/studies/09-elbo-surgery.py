@@ -1,7 +1,7 @@
 """Measure the numbers and draw the pictures of chapter 9: the KL's three parts, of the study's models and of digits.
 
-python benchmarks/elbo_surgery_chapter.py    about 10 minutes on 2 cores; writes book/results/09-elbo-surgery.json and
-book/images/09-*.png. It needs the table and the models that disentanglement_study.py leaves. Each finished measurement is
+python book/studies/09-elbo-surgery.py    about 10 minutes on 2 cores; writes book/results/09-elbo-surgery.json and
+book/images/09-*.png. It needs the table and the models that sprites.py leaves. Each finished measurement is
 kept in _build/elbo-surgery/, so the command can be stopped and given again; --seconds S starts none after S seconds.
 """
 

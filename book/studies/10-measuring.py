@@ -1,8 +1,8 @@
 """Make the numbers and pictures of chapter 10 from the table of the study of sprites and that of the peers' scores.
 
-python benchmarks/measuring_chapter.py    about 2 minutes on 2 cores, most of them for the scores of codes without a model;
-writes book/results/10-measuring.json and book/images/10-*.png. Nothing is trained: benchmarks/disentanglement_study.py makes
-the runs, benchmarks/pretrained.py the models that ship, benchmarks/disentanglement_peers.py the comparison with disent.
+python book/studies/10-measuring.py    about 2 minutes on 2 cores, most of them for the scores of codes without a model;
+writes book/results/10-measuring.json and book/images/10-*.png. Nothing is trained: book/studies/sprites.py makes
+the runs, book/studies/shipped.py the models that ship, book/studies/peers.py the comparison with disent.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Chapter 11's pictures, numbers and shipped models, from what gallery.py and literature.py have left.
 
-python benchmarks/gallery_chapter.py    a minute; writes book/results/11-gallery.json, book/images/11-*.png, and three of the
+python book/studies/11-gallery.py    a minute; writes book/results/11-gallery.json, book/images/11-*.png, and three of the
 models with their cards to vaelib/checkpoints/. A run that has not been made is left out, and named.
 """
 
@@ -238,7 +238,7 @@ def ship(rows: dict[str, dict]) -> None:
             },
             "hardware": row["hardware"],
             "torch": row["torch"],
-            "command": f"python benchmarks/gallery.py --only {name}",
+            "command": f"python book/studies/gallery.py --only {name}",
         }
         write_card(name, card)
 
@@ -274,7 +274,7 @@ def main() -> None:
     write_results(
         "11-gallery",
         {
-            "setting": {**machine(), "command": "python benchmarks/gallery.py"},
+            "setting": {**machine(), "command": "python book/studies/gallery.py"},
             "table": gallery_table(rows),
             "literature": literature.table(found),
             "photographs": literature.photograph_table(found),

@@ -1,6 +1,6 @@
 """Chapter 12's prices, from what gallery.py and growth.py have measured.
 
-python benchmarks/your_own_chapter.py    at once; writes book/results/12-your-own.json
+python book/studies/12-your-own.py    at once; writes book/results/12-your-own.json
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
         "12-your-own",
         {
             "setting": {key: growth[key] for key in ("hardware", "torch")}
-            | {"command": "python benchmarks/your_own_chapter.py"},
+            | {"command": "python book/studies/12-your-own.py"},
             "runs": RUNS,
             "images": IMAGES,
             "epochs": EPOCHS,

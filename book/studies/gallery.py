@@ -1,9 +1,9 @@
-"""Every published experiment again, by the command line's own functions; a row each in benchmarks/results/gallery.json.
+"""Every published experiment again, by the command line's own functions; a row each in book/results/gallery.json.
 
-python benchmarks/gallery.py                       about an hour on 2 cores, a run a core; stopped, it goes on where it was
-python benchmarks/gallery.py --only mnist-z2 cifar10-z8
-python benchmarks/gallery.py --seconds 1800        starts no new run after half an hour
-python benchmarks/gallery.py --network original    the original's networks of stride 1, as configured: a GPU's work
+python book/studies/gallery.py                       about an hour on 2 cores, a run a core; stopped, it goes on where it was
+python book/studies/gallery.py --only mnist-z2 cifar10-z8
+python book/studies/gallery.py --seconds 1800        starts no new run after half an hour
+python book/studies/gallery.py --network original    the original's networks of stride 1, as configured: a GPU's work
 
 The runs' folders, each with its configuration, checkpoint, model and report, are under _build/gallery/.
 MNIST and Fashion-MNIST are downloaded, or read from $VAELIB_DATA;
@@ -141,7 +141,7 @@ def write_rows(rows: list[dict]) -> None:
     rows = sorted(rows, key=lambda row: (row["network"], order.index(row["name"])))
     TABLE.parent.mkdir(exist_ok=True)
     lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
-    runs.write(TABLE, f'{{"command": "python benchmarks/gallery.py",\n"runs": [\n{lines}\n]}}\n')
+    runs.write(TABLE, f'{{"command": "python book/studies/gallery.py",\n"runs": [\n{lines}\n]}}\n')
 
 
 def arguments() -> argparse.Namespace:

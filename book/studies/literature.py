@@ -1,10 +1,10 @@
 """Two numbers that the literature can judge: log p(x) of digits after Burda et al. (2016), and bits a pixel value of CIFAR-10.
 
-python benchmarks/literature.py k1      the VAE: three quarters of an hour on one core
-python benchmarks/literature.py k5      IWAE with 5 samples: an hour on one core
-python benchmarks/literature.py k50     with 50: a GPU's work, a night on one core; --epochs 40 is an hour
-python benchmarks/literature.py bits    a convolutional VAE of CIFAR-10 with the discretised logistic: half an hour
-Each may be stopped, or told to (--seconds S), and goes on where it was. Writes benchmarks/results/literature.json; what was
+python book/studies/literature.py k1      the VAE: three quarters of an hour on one core
+python book/studies/literature.py k5      IWAE with 5 samples: an hour on one core
+python book/studies/literature.py k50     with 50: a GPU's work, a night on one core; --epochs 40 is an hour
+python book/studies/literature.py bits    a convolutional VAE of CIFAR-10 with the discretised logistic: half an hour
+Each may be stopped, or told to (--seconds S), and goes on where it was. Writes book/results/literature.json; what was
 reached so far stands there too. Run checkpoints are under _build/literature/. MNIST is downloaded, or read from $VAELIB_DATA.
 """
 
@@ -336,7 +336,7 @@ def main() -> None:
     write(
         RESULTS,
         json.dumps(
-            {"command": "python benchmarks/literature.py", **found}, indent=1, allow_nan=False
+            {"command": "python book/studies/literature.py", **found}, indent=1, allow_nan=False
         )
         + "\n",
     )

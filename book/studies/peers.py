@@ -1,10 +1,10 @@
 """Compare vaelib's disentanglement scores with those of disent, a public implementation, on the same codes.
 
 python -m venv _build/peers && _build/peers/bin/pip install . disent
-_build/peers/bin/python benchmarks/disentanglement_peers.py [FILE.npz ...]
+_build/peers/bin/python book/studies/peers.py [FILE.npz ...]
 
 About 5 minutes on one core, nearly all of it disent's gradient boosted trees; prints a table and writes
-benchmarks/results/disentanglement_peers.json. A file holds `codes` (n, latent_dim) and `factors` (n, F), whose rows are scored
+book/results/peers.json. A file holds `codes` (n, latent_dim) and `factors` (n, F), whose rows are scored
 as well. Both sides fit and test SAP and DCI on the same rows; the groups of the FactorVAE score each draws for itself.
 disent has no beta-VAE score. Its DCI fits exact gradient boosted trees, vaelib's the histogram kind: `formula` compares the
 two formulas on vaelib's importances, `trees` the whole scores.

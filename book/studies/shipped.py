@@ -1,7 +1,7 @@
 """Train anew the models that ship with the package, and write them with their cards to vaelib/checkpoints/.
 
-python benchmarks/pretrained.py [NAME ...]    all of them, half an hour on 2 cores from nothing, or those named.
-A sprites model is one run of disentanglement_study.py, taken from benchmarks/models/ where the study has left it; the
+python book/studies/shipped.py [NAME ...]    all of them, half an hour on 2 cores from nothing, or those named.
+A sprites model is one run of sprites.py, taken from benchmarks/models/ where the study has left it; the
 digits take a minute each.
 """
 

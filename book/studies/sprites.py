@@ -1,8 +1,8 @@
 """What beta, its schedule, the capacity and the total correlation do to the codes of sprites, over five seeds.
 
-python benchmarks/disentanglement_study.py    about an hour on 2 cores, two runs at a time; interrupted, it goes on where
-it was. Writes benchmarks/results/sprites_study.json, from which chapters 8 to 10 take their figures and numbers, and the
-models to benchmarks/models/, from which benchmarks/pretrained.py takes those that ship.
+python book/studies/sprites.py    about an hour on 2 cores, two runs at a time; interrupted, it goes on where
+it was. Writes book/results/sprites.json, from which chapters 8 to 10 take their figures and numbers, and the
+models to benchmarks/models/, from which book/studies/shipped.py takes those that ship.
 """
 
 from __future__ import annotations
