@@ -1,4 +1,4 @@
-"""What the chapters' measurements share: where results go, which machine made them, how seeds are summed up."""
+"""What the studies share: where results go, what made them, how seeds are summed up, tables."""
 
 from __future__ import annotations
 
@@ -15,15 +15,29 @@ from torch import Tensor
 
 from vaelib import VAE, metrics, pretrained
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "book" / "results"
 
 
-def machine() -> dict:
-    """The hardware, the torch and the command of the script that is running, for the `setting` of its results."""
+def hardware(device: str, threads: int | None = None) -> str:
+    """What computed on ``device``, a History's: a GPU's name, or this machine's cores.
+
+    ``threads``: how many of the cores, where it was not all of them.
+    """
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    cores = (
+        f"{os.cpu_count()} cores, {platform.machine()}, {'no GPU' if device == 'cpu' else device}"
+    )
+    return cores if threads is None else f"{threads} of {cores}"
+
+
+def machine(device: str) -> dict:
+    """For the `setting` of results: what computed them, torch, and the command that is running."""
     return {
-        "hardware": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
+        "hardware": hardware(device),
         "torch": torch.__version__,
-        "command": f"python benchmarks/{Path(sys.argv[0]).name}",
+        "command": f"python {os.path.relpath(sys.argv[0], ROOT)}",
     }
 
 
@@ -40,7 +54,12 @@ def over_runs(runs: list[dict]) -> dict:
 def markdown(rows: list[list[str]]) -> str:
     """A table in Markdown; the first row is its head."""
     head, *others = rows
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *others])
+    return "\n".join(map(markdown_row, [head, ["---"] * len(head), *others]))
+
+
+def markdown_row(cells: list[str]) -> str:
+    """A line of a table, for those that are printed while they are measured."""
+    return "| " + " | ".join(cells) + " |"
 
 
 def rounded(values: list[float]) -> list[float]:
@@ -60,22 +79,34 @@ def card_scores(model: VAE, images: Tensor) -> dict:
 
 
 def write_card(name: str, card: dict) -> None:
-    """vaelib/checkpoints/<name>.json, beside the shipped model's weights: its architecture, and ``card``."""
+    """The card beside a shipped model's weights: its architecture, and ``card``."""
     model = pretrained.load_pretrained(name)
     config = {**model.config, "convs": [asdict(conv) for conv in model.convs]}
     text = json.dumps({"name": name, "config": config, **card}, indent=1, allow_nan=False)
     (pretrained.FOLDER / f"{name}.json").write_text(text + "\n")
 
 
+def existing(path: Path, script: str) -> Path:
+    """``path``, which ``script`` writes; SystemExit, in one line, where it has not yet."""
+    if not path.exists():
+        raise SystemExit(f"{os.path.relpath(path, ROOT)} is missing: python {script} makes it")
+    return path
+
+
+def read_json(path: Path, script: str) -> dict:
+    """What ``script`` has measured; SystemExit, in one line, where it has not yet."""
+    return json.loads(existing(path, script).read_text())
+
+
 def write_results(stem: str, results: dict) -> None:
-    """book/results/<stem>.json, from which the chapter's page takes its numbers; ValueError for one that is not finite."""
-    path = ROOT / "book" / "results" / f"{stem}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+    """book/results/<stem>.json, whence the page has its numbers; ValueError for one not finite."""
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(results, indent=1, allow_nan=False)
+    (RESULTS / f"{stem}.json").write_text(text + "\n")
 
 
 def image_path(name: str) -> Path:
-    """Where the book looks for a picture that a script draws."""
+    """Where the book looks for a picture that a study draws."""
     path = ROOT / "book" / "images" / name
     path.parent.mkdir(exist_ok=True)
     return path
