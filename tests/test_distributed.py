@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import vaelib
-from vaelib import VAE, ConvSpec, fit, objectives, parallel
+from vaelib import VAE, ConvSpec, distributed, fit, objectives
 
 CONFIG = """
 [configuration]
@@ -98,7 +98,7 @@ def test_the_command_line_under_torchrun_refuses_a_scale_of_the_whole_minibatch_
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_the_rows_of_all_processes_are_the_minibatch(size):
     for n in (1, 4, 7, 128):
-        rows = [torch.arange(n)[parallel.Team(rank, size).rows(n)] for rank in range(size)]
+        rows = [torch.arange(n)[distributed.Team(rank, size).rows(n)] for rank in range(size)]
         assert torch.cat(rows).tolist() == list(range(n))
         assert max(map(len, rows)) - min(map(len, rows)) <= 1
 
@@ -106,4 +106,4 @@ def test_the_rows_of_all_processes_are_the_minibatch(size):
 def test_a_model_that_needs_the_whole_minibatch_is_refused():
     model = VAE((1, 8, 8), 3, likelihood="gaussian", sigma="optimal")
     with pytest.raises(ValueError, match="in one process"):
-        parallel.Team(0, 2).same_weights(model)
+        distributed.Team(0, 2).same_weights(model)

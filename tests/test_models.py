@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 
 import vaelib
 from vaelib import VAE, ConvSpec
-from vaelib.models import conv_sizes, draw_latents
+from vaelib.layers import conv_sizes
+from vaelib.models import draw_latents
 
 
 @st.composite

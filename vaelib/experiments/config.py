@@ -1,4 +1,6 @@
-"""The configuration file, INI <-> dataclasses; a mistake is one line naming file, section, key, value and what is allowed."""
+"""The configuration file, INI <-> dataclasses; a mistake is one line naming file, section, key,
+value and what is allowed.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +10,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 
-from vaelib.keys import (
+from vaelib.choices import DATASETS, SIGMA_WORDS, SPRITE_SIZES, WITHOUT_BETA
+from vaelib.experiments.schema import (
     CONSTANT,
-    DATASETS,
-    OPTIONS,
     SECTIONS,
-    STREAMS,
-    WITHOUT_BETA,
     Architecture,
     Configuration,
     Hyperparameters,
 )
 
 FOLDER = Path(__file__).parent / "configs"
-VARIATIONS = ("VAE", "B-VAE")
 
 
 class ConfigError(ValueError):
@@ -30,7 +28,9 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Config:
-    """A configuration in which nothing is left open: what a file says, and the defaults for what it does not."""
+    """A configuration in which nothing is left open: what a file says, and the defaults for what it
+    does not.
+    """
 
     file: str
     configuration: Configuration
@@ -41,7 +41,7 @@ class Config:
     def image_shape(self) -> tuple[int, int, int]:
         """(channels, height, width), known before the data is loaded."""
         size, channels = self.configuration.image_size, 3 if self.configuration.colour else 1
-        return DATASETS[self.configuration.dataset][1] or (channels, size, size)
+        return DATASETS[self.configuration.dataset].image_shape or (channels, size, size)
 
     @property
     def length(self) -> int:
@@ -50,25 +50,39 @@ class Config:
 
     def error(self, section: str, key: str, problem: str) -> ConfigError:
         """The error, to be raised, that the value of a key is a ``problem``."""
-        return _error(self.file, section, key, _text(getattr(getattr(self, section), key)), problem)
+        return _error(
+            self.file, section, key, text_of(getattr(getattr(self, section), key)), problem
+        )
 
     def items(self) -> list[tuple[str, str, str]]:
         """(section, key, value) of everything that is set, as the file would have it."""
-        values = [(s, f.name, getattr(getattr(self, s), f.name)) for s, kind in SECTIONS.items() for f in fields(kind)]
-        return [(section, key, _text(value)) for section, key, value in values if value is not None]
+        values = [
+            (s, f.name, getattr(getattr(self, s), f.name))
+            for s, kind in SECTIONS.items()
+            for f in fields(kind)
+        ]
+        return [
+            (section, key, text_of(value)) for section, key, value in values if value is not None
+        ]
 
     def text(self) -> str:
         """The configuration file that says the same."""
-        rows = lambda section: (f"{key} = {value}\n" for s, key, value in self.items() if s == section)
-        return "\n".join(f"[{section}]\n{''.join(rows(section))}" for section in SECTIONS)
+        rows = dict.fromkeys(SECTIONS, "")
+        for section, key, value in self.items():
+            rows[section] += f"{key} = {value}\n"
+        return "\n".join(f"[{section}]\n{lines}" for section, lines in rows.items())
 
     def variation(self, name: str) -> Config:
-        """For "VAE" the same with beta 1 throughout; for "B-VAE" as it is, if it has a beta, or a schedule that needs none."""
+        """For "VAE" the same with beta 1 throughout; for "B-VAE" as it is, if it has a beta, or a
+        schedule that needs none.
+        """
         own = self.hyperparameters
         if name == "VAE":
             return replace(self, hyperparameters=replace(own, beta=1.0, schedule=CONSTANT))
         if own.beta is None and own.schedule.kind not in WITHOUT_BETA:
-            raise ConfigError(f"{self.file}: [hyperparameters] beta is missing: B-VAE needs it, a number at least 0")
+            raise ConfigError(
+                f"{self.file}: [hyperparameters] beta is missing: B-VAE needs it, a number at least 0"
+            )
         return self
 
 
@@ -78,7 +92,9 @@ def names() -> list[str]:
 
 
 def read(file: str | Path, overrides: Mapping[str, str] | None = None) -> Config:
-    """The configuration in ``file``, or of the package's own with that name; ``overrides`` are {"section.key": "value"}."""
+    """The configuration in ``file``, or of the package's own with that name; ``overrides`` are
+    {"section.key": "value"}.
+    """
     path = Path(file)
     if not path.exists() and str(file) in names():
         path = FOLDER / f"{file}.cfg"
@@ -90,24 +106,36 @@ def read(file: str | Path, overrides: Mapping[str, str] | None = None) -> Config
 
 
 def _sections(path: Path) -> dict[str, dict[str, str]]:
-    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",), default_section="\0")
+    parser = configparser.ConfigParser(
+        interpolation=None, inline_comment_prefixes=("#",), default_section="\0"
+    )
     try:
         parser.read_string(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; vaelib has these of its own: {', '.join(names())}") from None
+        raise ConfigError(
+            f"{path}: no such file; vaelib has these of its own: {', '.join(names())}"
+        ) from None
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a text file") from None
     except configparser.DuplicateOptionError as error:
-        raise ConfigError(f"{path}: [{error.section}] {error.option} is given twice (line {error.lineno})") from None
+        raise ConfigError(
+            f"{path}: [{error.section}] {error.option} is given twice (line {error.lineno})"
+        ) from None
     except configparser.DuplicateSectionError as error:
-        raise ConfigError(f"{path}: [{error.section}] is given twice (line {error.lineno})") from None
+        raise ConfigError(
+            f"{path}: [{error.section}] is given twice (line {error.lineno})"
+        ) from None
     except configparser.MissingSectionHeaderError as error:
-        raise ConfigError(f"{path}: line {error.lineno} stands before the first section, [configuration]") from None
+        raise ConfigError(
+            f"{path}: line {error.lineno} stands before the first section, [configuration]"
+        ) from None
     except configparser.ParsingError as error:
         line, text = error.errors[0]
-        raise ConfigError(f"{path}: line {line} is neither [section] nor key = value: {text}") from None
+        raise ConfigError(
+            f"{path}: line {line} is neither [section] nor key = value: {text}"
+        ) from None
     return {name: dict(parser[name]) for name in parser.sections()}
 
 
@@ -122,11 +150,23 @@ def _section(file: str, section: str, kind: type, given: Mapping[str, str]):
     known, values = {f.name: f for f in fields(kind)}, {}
     for key, text in given.items():
         if key not in known:
-            raise ConfigError(f"{file}: [{section}] {key} = {text}: unknown key; {_nearest(key, known)}")
+            raise ConfigError(
+                f"{file}: [{section}] {key} = {text}: unknown key; {_nearest(key, known)}"
+            )
         try:
             values[key] = known[key].metadata["parse"](text)
-        except (ValueError, TypeError, KeyError, IndexError, SyntaxError, MemoryError, RecursionError):
-            raise _error(file, section, key, text, f"must be {known[key].metadata['allowed']}") from None
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            IndexError,
+            SyntaxError,
+            MemoryError,
+            RecursionError,
+        ):
+            raise _error(
+                file, section, key, text, f"must be {known[key].metadata['allowed']}"
+            ) from None
     for key, own in known.items():
         if own.default is MISSING and key not in values:
             raise ConfigError(f"{file}: [{section}] {key} is missing: {own.metadata['allowed']}")
@@ -136,28 +176,44 @@ def _section(file: str, section: str, kind: type, given: Mapping[str, str]):
 def _resolved(config: Config) -> Config:
     """``config`` with its defaults filled in; ConfigError where its keys do not fit together."""
     data, net, training = config.configuration, config.architecture, config.hyperparameters
-    stream, own = data.dataset in STREAMS, OPTIONS.get(data.dataset, {})
+    stream, own = DATASETS[data.dataset].stream, DATASETS[data.dataset].options
     for key in ("image_size", "colour"):
         if getattr(data, key) is not None and key not in own:
-            raise config.error("configuration", key, f"{data.dataset} leaves no choice here; remove the key")
-    if stream and data.image_size not in (None, 32, 64):
-        raise config.error("configuration", "image_size", f"{data.dataset} come in 32 or 64")
+            raise config.error(
+                "configuration", key, f"{data.dataset} leaves no choice here; remove the key"
+            )
+    if stream and data.image_size not in (None, *SPRITE_SIZES):
+        raise config.error(
+            "configuration",
+            "image_size",
+            f"{data.dataset} come in {' or '.join(map(str, SPRITE_SIZES))}",
+        )
     if stream and data.binarize:
-        raise config.error("configuration", "binarize", f"{data.dataset} are drawn as they are; remove the key")
+        raise config.error(
+            "configuration", "binarize", f"{data.dataset} are drawn as they are; remove the key"
+        )
     if data.dataset == "folder" and data.path is None:
-        raise ConfigError(f"{config.file}: [configuration] path is missing: the folder of your images")
+        raise ConfigError(
+            f"{config.file}: [configuration] path is missing: the folder of your images"
+        )
     needed, other = ("steps", "epochs") if stream else ("epochs", "steps")
     if getattr(training, other) is not None:
-        raise config.error("hyperparameters", other, f"training on {data.dataset} is measured in {needed}")
+        raise config.error(
+            "hyperparameters", other, f"training on {data.dataset} is measured in {needed}"
+        )
     if getattr(training, needed) is None:
-        raise ConfigError(f"{config.file}: [hyperparameters] {needed} is missing: a whole number, at least 1")
+        raise ConfigError(
+            f"{config.file}: [hyperparameters] {needed} is missing: a whole number, at least 1"
+        )
     if training.schedule.kind in WITHOUT_BETA and training.beta is not None:
         clash = f"schedule = {training.schedule.kind} has its own weight; remove one of them"
         raise config.error("hyperparameters", "beta", clash)
     if training.schedule.tc and training.samples != 1:
         raise config.error("hyperparameters", "samples", "with schedule = tc it must be 1")
     if training.schedule.kind == "falling" and training.beta == 0:
-        raise config.error("hyperparameters", "beta", "schedule = falling goes by a factor; must be above 0")
+        raise config.error(
+            "hyperparameters", "beta", "schedule = falling goes by a factor; must be above 0"
+        )
 
     data = replace(data, **{key: value for key, value in own.items() if getattr(data, key) is None})
     config = replace(config, configuration=data)
@@ -171,24 +227,38 @@ def _resolved(config: Config) -> Config:
 def _whole_architecture(config: Config, likelihood: str) -> Architecture:
     net = config.architecture
     layers = len(net.conv_channels) if net.conv_layers is None else net.conv_layers
-    defaults = {"conv_channels": (), "conv_kernel_sizes": (4, 4), "conv_strides": (2, 2), "conv_paddings": (1, 1)}
+    defaults = {
+        "conv_channels": (),
+        "conv_kernel_sizes": (4, 4),
+        "conv_strides": (2, 2),
+        "conv_paddings": (1, 1),
+    }
     lists = {key: getattr(net, key) for key in defaults}
     for key, value in lists.items():
         if value is None:
             lists[key] = (defaults[key],) * layers
         elif len(value) != layers:
             counted = "convolution" + "s" * (layers != 1)
-            raise config.error("architecture", key, f"has {len(value)} for {layers} {counted}; give {layers}")
-    scaled = likelihood in ("gaussian", "discretised-logistic")
-    if net.sigma is not None and not scaled:
-        raise config.error("architecture", "sigma", f"the likelihood {likelihood} has none; remove the key")
-    if net.sigma == "optimal" and likelihood != "gaussian":
-        raise config.error("architecture", "sigma", "only the likelihood gaussian has this; must be learnt or above 0")
-    sigma = (net.sigma or "learnt") if scaled else None
+            raise config.error(
+                "architecture", key, f"has {len(value)} for {layers} {counted}; give {layers}"
+            )
+    words = SIGMA_WORDS.get(likelihood, ())
+    if net.sigma is not None and not words:
+        raise config.error(
+            "architecture", "sigma", f"the likelihood {likelihood} has none; remove the key"
+        )
+    if isinstance(net.sigma, str) and net.sigma not in words:
+        has = [name for name, own in SIGMA_WORDS.items() if net.sigma in own]
+        problem = (
+            f"only the likelihood {', '.join(has)} has this; must be {', '.join(words)} or above 0"
+        )
+        raise config.error("architecture", "sigma", problem)
+    sigma = (net.sigma or "learnt") if words else None
     return replace(net, conv_layers=layers, **lists, likelihood=likelihood, sigma=sigma)
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """A value as a configuration file writes it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(list(value)) if isinstance(value, tuple) else str(value)

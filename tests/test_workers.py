@@ -11,8 +11,8 @@ import time
 import pytest
 import torch
 
-from vaelib import cli, jobs
-from vaelib.config import ConfigError
+from vaelib.experiments import cli, workers
+from vaelib.experiments.config import ConfigError
 
 CONFIG = """
 [configuration]
@@ -104,18 +104,18 @@ def die(*arguments):
 
 
 def test_a_process_that_is_killed_is_one_line(here):
-    with pytest.raises(jobs.JobError, match="was killed"):
-        jobs.process_rows(die, [1], here, "cpu", 1, print)
+    with pytest.raises(workers.JobError, match="was killed"):
+        workers.process_rows(die, [1], here, "cpu", 1, print)
 
 
 def test_a_cluster_that_is_not_there_is_one_line(here, monkeypatch, capsys):
     pytest.importorskip("distributed")
-    monkeypatch.setattr(jobs, "SECONDS", 0.5)
+    monkeypatch.setattr(workers, "SECONDS", 0.5)
     sweep("--cluster", "tcp://127.0.0.1:9", status=2)
     sweep("--cluster", "nonsense://1", status=2)
     sweep("--cluster", "tcp://127.0.0.1:9", "--jobs", "2", status=2)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConfigError, match=re.escape('pip install "vaelib[cluster]"')):
-        jobs.cluster_rows(die, [1], here, "cpu", "tcp://127.0.0.1:9", print)
+        workers.cluster_rows(die, [1], here, "cpu", "tcp://127.0.0.1:9", print)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3 and all(line.startswith("vaelib: ") for line in lines)

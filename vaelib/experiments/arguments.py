@@ -1,4 +1,6 @@
-"""What the command line's parsers share: mistakes in one line, the kinds of argument, the options of several commands."""
+"""What the command line's parsers share: mistakes in one line, the kinds of argument, the options
+of several commands.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,18 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from vaelib.config import ConfigError
-from vaelib.keys import whole
+from vaelib.choices import VARIATIONS
+from vaelib.experiments.config import ConfigError
+from vaelib.experiments.schema import whole
 
 
 class Parser(argparse.ArgumentParser):
     """argparse whose mistakes are one line."""
 
     def __init__(self, **arguments):
-        super().__init__(**arguments, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+        super().__init__(
+            **arguments, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
 
     def error(self, message: str):
         raise ConfigError(f"{message}; {self.prog} --help says more")
@@ -27,14 +32,16 @@ def run_option(parser: argparse.ArgumentParser) -> None:
 
 def device_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--device", default="auto", help="auto (default: a GPU if there is one), cpu, cuda, cuda:1, mps"
+        "--device",
+        default="auto",
+        help="auto (default: a GPU if there is one), cpu, cuda, cuda:1, mps",
     )
 
 
 def variation(text: str) -> str:
-    named = {"vae": "VAE", "b-vae": "B-VAE", "beta-vae": "B-VAE"}
+    named = {name.lower(): name for name in VARIATIONS} | {"beta-vae": "B-VAE"}
     if text.lower() not in named:
-        raise argparse.ArgumentTypeError(f"must be VAE or B-VAE; got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be {' or '.join(VARIATIONS)}; got {text!r}")
     return named[text.lower()]
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vaelib import build, runs
-from vaelib.config import Config, ConfigError, read
-from vaelib.jobs import cluster_rows, process_rows
+from vaelib.experiments import build, run
+from vaelib.experiments.config import Config, ConfigError, read
+from vaelib.experiments.workers import cluster_rows, process_rows
+from vaelib.files import write
 from vaelib.train import TrainingError
 
 TABLE = "sweep.csv"
@@ -21,7 +22,9 @@ FIGURES = ("elbo", "elbo_error", "reconstruction", "kl", "active_units", "second
 
 @dataclass(frozen=True)
 class Point:
-    """One run of a sweep: what it varies, as {"section.key": value}, and the configuration that comes of it."""
+    """One run of a sweep: what it varies, as {"section.key": value}, and the configuration that
+    comes of it.
+    """
 
     varied: Mapping[str, str]
     config: Config
@@ -34,23 +37,27 @@ class Point:
 
 
 def points(file: str, grid: Mapping[str, Sequence[str]], seeds: int, variation: str) -> list[Point]:
-    """Every combination of the ``grid``'s values with seeds 0 to ``seeds`` - 1, each checked as if it stood in the file.
+    """Every combination of the ``grid``'s values with seeds 0 to ``seeds`` - 1, each checked as if
+    it stood in the file.
 
-    Seed by seed, so that a sweep that was stopped has seen every combination alike. Raises ConfigError before any is run.
+    Seed by seed, so that a sweep that was stopped has seen every combination alike. Raises
+    ConfigError before any is run.
     """
-    if variation == "VAE" and (fixed := {"hyperparameters.beta", "hyperparameters.schedule"} & grid.keys()):
+    if variation == "VAE" and (
+        fixed := {"hyperparameters.beta", "hyperparameters.schedule"} & grid.keys()
+    ):
         raise ConfigError(f"--grid {min(fixed)}: -v VAE has beta 1 throughout; give -v B-VAE")
-    found = []
+    wanted = []
     for seed, *values in itertools.product(range(seeds), *grid.values()):
         varied = dict(zip(grid, values)) | (
             {} if "hyperparameters.seed" in grid else {"hyperparameters.seed": str(seed)}
         )
         config = read(file, varied).variation(variation)
         build.check_shapes(config)
-        found.append(Point(varied, config))
-    if len({point.name for point in found}) < len(found):
+        wanted.append(Point(varied, config))
+    if len({point.name for point in wanted}) < len(wanted):
         raise ConfigError("--grid: a value is given twice, or the seed as well as --seeds")
-    return found
+    return wanted
 
 
 def sweep(
@@ -62,17 +69,21 @@ def sweep(
     jobs: int = 1,
     cluster: str | None = None,
 ) -> list[dict]:
-    """Run every point into its own folder under ``folder``; the rows of the table, which is written at the end.
+    """Run every point into its own folder under ``folder``; the rows of the table, which is written
+    at the end.
 
-    ``jobs`` runs are made at a time, each in a process of its own with one thread; or all of them by the workers of the
-    Dask ``cluster`` at that address, to which ``folder`` and the data must have the same names as here. A run whose loss is
-    no longer finite gets a row that says so, and the others go on.
+    ``jobs`` runs are made at a time, each in a process of its own with one thread; or all of them
+    by the workers of the Dask ``cluster`` at that address, to which ``folder`` and the data must
+    have the same names as here. A run whose loss is no longer finite gets a row that says so, and
+    the others go on.
     """
     claim(folder, resume)
     folder.mkdir(parents=True, exist_ok=True)
     if cluster or jobs > 1:
         for config in {point.config.configuration: point.config for point in sweep_points}.values():
-            build.load_data(config, say)  # so that what must be downloaded is, once, before the others look for it
+            build.load_data(
+                config, say
+            )  # so that what must be downloaded is, once, before the others look for it
     if cluster:
         rows = cluster_rows(run_point, sweep_points, folder.resolve(), device, cluster, say)
     elif jobs > 1:
@@ -80,7 +91,7 @@ def sweep(
     else:
         rows = _each(sweep_points, folder, device, say)
     rows = list(rows)
-    runs.write(folder / TABLE, table(rows))
+    write(folder / TABLE, table(rows))
     return rows
 
 
@@ -89,10 +100,14 @@ def claim(folder: Path, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: exists, and is not a folder; write elsewhere with --output")
     if folder.exists() and any(folder.iterdir()) and not resume:
-        raise ConfigError(f"{folder}: there is a sweep already; go on with --resume, or write elsewhere with --output")
+        raise ConfigError(
+            f"{folder}: there is a sweep already; go on with --resume, or write elsewhere with --output"
+        )
 
 
-def _each(sweep_points: Sequence[Point], folder: Path, device: str, say: Callable) -> Iterator[dict]:
+def _each(
+    sweep_points: Sequence[Point], folder: Path, device: str, say: Callable
+) -> Iterator[dict]:
     """One row a point, in order, one run at a time."""
     loaded = {}
     for number, point in enumerate(sweep_points, start=1):
@@ -103,12 +118,16 @@ def _each(sweep_points: Sequence[Point], folder: Path, device: str, say: Callabl
         yield run_point(point, folder, device, loaded[wanted], say)
 
 
-def run_point(point: Point, folder: Path, device: str, data=None, say: Callable = lambda line: None) -> dict:
+def run_point(
+    point: Point, folder: Path, device: str, data=None, say: Callable = lambda line: None
+) -> dict:
     """One run, and its row of the table; it knows its own configuration and folder, and no other's."""
     row = {**point.varied, "folder": point.name, "status": "done"}
     try:
-        found = runs.train(point.config, folder / point.name, device, resume=True, data=data, say=say)
-        row |= {name: found[name] for name in FIGURES}
+        result = run.train(
+            point.config, folder / point.name, device, resume=True, data=data, say=say
+        )
+        row |= {name: result[name] for name in FIGURES}
     except TrainingError as error:
         say(str(error))
         row["status"] = str(error)

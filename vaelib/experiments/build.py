@@ -1,4 +1,6 @@
-"""What a configuration means: the model, the data and the loss that it describes, and the device to train on."""
+"""What a configuration means: the model, the data and the loss that it describes, and the device to
+train on.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +8,15 @@ import warnings
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from vaelib import objectives
-from vaelib.config import Config, ConfigError
-from vaelib.data import ImageData, load
-from vaelib.machine import pick_device
-from vaelib.models import VAE, ConvSpec, conv_sizes
+from vaelib.data import FactorImages, ImageData, load
+from vaelib.device import pick_device
+from vaelib.experiments.config import Config, ConfigError
+from vaelib.layers import ConvSpec, conv_sizes
+from vaelib.models import VAE
 
 MOST_WEIGHTS = 10**9  # 16 GB with their gradients and Adam's averages
-HELD_OUT = 1000  # images drawn from a stream, which has no test set, to measure a model on
 
 
 def check_shapes(config: Config) -> list[ConvSpec]:
@@ -31,9 +32,18 @@ def check_shapes(config: Config) -> list[ConvSpec]:
 
 
 def build_model(config: Config) -> VAE:
-    """The untrained model of ``config``, its weights drawn by the seed; ConfigError when it can't be built."""
+    """The untrained model of ``config``, its weights drawn by the seed; ConfigError when it can't
+    be built.
+    """
     net, convs = config.architecture, check_shapes(config)
-    arguments = (config.image_shape, net.z_dimension, convs, net.hidden, net.likelihood, net.activation)
+    arguments = (
+        config.image_shape,
+        net.z_dimension,
+        convs,
+        net.hidden,
+        net.likelihood,
+        net.activation,
+    )
     sigma = {} if net.sigma is None else {"sigma": net.sigma}
     with torch.random.fork_rng(devices=[]):
         with torch.device("meta"):  # without memory
@@ -45,30 +55,30 @@ def build_model(config: Config) -> VAE:
         return VAE(*arguments, **sigma)
 
 
-def load_data(config: Config, say: Callable = print):
+def load_data(config: Config, say: Callable = print) -> ImageData | FactorImages:
     """The data of ``config``, and what it is, to ``say``; files that can't be read are named."""
     wanted = config.configuration
-    options = {key: getattr(wanted, key) for key in ("image_size", "colour") if getattr(wanted, key) is not None}
+    options = {
+        key: getattr(wanted, key)
+        for key in ("image_size", "colour")
+        if getattr(wanted, key) is not None
+    }
     with warnings.catch_warnings(record=True) as caught:
         data = load(wanted.dataset, wanted.path, binarize=bool(wanted.binarize), **options)
     for warning in caught:
         say(str(warning.message))
-    shape = "x".join(map(str, data.image_shape))
-    if not isinstance(data, ImageData):
-        say(f"{wanted.dataset}: {len(data):,} different images {shape}, drawn as they are needed")
-        return data
-    size = (data.train.numel() + data.test.numel()) / 1e6
-    drawn = ", binarised" if data.binarize else ""
-    say(f"{wanted.dataset}: {len(data.train):,} images {shape}{drawn}, {len(data.test):,} to test; {size:,.0f} MB")
+    say(f"{wanted.dataset}: {data.summary}")
     return data
 
 
-def loss(config: Config, data) -> dict:
+def fit_arguments(config: Config, data: ImageData | FactorImages) -> dict:
     """The arguments of `fit` that say what is descended: ``beta``, a number, or an ``objective``."""
     beta, schedule = config.hyperparameters.beta, config.hyperparameters.schedule
     if schedule.kind == "capacity":
         nats, steps, gamma = schedule.numbers
-        return {"objective": objectives.annealed_capacity(objectives.linear(0.0, nats, steps), gamma)}
+        return {
+            "objective": objectives.annealed_capacity(objectives.linear(0.0, nats, steps), gamma)
+        }
     if schedule.kind == "iwae":
         return {"objective": objectives.iwae()}
     weight = {
@@ -79,15 +89,12 @@ def loss(config: Config, data) -> dict:
         "cyclical": lambda period: objectives.cyclical(beta, period),
     }[schedule.kind](*schedule.numbers)
     if schedule.tc:
-        return {"objective": objectives.beta_tcvae(weight, len(data.train if isinstance(data, ImageData) else data))}
-    return {"beta": weight} if schedule.kind == "constant" else {"objective": objectives.beta_vae(weight)}
-
-
-def held_out(data, n: int | None = None) -> tuple[Tensor, Tensor | None]:
-    """Images that the model was not trained on, at most ``n``, and their labels: the test set, or drawn from a stream."""
-    if isinstance(data, ImageData):
-        return data.test[:n], data.test_labels[:n]
-    return data.sample(n or HELD_OUT, torch.Generator().manual_seed(2026))[0], None
+        return {"objective": objectives.beta_tcvae(weight, len(data))}
+    return (
+        {"beta": weight}
+        if schedule.kind == "constant"
+        else {"objective": objectives.beta_vae(weight)}
+    )
 
 
 def checked_device(name: str) -> torch.device:
@@ -100,4 +107,6 @@ def checked_device(name: str) -> torch.device:
         reason = "not a device to train on"
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
-    raise ConfigError(f"--device {name}: {reason}; must be auto, cpu, cuda, cuda:N or mps, as the machine has it")
+    raise ConfigError(
+        f"--device {name}: {reason}; must be auto, cpu, cuda, cuda:N or mps, as the machine has it"
+    )

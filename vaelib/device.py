@@ -1,4 +1,6 @@
-"""The machine that trains: which device, how it computes, and what becomes of memory that a step has freed."""
+"""The machine that trains: which device, how it computes, and what becomes of memory that a step
+has freed.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +21,20 @@ GIGABYTE = 2**30
 def keep_heap() -> bool:
     """Tell glibc, once and for the whole process, to keep what is freed; whether that was done.
 
-    By default glibc gives a large block back to the kernel when it is freed, and the kernel hands out zeroed pages, one
-    page fault each 4 kB, when the next step asks for the same block again. Kept, the memory of the process stays at its
-    peak. Nothing is done where the C library is another one, or the environment sets VAELIB_KEEP_HEAP to 0.
-    Source: mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
+    By default glibc gives a large block back to the kernel when it is freed, and the kernel hands
+    out zeroed pages, one page fault each 4 kB, when the next step asks for the same block again.
+    Kept, the memory of the process stays at its peak. Nothing is done where the C library is
+    another one, or the environment sets VAELIB_KEEP_HEAP to 0. Source: mallopt(3), M_MMAP_THRESHOLD
+    and M_TRIM_THRESHOLD.
     """
     if os.environ.get("VAELIB_KEEP_HEAP") == "0" or not sys.platform.startswith("linux"):
         return False
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "gnu_get_libc_version"):
         return False
-    return all(libc.mallopt(option, GIGABYTE) == 1 for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD))
+    return all(
+        libc.mallopt(option, GIGABYTE) == 1 for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD)
+    )
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:

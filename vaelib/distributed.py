@@ -1,4 +1,6 @@
-"""Several processes, one training: each takes its rows of every minibatch, and all of them the same step."""
+"""Several processes, one training: each takes its rows of every minibatch, and all of them the same
+step.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from vaelib.models import VAE
 
 
 class Team:
-    """The processes that train together: this one has number ``rank`` of ``size``; alone, it is 0 of 1."""
+    """The processes that train together: this one has number ``rank`` of ``size``; alone, it is 0
+    of 1.
+    """
 
     def __init__(self, rank: int = 0, size: int = 1):
         self.rank, self.size = rank, size
@@ -31,11 +35,12 @@ class Team:
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
     def gather(self, n: int, log_likelihood: Tensor, *codes: Tensor) -> list[Tensor]:
-        """The ``n`` images of all processes, from the own ones of each; gradients flow into the own ones.
+        """The ``n`` images of all processes, from the own ones of each; gradients flow into the own
+        ones.
 
-        The images are the last dimension of ``log_likelihood``, and the last but one of the ``codes``. So every process has
-        the loss of the whole minibatch, whatever an objective makes of it, and its gradient through its own images;
-        `sum_gradients` adds up the rest.
+        The images are the last dimension of ``log_likelihood``, and the last but one of the
+        ``codes``. So every process has the loss of the whole minibatch, whatever an objective makes
+        of it, and its gradient through its own images; `sum_gradients` adds up the rest.
         """
         if self.size == 1:
             return [log_likelihood, *codes]
@@ -46,7 +51,9 @@ class Team:
         whole[rows] = packed.detach()
         dist.all_reduce(whole)
         whole[rows] = packed
-        first, *others = (part.reshape(n, *t.shape[1:]) for part, t in zip(whole.split(widths, 1), own))
+        first, *others = (
+            part.reshape(n, *t.shape[1:]) for part, t in zip(whole.split(widths, 1), own)
+        )
         return [first.movedim(0, -1), *(part.movedim(0, -2) for part in others)]
 
     def sum_gradients(self, model: VAE) -> None:
@@ -54,24 +61,33 @@ class Team:
         if self.size == 1:
             return
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        whole = torch.cat([gradient.flatten() for gradient in gradients])  # one message instead of many small ones
+        whole = torch.cat(
+            [gradient.flatten() for gradient in gradients]
+        )  # one message instead of many small ones
         dist.all_reduce(whole)
-        for gradient, part in zip(gradients, whole.split([gradient.numel() for gradient in gradients])):
+        for gradient, part in zip(
+            gradients, whole.split([gradient.numel() for gradient in gradients])
+        ):
             gradient.copy_(part.view_as(gradient))
 
-    def same_weights(self, model: VAE) -> None:
-        """The leader's weights, in all processes; ValueError for a model that needs a whole minibatch in each of them."""
+    def check(self, model: VAE) -> None:
+        """ValueError for a model whose loss needs a whole minibatch in each process."""
         if self.size > 1 and model.likelihood == "gaussian" and model.sigma == "optimal":
-            raise ValueError(
-                'sigma "optimal" is that of a whole minibatch: train it in one process, or let it be learnt'
-            )
+            what = f"sigma = optimal is that of a whole minibatch, which none of {self.size} processes has"
+            raise ValueError(f"{what}; train in one process, or take learnt, or a number")
+
+    def same_weights(self, model: VAE) -> None:
+        """The leader's weights, in all processes; ValueError as of `check`."""
+        self.check(model)
         for tensor in model.state_dict().values() if self.size > 1 else ():
             own = tensor.contiguous()
             dist.broadcast(own, 0)
             tensor.copy_(own)
 
-    def told(self, question: Callable[[], Any]) -> Any:
-        """The leader's answer, in all processes; where it raises an exception, all of them raise it."""
+    def broadcast(self, question: Callable[[], Any]) -> Any:
+        """The leader's answer, in all processes; where it raises an exception, all of them raise
+        it.
+        """
         if self.size == 1:
             return question()
         answer = [None, None]
@@ -87,7 +103,9 @@ class Team:
 
     @contextmanager
     def leader_first(self) -> Iterator[None]:
-        """The leader goes through alone, then the others: so that one of them downloads, and the rest find the files."""
+        """The leader goes through alone, then the others: so that one of them downloads, and the
+        rest find the files.
+        """
         if self.size > 1 and not self.leads:
             dist.barrier()
         try:
@@ -106,7 +124,9 @@ def team() -> Team:
 
 @contextmanager
 def started_by_torchrun() -> Iterator[Team]:
-    """Inside, the processes that torchrun started know each other; without torchrun, or one process of it, nothing is set up."""
+    """Inside, the processes that torchrun started know each other; without torchrun, or one process
+    of it, nothing is set up.
+    """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield Team()
         return

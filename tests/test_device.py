@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 
 import vaelib
-from vaelib import VAE, ConvSpec, fit, machine
+from vaelib import VAE, ConvSpec, device, fit
 from vaelib.layers import ConvTransposeToOne
 
 FAULTS = """
 import resource, torch
-from vaelib.machine import keep_heap
+from vaelib.device import keep_heap
 print(keep_heap())
 for warm_up in range(3):
     torch.zeros(2**23), torch.zeros(2**22)
@@ -41,8 +41,8 @@ def test_freed_memory_is_kept_unless_the_environment_says_no():
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
-    monkeypatch.setattr(machine.sys, "platform", "darwin")
-    assert machine.keep_heap.__wrapped__() is False
+    monkeypatch.setattr(device.sys, "platform", "darwin")
+    assert device.keep_heap.__wrapped__() is False
 
 
 def test_cudnn_stays_on_and_is_left_as_it_was():

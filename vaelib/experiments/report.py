@@ -1,4 +1,6 @@
-"""`report.html`: a run on one page that a person opens anywhere; everything is in the file, nothing is fetched."""
+"""`report.html`: a run on one page that a person opens anywhere; everything is in the file, nothing
+is fetched.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Mapping
 from html import escape
 from string import Template
 
-from vaelib.config import Config
+from vaelib.experiments.config import Config
 
 CAPTIONS = {
     "learning curves": "The ELBO and its two terms while it learned, in nats an image.",
@@ -53,7 +55,9 @@ $settings
 
 
 def page(title: str, config: Config, results: Mapping, pictures: Mapping[str, bytes]) -> str:
-    """The page of a run: its configuration, its ``results`` as `vaelib.runs` makes them, and PNG ``pictures`` by name."""
+    """The page of a run: its configuration, its ``results`` as `vaelib.experiments.run` makes them,
+    and PNG ``pictures`` by name.
+    """
     unit = "epochs" if config.hyperparameters.epochs else "steps"
     data = config.configuration.dataset
     summary = (
@@ -79,20 +83,30 @@ def _figures(results: Mapping) -> list[tuple[str, str]]:
         ("ELBO", f"{results['elbo']:.2f}{error} nats an image (± one standard error)"),
         ("reconstruction", f"{results['reconstruction']:.2f} nats"),
         ("KL", f"{results['kl']:.2f} nats"),
-        ("latents in use", f"{results['active_units']} of {len(kl)} (variance of the posterior mean above 0.01)"),
+        (
+            "latents in use",
+            f"{results['active_units']} of {len(kl)} (variance of the posterior mean above 0.01)",
+        ),
         ("KL of each latent", ", ".join(f"{value:.2f}" for value in kl)),
-        ("speed", f"{results['images_per_second']:,} images/s on {results['device']}, torch {results['torch']}"),
+        (
+            "speed",
+            f"{results['images_per_second']:,} images/s on {results['device']}, torch {results['torch']}",
+        ),
     ]
 
 
 def _settings(config: Config) -> list[str]:
-    sections = dict.fromkeys(section for section, _, _ in config.items())
-    rows = lambda section: [(key, value) for s, key, value in config.items() if s == section]
-    return [f"<h3>{section}</h3>\n{_table(rows(section))}" for section in sections]
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for section, key, value in config.items():
+        rows.setdefault(section, []).append((key, value))
+    return [f"<h3>{section}</h3>\n{_table(pairs)}" for section, pairs in rows.items()]
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
-    cells = (f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows)
+    cells = (
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+        for name, value in rows
+    )
     return "<table>\n" + "\n".join(cells) + "\n</table>"
 
 

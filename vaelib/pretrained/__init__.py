@@ -1,13 +1,16 @@
-"""Trained models that come with the package: safetensors in half precision, each beside its card, a JSON file."""
+"""Trained models that come with the package: safetensors in half precision, each beside its card, a
+JSON file.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from vaelib.models import VAE, load_model
+from vaelib.files import load_model
+from vaelib.models import VAE
 
-FOLDER = Path(__file__).parent / "checkpoints"
+FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
@@ -16,12 +19,16 @@ def names() -> list[str]:
 
 
 def load_pretrained(name: str) -> VAE:
-    """The trained model called ``name``, on the CPU; ValueError naming those there are when there is no such one."""
+    """The trained model called ``name``, on the CPU; ValueError naming those there are when there
+    is no such one.
+    """
     return load_model(_checked(name, ".safetensors"))
 
 
 def card(name: str) -> dict:
-    """How a model was made and what it scores: configuration, data, seed, steps, hardware, seconds, scores, history."""
+    """How a model was made and what it scores: configuration, data, seed, steps, hardware, seconds,
+    scores, history.
+    """
     return json.loads(_checked(name, ".json").read_text())
 
 
