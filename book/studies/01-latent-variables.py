@@ -1,14 +1,15 @@
-"""Measure the numbers that chapter 1 quotes, over three seeds, and draw its two pictures.
+"""Chapter 1: an autoencoder's holes, and a latent-variable model without a recognition network.
 
-python book/studies/01-latent-variables.py    about 2 minutes on 2 cores; writes book/results/01-latent-variables.json,
-book/images/01-holes.png and book/images/01-planes.png
+python book/studies/01-latent-variables.py    about 2 minutes on 2 cores
+
+Writes book/results/01-latent-variables.json, book/images/01-holes.png and 01-planes.png: means over
+three seeds.
 """
 
 from __future__ import annotations
 
 import math
 
-import matplotlib
 import torch
 from matplotlib.figure import Figure
 from reporting import image_path, machine, over_runs, write_results
@@ -17,7 +18,6 @@ from torch import nn
 import vaelib
 from vaelib import losses, plots
 
-matplotlib.use("Agg")
 SEEDS = range(3)
 BATCH_SIZE, CELLS, FINE = 100, 24, 100
 AUTOENCODER_EPOCHS, MODEL_EPOCHS = 20, 15
@@ -77,7 +77,10 @@ def pictures(decoder, codes):
 
 
 def shares(data, images) -> dict:
-    """Largest and smallest share of a digit, in per cent; a picture counts for the nearest training image's digit."""
+    """Largest and smallest share of a digit, in per cent.
+
+    A picture counts for the digit of the nearest training image.
+    """
     nearest = torch.cdist(images, data.train.flatten(1) / 255).argmin(1)
     counted = 100 * torch.bincount(data.train_labels[nearest], minlength=10) / len(images)
     return {"largest_share": counted.max().item(), "smallest_share": counted.min().item()}
@@ -123,7 +126,10 @@ def model_scores(data, decoder, seed: int) -> dict:
 
 
 def gaussian_model() -> dict:
-    """At x = 0, where the answers are known: the measured relative variance of a draw, and the error of log estimates."""
+    """The relative variance of a draw, and the error of log estimates, at x = 0.
+
+    There the answers are known.
+    """
 
     def log_ratio(n, d, sigma, generator):
         z = torch.randn(n, d, generator=generator, dtype=torch.float64)
@@ -235,7 +241,7 @@ def main() -> None:
             "model_epochs": MODEL_EPOCHS,
             "batch_size": BATCH_SIZE,
             "seeds": len(SEEDS),
-            **machine(),
+            **machine("cpu"),
         },
         "autoencoder": over_runs(autoencoder_runs),
         "model": over_runs(model_runs),

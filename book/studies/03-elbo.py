@@ -1,7 +1,7 @@
-"""Measure the numbers that chapter 3 quotes, over three seeds, and draw its headline picture.
+"""Chapter 3: how far the ELBO lies below log p(x), over three seeds, and how it climbs.
 
 python book/studies/03-elbo.py    about 6 minutes on 2 cores; writes book/results/03-elbo.json and
-book/images/03-elbo-climb.png
+                                  book/images/03-elbo-climb.png
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import vaelib
 from vaelib import ConvSpec, metrics
 from vaelib.plots import COLOURS
 
+DEVICE = "cpu"
 SEEDS = range(3)
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 100, 2e-3
 CONVS = (ConvSpec(16, 4, 2, 1), ConvSpec(32, 4, 2, 1))
@@ -60,7 +61,7 @@ def normal_on(first, second, mean, log_std) -> torch.Tensor:
 
 
 def window(log_posterior, centre) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The two axes and the table of log p(z | x) on the window round each image's ``centre`` (N, 2)."""
+    """The two axes and the table of log p(z | x) on the window round each ``centre`` (N, 2)."""
     middle = (
         ((centre + EXTENT) / SPACING)
         .round()
@@ -74,7 +75,7 @@ def window(log_posterior, centre) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
 
 
 def fitted_gap(log_posterior, mean, log_std, steps: int = 150) -> tuple[torch.Tensor, torch.Tensor]:
-    """KL(q || posterior) of the diagonal normals given, and after fitting each to its own image: (N,) nats each."""
+    """KL(q || posterior), (N,) nats, of the diagonal normals given, and of those fitted to it."""
     first, second, table = window(log_posterior, mean)
 
     def gap(shift, stretch):
@@ -95,7 +96,7 @@ def fitted_gap(log_posterior, mean, log_std, steps: int = 150) -> tuple[torch.Te
 
 
 def peak(log_posterior) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where each posterior is highest on the grid, and the log of its standard deviations in the window round it."""
+    """Where each posterior is highest on the grid, and the log of its deviations round there."""
     side = log_posterior.shape[1]
     highest = log_posterior.flatten(1).argmax(1)
     centre = axis_points()[torch.stack([highest // side, highest % side], 1)]
@@ -109,9 +110,10 @@ def peak(log_posterior) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def gaps(model, images, table) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """log p(x), the encoder's gap, and the least gap of a diagonal normal fitted to each image alone: (N,) nats each.
+    """log p(x), the encoder's gap, and the least of a diagonal normal fitted to an image: (N,) nats.
 
-    The fit is a local search, so it starts twice: at the encoder's normal and at the posterior's highest point.
+    The fit is a local search, so it starts twice: at the encoder's normal and at the posterior's
+    highest point.
     """
     log_evidence = table.flatten(1).double().logsumexp(1) + 2 * math.log(SPACING)
     log_posterior = table - log_evidence.float().view(-1, 1, 1)
@@ -132,7 +134,7 @@ def scores(data, seed: int) -> dict:
         batch_size=BATCH_SIZE,
         learning_rate=LEARNING_RATE,
         seed=seed,
-        device="cpu",
+        device=DEVICE,
     )
     run = {"elbo": metrics.elbo(model, data.test, samples=100).mean().item()}
     for k in SAMPLES:
@@ -152,7 +154,7 @@ def scores(data, seed: int) -> dict:
 
 
 def strip():
-    """The notebook's model: five pixels, two latents that overlap; the image, its posterior and log p(x)."""
+    """The notebook's model of five pixels and two latents: an image's posterior and log p(x)."""
     W = torch.tensor([[1, 0], [1, 1], [1, 1], [1, 1], [0, 1]], dtype=torch.float64)
     b, s = torch.full((5,), 0.5, dtype=torch.float64), 0.5
     x = torch.tensor([1.5, 1.5, 2.0, 1.0, 0.5], dtype=torch.float64)
@@ -163,7 +165,10 @@ def strip():
 
 
 def climb(posterior, full: bool, steps: int = 120) -> tuple[list[float], list]:
-    """The gap, and q, at each step of gradient ascent on the ELBO over a diagonal or a full covariance, from the prior."""
+    """The gap, and q, at each step of gradient ascent on the ELBO, from the prior.
+
+    Over a diagonal or a full covariance.
+    """
     mean, log_diagonal, below = (
         torch.zeros(n, dtype=torch.float64, requires_grad=n > 1 or full) for n in (2, 2, 1)
     )
@@ -262,7 +267,7 @@ def main() -> None:
             "learning_rate": LEARNING_RATE,
             "seeds": len(SEEDS),
             "grid": f"from -{EXTENT:g} to {EXTENT:g} in both latents, in steps of {SPACING:g}",
-            **machine(),
+            **machine(DEVICE),
         },
         "strip": climbed,
         "digits": over_runs(runs),

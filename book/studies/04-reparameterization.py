@@ -1,7 +1,9 @@
-"""Measure the numbers that chapter 4 quotes, over three seeds, and draw its two pictures.
+"""Chapter 4: training with and without the reparameterisation, over three seeds.
 
-python book/studies/04-reparameterization.py    about 5 minutes on 2 cores; writes book/results/04-reparameterization.json
-and book/images/04-without-the-trick.png, 04-gradient-variance.png
+python book/studies/04-reparameterization.py    about 5 minutes on 2 cores
+
+Writes book/results/04-reparameterization.json, book/images/04-without-the-trick.png and
+04-gradient-variance.png.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ WAYS = {
 
 
 def surrogate(model, x, generator, way: str):
-    """A loss whose gradient is that of the negative ELBO, estimated (or, for detached and half, mistaken) the given way."""
+    """A loss whose gradient estimates that of the negative ELBO the given way.
+
+    For detached and half the estimate is wrong.
+    """
     mean, log_var = model.encode(x)
     sigma = torch.exp(log_var / 2)
     noise = torch.empty_like(mean).normal_(generator=generator)
@@ -65,7 +70,10 @@ def trained(data, way: str, seed: int):
 
 
 def gradient_variances(model, images) -> dict[str, float]:
-    """Variance of one draw of the gradient of log p(x | z) in the encoder's mean, summed over latents, averaged over images."""
+    """Variance of one draw of the gradient of log p(x | z) in the encoder's mean.
+
+    Summed over latents, averaged over images.
+    """
     generator = torch.Generator().manual_seed(0)
     totals = {"pathwise": 0.0, "score": 0.0, "score_baseline": 0.0}
     for image in images.split(1):
@@ -83,7 +91,10 @@ def gradient_variances(model, images) -> dict[str, float]:
 
 
 def constant_decoder(data) -> float:
-    """Reconstruction of the test images by the training images' mean, the best a decoder can do that ignores z."""
+    """Reconstruction of the test images by the training images' mean.
+
+    It is the best that a decoder can do which ignores z.
+    """
     share = (data.train.double() / 255).mean(0).clamp(1e-3, 1 - 1e-3)
     return (
         -losses.bernoulli_log_likelihood(data.test / 255, share.logit().expand_as(data.test))
@@ -94,7 +105,10 @@ def constant_decoder(data) -> float:
 
 @torch.no_grad()
 def decoded_draws(model, images):
-    """Each image encoded, one z drawn, and decoded: what the decoder was trained on (at the posterior mean it was not)."""
+    """Each image encoded, one z drawn, and decoded: what the decoder was trained on.
+
+    At the posterior mean it was not.
+    """
     return model.expected_image(model(images, torch.Generator().manual_seed(0)).output)
 
 
@@ -129,7 +143,10 @@ def draw_training(curves, models, data) -> None:
 
 
 def draw_variances() -> None:
-    """The three worked variances of the derivation: f = z^2 against mu, |z|^2 against d, sin(omega z) against omega."""
+    """The three worked variances of the derivation.
+
+    f = z^2 against mu, |z|^2 against d, sin(omega z) against omega.
+    """
     figure = Figure(figsize=(9.2, 3.1), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     (path, base, score) = (WAYS[way][1:] for way in ("pathwise", "score_baseline", "score"))
@@ -178,7 +195,7 @@ def main() -> None:
             "seeds": len(SEEDS),
             "variance_images": IMAGES,
             "variance_draws": DRAWS,
-            **machine(),
+            **machine("cpu"),
         },
         "constant_decoder": constant_decoder(data),
     }

@@ -1,7 +1,8 @@
-"""Measure the numbers that chapter 6 quotes, over three seeds, and draw its headline picture.
+"""Chapter 6: a clinic of wrong programs, and likelihoods of grey digits, over three seeds.
 
-python book/studies/06-likelihoods.py    about 3 minutes on 2 cores; writes book/results/06-likelihoods.json and
-book/images/06-clinic.png
+python book/studies/06-likelihoods.py    about 3 minutes on 2 cores; writes
+                                         book/results/06-likelihoods.json and
+                                         book/images/06-clinic.png
 
 The programs of the clinic are not written down twice: they are read from the chapter's notebook.
 """
@@ -41,7 +42,10 @@ TITLES = {
 
 
 def clinic(detached: bool = False) -> dict:
-    """The names that the notebook's cells tagged `measured` define, and its sick programs; with z detached, the tenth bug."""
+    """The names that the notebook's cells tagged `measured` define, and its sick programs.
+
+    With z detached, the tenth bug.
+    """
     cells = json.loads((ROOT / "notebooks" / "06-likelihoods.ipynb").read_text("utf8"))["cells"]
     sources = [
         ("measured" in cell["metadata"].get("tags", []), "".join(cell["source"])) for cell in cells
@@ -53,7 +57,10 @@ def clinic(detached: bool = False) -> dict:
         for line in re.findall(r"^\w+ = replace\(healthy.*$", source, re.M)
     )
     if detached:
-        line = "    z = mean + program.noise_scale(log_var) * torch.randn(mean.shape, generator=generator)\n    return"
+        line = (
+            "    z = mean + program.noise_scale(log_var) * "
+            "torch.randn(mean.shape, generator=generator)\n    return"
+        )
         assert code.count(line) == 1
         code = code.replace(line, line.replace("\n    return", "\n    z = z.detach()\n    return"))
     names = dict(
@@ -75,7 +82,7 @@ def clinic(detached: bool = False) -> dict:
 
 
 def ward() -> tuple[dict, dict]:
-    """What each program reports and what is true after training, over the seeds; and the runs of the first seed."""
+    """What each program reports and what is true, over the seeds; the runs of the first seed."""
     names, tenth = clinic(), clinic(detached=True)
     plan = {"healthy": (names, "healthy", 1.0), "healthy_beta4": (names, "healthy", 4.0)}
     plan |= {key: (names, key, 4.0 if key == "beta_ignored" else 1.0) for key in TITLES}
@@ -123,7 +130,10 @@ def gaussian(data, sigma, seed) -> dict:
 
 
 def grey(data, seed) -> dict:
-    """The cross-entropy on grey pixels and the continuous Bernoulli: root mean squared errors, and what is missing."""
+    """The cross-entropy on grey pixels and the continuous Bernoulli.
+
+    Root mean squared errors, and the nats that are missing.
+    """
     bare, continuous = (
         trained(data, name, "learnt", seed) for name in ("bernoulli", "continuous-bernoulli")
     )
@@ -140,7 +150,7 @@ def grey(data, seed) -> dict:
 
 
 def bits(data, seed) -> dict:
-    """Bits per dimension, both ways, of a model trained on dequantised pixels and of one trained on grey levels."""
+    """Bits per dimension, both ways, of a model of dequantised pixels and one of grey levels."""
     noise = torch.rand(data.train.shape, generator=torch.Generator().manual_seed(seed))
     gaussian = trained(
         data, "gaussian", "learnt", seed, start=0.2, images=(data.train + noise) / 256
@@ -195,14 +205,15 @@ def main() -> None:
     draw(image_path("06-clinic.png"), first["names"], first["runs"])
     data = vaelib.load("mnist-5k")
     setting = {
-        "data": "mnist-5k; the clinic binarises it (train drawn afresh, test drawn once), the rest is grey",
+        "data": "mnist-5k; the clinic binarises it (train drawn afresh, test drawn once), "
+        "the rest is grey",
         "model": f"{LATENTS} latents, one hidden layer of 256 each way",
         "clinic_epochs": CLINIC_EPOCHS,
         "epochs": EPOCHS,
         "batch_size": BATCH_SIZE,
         "learning_rate": LEARNING_RATE,
         "seeds": len(SEEDS),
-        **machine(),
+        **machine("cpu"),
     }
     scales = {"one": 1.0, "learnt": "learnt", "optimal": "optimal"}
     measured = {

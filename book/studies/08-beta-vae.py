@@ -2,25 +2,31 @@
 
 python book/studies/08-beta-vae.py    about 4 minutes on 2 cores
 
-Writes book/results/08-beta-vae.json and book/images/08-*.png. Sprites: from the table and the models
-of sprites.py, and the models that ship with vaelib. Digits: trained here; each finished run is kept
-in _build/beta-vae/, so the command can be stopped and given again; --seconds S starts no new run
-after S seconds.
+Writes book/results/08-beta-vae.json and book/images/08-*.png. Sprites: from the table and the
+models of sprites.py, and the models that ship with vaelib. Digits: trained here; each finished run
+is kept in _build/beta-vae/, so the command can be stopped and given again; --seconds S starts no
+new run after S seconds.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import math
-import time
+from functools import cache, partial
 
 import beta_vae_pictures as pictures
 import sprites
 import torch
 from beta_vae_tables import IN_USE, PRICES, chords, key_of, of_capacity, of_sprites, total
 from legibility import Judge
-from reporting import ROOT, existing, image_path, machine, over_runs, write_results
+from reporting import (
+    ROOT,
+    existing,
+    image_path,
+    kept,
+    machine,
+    over_runs,
+    stop_time,
+    write_results,
+)
 
 import vaelib
 from vaelib import metrics, objectives, pretrained
@@ -39,7 +45,12 @@ def objective_of(name: str, weight: float) -> objectives.Objective:
     return objectives.annealed_capacity(objectives.linear(0, CAPACITY, rise), float(weight))
 
 
-def scores(data, judge: Judge, name: str, weight: float, seed: int) -> dict:
+@cache
+def judge() -> Judge:
+    return Judge(vaelib.load("mnist-5k"))
+
+
+def scores(data, name: str, weight: float, seed: int) -> dict:
     torch.manual_seed(seed)
     model = vaelib.VAE(data.image_shape, LATENT_DIM, convs=(), hidden=256)
     options = dict(
@@ -62,8 +73,8 @@ def scores(data, judge: Judge, name: str, weight: float, seed: int) -> dict:
         "train_rate": train.kl.mean().item(),
         "log_likelihood": log_p.mean().item(),
         "used": int((metrics.kl_per_dimension(model, data.test) > IN_USE).sum()),
-        "legible_reconstruction": judge.legible(model.reconstruct(data.test)),
-        "legible_sample": judge.legible(model.sample(2000, torch.Generator().manual_seed(seed))),
+        "legible_reconstruction": judge().legible(model.reconstruct(data.test)),
+        "legible_sample": judge().legible(model.sample(2000, torch.Generator().manual_seed(seed))),
         "seconds": history.seconds,
     }
 
@@ -90,29 +101,18 @@ def turn(slopes: torch.Tensor) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--seconds", type=float, default=math.inf, help="start no new run after so many"
-    )
-    stop = time.monotonic() + parser.parse_args().seconds
-    KEPT.mkdir(parents=True, exist_ok=True)
+    stop = stop_time()
     torch.set_num_threads(1)
     study = sprites.read_study()
     falling = [run for run in study["runs"] if run["method"] == "falling-beta"]
     slopes = {run["seed"]: directions(run) for run in falling}
-    data, judge, runs = vaelib.load("mnist-5k", binarize=True), None, {}
+    data, runs = vaelib.load("mnist-5k", binarize=True), {}
     wanted = [("price", price) for price in PRICES] + [("gamma", gamma) for gamma in GAMMAS]
     for seed in SEEDS:
         for name, weight in wanted:
-            kept = KEPT / f"{name}-{weight:g}-seed{seed}.json"
-            if not kept.exists():
-                if time.monotonic() > stop:
-                    print("out of time; give the same command again to go on")
-                    return
-                judge = judge or Judge(vaelib.load("mnist-5k"))
-                kept.write_text(json.dumps(scores(data, judge, name, weight, seed)))
-                print(name, weight, seed, kept.read_text(), flush=True)
-            runs.setdefault((name, weight), []).append(json.loads(kept.read_text()))
+            path = KEPT / f"{name}-{weight:g}-seed{seed}.json"
+            run = kept(path, stop, partial(scores, data, name, weight, seed))
+            runs.setdefault((name, weight), []).append(run)
     sprites_points = [
         {
             r["weight"]: (r["kl"], r["reconstruction"])

@@ -9,11 +9,8 @@ stopped and given again; --seconds S starts none after S seconds.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
 import math
-import time
 from functools import cache, partial
 from pathlib import Path
 
@@ -30,7 +27,16 @@ from elbo_surgery_tables import (
     over_seeds,
     rank_correlation,
 )
-from reporting import ROOT, existing, image_path, machine, over_runs, write_results
+from reporting import (
+    ROOT,
+    existing,
+    image_path,
+    kept,
+    machine,
+    over_runs,
+    stop_time,
+    write_results,
+)
 
 import vaelib
 from vaelib import losses, metrics, objectives
@@ -107,19 +113,8 @@ def stratified(log_total, log_own, m: int, n: int):
     return log_total + torch.log(rest + (1 / n - rest) * (log_own - log_total).exp().clamp(max=1))
 
 
-def kept(name: str, stop: float, measure) -> dict | None:
-    """The measurement called ``name``, made unless it is there or time is over."""
-    path = KEPT / f"{name}.json"
-    if not path.exists():
-        if time.monotonic() > stop:
-            return None
-        path.write_text(json.dumps(measure()))
-        print(name, path.read_text()[:300], flush=True)
-    return json.loads(path.read_text())
-
-
 def digit_run(data, kind: str, weight: float, seed: int) -> dict:
-    """A 10-latent model of digits; the parts are exact, over all 4,500 training digits, drawn once."""
+    """A 10-latent model of digits; the parts are exact, over all training digits, drawn once."""
     torch.manual_seed(seed)
     model = vaelib.VAE(data.image_shape, 10, convs=(), hidden=256)
     n = len(data.train)
@@ -169,9 +164,9 @@ def drawn_sprites() -> torch.Tensor:
     return sprites().sample(IMAGES, torch.Generator().manual_seed(9))[0]
 
 
-def digest(path: Path) -> str:
-    """So that what was measured on other weights is not taken for this model's."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+def kept_path(weights: Path) -> Path:
+    """Where a model's parts are kept: by its weights, so that no others' are taken for them."""
+    return KEPT / f"{weights.stem}-{hashlib.sha256(weights.read_bytes()).hexdigest()[:8]}.json"
 
 
 def study_parts(path: Path) -> dict:
@@ -179,23 +174,17 @@ def study_parts(path: Path) -> dict:
     return parts_of(*encoded(vaelib.load_model(path), drawn_sprites()), len(sprites()))
 
 
-def study_records(rows: list[dict], stop: float) -> dict | None:
-    """For each kind of run, (method, weight), a record a seed; None when time was over first."""
-    records, complete = {}, True
+def study_records(rows: list[dict], stop: float) -> dict:
+    """For each kind of run, (method, weight), a record a seed."""
+    records = {}
     for row in [row for row in rows if row["method"] in KINDS]:
         path = existing(study.model_path(study.key_of(row)), study.SCRIPT)
-        parts = kept(f"{path.stem}-{digest(path)}", stop, partial(study_parts, path))
-        complete &= parts is not None
-        scored = {
-            key: row[key]
-            for key in ("reconstruction", "elbo", "mig", "active_units", "total_correlation")
-        }
-        scored["reported_correlation"] = scored.pop("total_correlation")
-        records.setdefault((row["method"], row["weight"]), {})[row["seed"]] = {
-            **scored,
-            **(parts or {}),
-        }
-    return records if complete else None
+        parts = kept(kept_path(path), stop, partial(study_parts, path))
+        scored = {key: row[key] for key in ("reconstruction", "elbo", "mig", "active_units")}
+        scored["reported_correlation"] = row["total_correlation"]
+        by_seed = records.setdefault((row["method"], row["weight"]), {})
+        by_seed[row["seed"]] = {**scored, **parts}
+    return records
 
 
 def summary(table: dict, records: dict, shipped: dict, digits: dict) -> dict:
@@ -240,31 +229,21 @@ def summary(table: dict, records: dict, shipped: dict, digits: dict) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--seconds", type=float, default=math.inf, help="start no new measurement after so many"
-    )
-    stop = time.monotonic() + parser.parse_args().seconds
-    KEPT.mkdir(parents=True, exist_ok=True)
+    stop = stop_time()
     table = study.read_study()
     records = study_records(table["runs"], stop)
     digits = vaelib.load("mnist-5k", binarize=True)
     runs = {
         name: [
-            kept(f"digits-{name}-{seed}", stop, partial(digit_run, digits, *kind, seed))
+            kept(KEPT / f"digits-{name}-{seed}.json", stop, partial(digit_run, digits, *kind, seed))
             for seed in DIGIT_SEEDS
         ]
         for name, kind in DIGITS.items()
     }
     shipped = {
-        key: kept(
-            f"{name}-{digest(FOLDER / f'{name}.safetensors')}", stop, partial(shipped_parts, name)
-        )
+        key: kept(kept_path(FOLDER / f"{name}.safetensors"), stop, partial(shipped_parts, name))
         for name, key in SHIPPED.items()
     }
-    if records is None or None in shipped.values() or any(None in made for made in runs.values()):
-        print("out of time; give the same command again to go on")
-        return
     results = summary(table, records, shipped, runs)
     write_results("09-elbo-surgery", results)
     drawn = {

@@ -1,14 +1,17 @@
-"""Chapter 11's pictures, numbers and shipped models, from what gallery.py and literature.py have left.
+"""Chapter 11: the gallery's pictures, tables and shipped models.
 
-python book/studies/11-gallery.py    a minute; writes book/results/11-gallery.json, book/images/11-*.png, and three of the
-models with their cards to vaelib/checkpoints/. A run that has not been made is left out, and named.
+python book/studies/11-gallery.py    a minute, from what gallery.py and literature.py have left
+
+Writes book/results/11-gallery.json, book/images/11-*.png, and three of the models with their cards
+to vaelib/pretrained/. A run that has not been made is left out, and named.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
 import gallery
 import literature
@@ -17,18 +20,20 @@ from matplotlib.figure import Figure
 from photographs import load_photographs
 from PIL import Image
 from reporting import (
-    ROOT,
+    RESULTS,
     card_scores,
     image_path,
-    machine,
     markdown,
+    read_json,
     rounded,
     write_card,
     write_results,
 )
+from side_by_side import side_by_side
 
 import vaelib
-from vaelib import metrics, plots, pretrained, runs
+from vaelib import metrics, plots, pretrained
+from vaelib.experiments import config, run_folder
 from vaelib.models import as_float
 
 NETWORK = "compact"  # whose pictures the book shows
@@ -37,7 +42,10 @@ SHIPPED = {
     "mnist-z16": "beta 1, the plain VAE",
     "mnist-z2-beta4": "beta 4 throughout",
 }
-SHOWN = 8  # images in each half of a row
+SHOWN = {  # test images, of each data set but CIFAR-10, of which the first are shown
+    "mnist": [3, 2, 1, 18, 4, 8, 11, 61],
+    "fashion-mnist": [0, 1, 3, 5, 6, 8, 11, 18],
+}
 MOST = 150_000  # bytes of a picture
 
 
@@ -45,46 +53,17 @@ def models(names: list[str]) -> dict[str, vaelib.VAE]:
     """Those of the runs that are finished."""
     folders = {name: gallery.folder(name, NETWORK) for name in names}
     return {
-        name: vaelib.load_model(f / runs.MODEL) for name, f in folders.items() if runs.results(f)
+        name: vaelib.load_model(folder / run_folder.MODEL)
+        for name, folder in folders.items()
+        if run_folder.results(folder)
     }
-
-
-def side_by_side(rows: dict[str, vaelib.VAE], chosen: torch.Tensor) -> Figure:
-    """A row a model: the same test images rebuilt, then samples from the prior."""
-    whole = [("image", as_float(chosen), None)]
-    for label, model in rows.items():
-        sampled = model.sample(SHOWN, torch.Generator().manual_seed(5))
-        whole.append((label, model.reconstruct(chosen), sampled))
-    height = 0.56 * len(whole) + 0.3
-    figure = Figure(figsize=(9.6, height))
-    unit = 0.56 / height
-    for row, (name, left, right) in enumerate(whole):
-        for half, images in enumerate((left, right)):
-            if images is None:
-                continue
-            axis = figure.add_axes(
-                (0.09 + 0.465 * half, 1 - 0.3 / height - unit * (row + 1), 0.445, 0.97 * unit)
-            )
-            strip = images.permute(1, 2, 0, 3).flatten(2)  # C, H, N W
-            plots._show(axis, strip)
-            axis.set_axis_off()
-            if half == 0:
-                axis.text(
-                    -0.012, 0.5, name, ha="right", va="center", fontsize=9, transform=axis.transAxes
-                )
-    for at, text in (
-        (0.3125, "reconstructions of test images"),
-        (0.7775, "samples from the prior"),
-    ):
-        figure.text(at, 1 - 0.2 / height, text, ha="center", fontsize=10)
-    return figure
 
 
 def manifolds(rows: dict[str, vaelib.VAE], size: int = 12) -> Figure:
     """What the decoders draw over the plane of two latents, side by side."""
     figure = Figure(figsize=(2.6 * len(rows), 2.95), layout="constrained")
     for axis, (label, model) in zip(figure.subplots(1, len(rows), squeeze=False)[0], rows.items()):
-        plots._show(axis, plots._plane(model, size))
+        plots.show_image(axis, plots.manifold_image(model, size))
         axis.set(title=label, xticks=[], yticks=[])
     return figure
 
@@ -94,65 +73,79 @@ def shown(name: str) -> torch.Tensor:
     """Test images for the pictures, loaded where a picture needs them."""
     if name == "cifar10":
         return load_photographs()[1].test
-    chosen = {"mnist": [3, 2, 1, 18, 4, 8, 11, 61], "fashion-mnist": [0, 1, 3, 5, 6, 8, 11, 18]}[
-        name
-    ]
-    return vaelib.load(name, binarize=True).test[chosen]
+    return vaelib.load(name, binarize=True).test[SHOWN[name]]
 
 
-def draw() -> list[str]:
-    """Every picture whose models are there; the names of those that are not."""
-    missing = []
+def beside(data: str, rows: dict[str, vaelib.VAE]) -> Figure:
+    return side_by_side(rows, shown(data))
 
-    def save(name: str, wanted: dict[str, str], figure_of) -> None:
-        found = models(list(wanted))
-        missing.extend(run for run in wanted if run not in found)
-        if len(found) == len(wanted):
-            save_picture(figure_of({label: found[run] for run, label in wanted.items()}), name)
 
-    beside = lambda data: lambda found: side_by_side(found, shown(data)[:SHOWN])
-    latents = lambda data, sizes, end="": {
-        f"{data}-z{n}{end}": f"{n} latent" + "s" * (n > 1) for n in sizes
-    }
-    prices = {
-        "mnist-z2": "beta 1",
-        **{f"mnist-z2-beta{beta}": f"beta {beta}" for beta in (4, 80, 150)},
-    }
-    save("mnist-latents", latents("mnist", (2, 4, 8, 16)), beside("mnist"))
-    save("mnist-prices", prices, beside("mnist"))
-    save("mnist-planes", prices, manifolds)
-    save("fashion-latents", latents("fashion", (1, 2, 8, 16)), beside("fashion-mnist"))
-    save("fashion-beta3", latents("fashion", (1, 2, 8, 16), "-beta3"), beside("fashion-mnist"))
-    save("fashion-planes", {"fashion-z2": "beta 1", "fashion-z2-beta3": "beta 3"}, manifolds)
-    save("cifar10", latents("cifar10", (8, 128)), beside("cifar10"))
+def traversals(rows: dict[str, vaelib.VAE]) -> Figure:
+    """Of the only model, the five latents with the most KL."""
+    (model,) = rows.values()
     sprites = vaelib.load("sprites", image_size=32)
     start = sprites.images(torch.tensor([[2, 4, 0, 16, 16]]))[0]
+    images, _ = sprites.sample(1000, torch.Generator().manual_seed(0))
+    by_kl = metrics.kl_per_dimension(model, images).argsort(descending=True).tolist()
+    return plots.traversals(model, start, dimensions=tuple(by_kl[:5]))
 
-    def traversals(found):
-        (model,) = found.values()
-        images, _ = sprites.sample(1000, torch.Generator().manual_seed(0))
-        by_kl = metrics.kl_per_dimension(model, images).argsort(descending=True).tolist()
-        return plots.traversals(model, start, dimensions=tuple(by_kl[:5]))
 
-    save("sprites", {"sprites": "sprites"}, traversals)
+def by_latents(data: str, sizes: tuple[int, ...], end: str = "") -> dict[str, str]:
+    """Runs, and what a row of a picture calls them."""
+    return {f"{data}-z{n}{end}": f"{n} latent" + "s" * (n > 1) for n in sizes}
+
+
+MNIST_PRICES = {
+    "mnist-z2": "beta 1",
+    **{f"mnist-z2-beta{beta}": f"beta {beta}" for beta in (4, 80, 150)},
+}
+PICTURES: dict[str, tuple[dict[str, str], Callable[[dict[str, vaelib.VAE]], Figure]]] = {
+    # name: its runs with their labels, and what draws their models
+    "mnist-latents": (by_latents("mnist", (2, 4, 8, 16)), partial(beside, "mnist")),
+    "mnist-prices": (MNIST_PRICES, partial(beside, "mnist")),
+    "mnist-planes": (MNIST_PRICES, manifolds),
+    "fashion-latents": (by_latents("fashion", (1, 2, 8, 16)), partial(beside, "fashion-mnist")),
+    "fashion-beta3": (
+        by_latents("fashion", (1, 2, 8, 16), "-beta3"),
+        partial(beside, "fashion-mnist"),
+    ),
+    "fashion-planes": ({"fashion-z2": "beta 1", "fashion-z2-beta3": "beta 3"}, manifolds),
+    "cifar10": (by_latents("cifar10", (8, 128)), partial(beside, "cifar10")),
+    "sprites": ({"sprites": "sprites"}, traversals),
+}
+
+
+def draw() -> set[str]:
+    """Every picture whose models are there; the names of those runs that are not."""
+    missing: set[str] = set()
+    for name, (labels, figure_of) in PICTURES.items():
+        trained = models(list(labels))
+        missing |= labels.keys() - trained.keys()
+        if len(trained) == len(labels):
+            save_picture(figure_of({labels[run]: model for run, model in trained.items()}), name)
     return missing
 
 
 def codes() -> dict:
-    """How far the codes of photographs are from the prior, a model each; of a run that is not here, as it was."""
-    before = ROOT / "book" / "results" / "11-gallery.json"
-    found = json.loads(before.read_text())["codes"] if before.exists() else {}
+    """How far the codes of photographs are from the prior, a model each.
+
+    Of a run whose model is not here, as it was when it was.
+    """
+    path = RESULTS / "11-gallery.json"
+    before = json.loads(path.read_text())["codes"] if path.exists() else {}
     photographed = models(["cifar10-z8", "cifar10-z128"])
-    return found | {
+    return before | {
         name: spread_of_codes(model, shown("cifar10")[:2000])
         for name, model in photographed.items()
     }
 
 
 def spread_of_codes(model: vaelib.VAE, images: torch.Tensor) -> dict:
-    """The median latent's deviation over ``images``, noise of the encoder included, and the largest mean (the prior: 1 and 0)."""
-    with torch.no_grad():
-        mean, log_var = model.encode(as_float(images))
+    """The median latent's deviation over ``images`` and the largest mean (the prior: 1 and 0).
+
+    The deviation includes the noise of the encoder.
+    """
+    mean, log_var = metrics.encode(model, as_float(images))
     deviation = (mean.var(0) + log_var.exp().mean(0)).sqrt()
     return {
         "deviation": deviation.median().item(),
@@ -162,7 +155,7 @@ def spread_of_codes(model: vaelib.VAE, images: torch.Tensor) -> dict:
 
 
 def learning_curves(rows: list[dict]) -> Figure:
-    """-log p(x) of 1,000 test digits over training, a curve a k; the published values, at the end of theirs, as lines."""
+    """-log p(x) of 1,000 test digits over training, a curve a k; the published values as lines."""
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axis = figure.subplots()
     for row, colour, style in zip(rows, (0, 5, 6, 3, 7), ("-", "--", "-.", ":", "-")):
@@ -198,20 +191,22 @@ def save_picture(figure: Figure, name: str) -> None:
 
 
 def ship(rows: dict[str, dict]) -> None:
-    """Three of the models, in half precision, each with its card: scored on the digits that come with the package."""
+    """Three of the models, in half precision, and their cards, scored on the digits of mnist-5k."""
     data = vaelib.load("mnist-5k", binarize=True)
     for name, objective in SHIPPED.items():
         source = gallery.folder(name, NETWORK)
-        if name not in rows or not runs.results(source):
+        if name not in rows or not run_folder.results(source):
             continue
         vaelib.save_model(
-            vaelib.load_model(source / runs.MODEL),
+            vaelib.load_model(source / run_folder.MODEL),
             pretrained.FOLDER / f"{name}.safetensors",
             half=True,
         )
         row = rows[name]
-        training = gallery.read(source / runs.CONFIG).hyperparameters
-        history = [json.loads(line) for line in (source / runs.METRICS).read_text().splitlines()]
+        training = config.read(source / run_folder.CONFIG).hyperparameters
+        history = [
+            json.loads(line) for line in (source / run_folder.METRICS).read_text().splitlines()
+        ]
         card = {
             "data": {"name": "mnist-5k", "binarize": True},
             "trained_on": "MNIST, all 60,000 training images, binarised",
@@ -264,34 +259,41 @@ def gallery_table(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    rows = gallery.read_rows()
-    missing = sorted({*draw(), *gallery.RUNS} - {row["name"] for row in rows})
+    rows = read_json(gallery.TABLE, gallery.SCRIPT)["runs"]
+    measured = read_json(literature.RESULTS, literature.SCRIPT)
+    without_model = draw()
     by_name = {row["name"]: row for row in rows if row["network"] != "original"}
     ship(by_name)
-    found = literature.read()
-    if found["nll"]:
-        save_picture(learning_curves(sorted(found["nll"], key=lambda row: row["k"])), "literature")
+    if measured["nll"]:
+        by_k = sorted(measured["nll"], key=lambda row: row["k"])
+        save_picture(learning_curves(by_k), "literature")
     write_results(
         "11-gallery",
         {
-            "setting": {**machine(), "command": "python book/studies/gallery.py"},
+            "setting": {
+                "hardware": "; ".join(sorted({row["hardware"] for row in rows})),
+                "torch": ", ".join(sorted({row["torch"] for row in rows})),
+                "command": f"python {gallery.SCRIPT}",
+            },
             "table": gallery_table(rows),
-            "literature": literature.table(found),
-            "photographs": literature.photograph_table(found),
+            "literature": literature.table(measured),
+            "photographs": literature.photograph_table(measured),
             "hardware": sorted({row["hardware"] for row in rows}),
             "minutes": sum(row["seconds"] for row in rows) / 60,
             "runs": by_name,
             "codes": codes(),
             "nll_by_k": {
                 str(row["k"]): row
-                for row in found["nll"]
+                for row in measured["nll"]
                 if row["of_epochs"] == literature.EPOCHS[row["k"]]
             },
-            "bits": found["bits"],
+            "bits": measured["bits"],
         },
     )
-    if missing:
-        print(f"not yet made: {', '.join(missing)}")
+    if without_model:
+        print(f"not drawn anew, their models are not here: {', '.join(sorted(without_model))}")
+    if missing := gallery.RUNS.keys() - {row["name"] for row in rows}:
+        print(f"not yet made: {', '.join(sorted(missing))}")
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def how_many_images(results: dict) -> Figure:
 
 
 def order_and_correlation(records: dict) -> Figure:
-    """Each run a mark: its total correlation, and how far each factor is held by one latent (MIG)."""
+    """Each run a mark: its total correlation, and how far one latent holds a factor (MIG)."""
     figure = Figure(figsize=(7.2, 3.8), layout="constrained")
     axis = figure.subplots()
     for method, (name, marker, colour) in MARKS.items():

@@ -15,7 +15,7 @@ def key_of(method: str, weight: float) -> str:
 
 
 def over_seeds(runs: list[dict]) -> dict:
-    """Mean and standard deviation (0 of a single run) of each figure, and both as a page shows them."""
+    """Mean and standard deviation (0 of a single run) of each figure, and both in words."""
     if len(runs) > 1:
         figures = over_runs(runs)
     else:

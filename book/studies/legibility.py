@@ -9,7 +9,10 @@ from vaelib.models import as_float
 
 
 class Judge:
-    """Three classifiers of grey digits; an image is legible when their mean probability of one digit is above 0.9."""
+    """Three classifiers of grey digits.
+
+    An image is legible when their mean probability of one digit is above 0.9.
+    """
 
     def __init__(self, grey, epochs: int = 8):
         self.networks = [self._classifier(grey, seed, epochs) for seed in range(3)]

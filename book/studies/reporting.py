@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import os
 import platform
 import statistics
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vaelib import VAE, metrics, pretrained
+from vaelib.files import write
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "book" / "results"
@@ -26,9 +31,8 @@ def hardware(device: str, threads: int | None = None) -> str:
     """
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    cores = (
-        f"{os.cpu_count()} cores, {platform.machine()}, {'no GPU' if device == 'cpu' else device}"
-    )
+    gpu = "no GPU" if device == "cpu" else device
+    cores = f"{os.cpu_count()} cores, {platform.machine()}, {gpu}"
     return cores if threads is None else f"{threads} of {cores}"
 
 
@@ -96,6 +100,29 @@ def existing(path: Path, script: str) -> Path:
 def read_json(path: Path, script: str) -> dict:
     """What ``script`` has measured; SystemExit, in one line, where it has not yet."""
     return json.loads(existing(path, script).read_text())
+
+
+def kept(path: Path, stop: float, measure: Callable[[], dict]) -> dict:
+    """What ``measure`` measures, kept in ``path``, where it is only measured once.
+
+    SystemExit, in one line, where that would begin after ``stop``, a time of time.monotonic.
+    """
+    if not path.exists():
+        if time.monotonic() > stop:
+            raise SystemExit("out of time; the same command goes on")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, json.dumps(measure()))
+        print(path.stem, path.read_text()[:300], flush=True)
+    return json.loads(path.read_text())
+
+
+def stop_time() -> float:
+    """When to begin nothing more, by the command line's ``--seconds``: a time of time.monotonic."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="begin no measurement after so many"
+    )
+    return time.monotonic() + parser.parse_args().seconds
 
 
 def write_results(stem: str, results: dict) -> None:

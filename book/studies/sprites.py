@@ -55,7 +55,7 @@ def objective(method: str, weight: float, dataset_size: int) -> objectives.Objec
     }[method]()
 
 
-# the same as falling-beta with twice the learning rate: how much of the result is the time that training had
+# falling-beta with twice the learning rate: how much of the result is the time that training had
 FAST = "falling-beta-fast"
 METHODS = [
     ("falling-beta", 4),
