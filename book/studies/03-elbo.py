@@ -110,10 +110,10 @@ def peak(log_posterior) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def gaps(model, images, table) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """log p(x), the encoder's gap, and the least of a diagonal normal fitted to an image: (N,) nats.
+    """log p(x), the encoder's gap, and the least of a diagonal normal fitted to an image: (N,).
 
-    The fit is a local search, so it starts twice: at the encoder's normal and at the posterior's
-    highest point.
+    In nats. The fit is a local search, so it starts twice: at the encoder's normal and at the
+    posterior's highest point.
     """
     log_evidence = table.flatten(1).double().logsumexp(1) + 2 * math.log(SPACING)
     log_posterior = table - log_evidence.float().view(-1, 1, 1)
