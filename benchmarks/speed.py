@@ -11,8 +11,8 @@ The plain loops have one thing changed after the other; pythae is timed where it
 in turn, on one machine, in one run. benchmarks/README.md says how to read it. Writes
 benchmarks/results/speed.json, in which a run replaces the networks that it measured, and speed.svg.
 Asserts that the first step's loss is the plain loop's to 1e-5; `--learn` also that the ELBO is the
-plain loop's to 1 %. For pythae: python -m venv _build/peers && _build/peers/bin/pip install . pythae,
-and run it with _build/peers/bin/python.
+plain loop's to 1 %. For pythae: python -m venv _build/peers && _build/peers/bin/pip install .
+pythae, and run it with _build/peers/bin/python.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ def pythae_epoch(model: VAE, images: Tensor, device: str = DEVICE):
 
 
 def contender(name: str, network_name: str, steps: int):
-    """A function that does ``steps`` training steps, in this process; None where that can't be had."""
+    """A function that does ``steps`` training steps in this process; None where it can't be had."""
     model = network(network_name)
     images = some_images(model.image_shape, steps * BATCH)
     if name in OURS:
@@ -254,7 +254,7 @@ def worker(connection, name: str, network_name: str, steps: int) -> None:
 
 
 def measured(network_name: str, names: list[str], steps: int, repetitions: int) -> dict:
-    """Medians of each: milliseconds a step, the ratio to the plain loop beside it, peak memory in MB."""
+    """Medians of each: milliseconds a step, the ratio to the plain loop, peak memory in MB."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for name in names:
@@ -404,9 +404,7 @@ def main() -> None:
         else:
             others = args.only or [*LOOPS, *OURS, "pythae"]
             loops = ["plain", *(loop for loop in others if loop != "plain")]
-            if (
-                network(name).likelihood != "bernoulli"
-            ):  # pythae has no Gaussian with a learnt sigma
+            if network(name).likelihood != "bernoulli":  # pythae has no Gaussian that learns sigma
                 loops = [loop for loop in loops if loop != "pythae"]
             steps = args.steps or OWN.get(name, (0, STEPS.get(name)))[1]
             times = measured(name, loops, steps, args.repetitions)

@@ -1,6 +1,7 @@
 """What drawing a batch of sprites costs, as a share of the training step that uses it.
 
-python benchmarks/sprites_speed.py    about 1 minute on 2 cores; prints a table of medians, drawing and steps in turn
+python benchmarks/sprites_speed.py    about 1 minute on 2 cores; prints a table of medians, drawing
+                                      and steps in turn
 """
 
 from __future__ import annotations
