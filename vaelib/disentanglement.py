@@ -93,7 +93,7 @@ def sap_matrix(codes: Tensor, factors: Tensor, predictor: str = "svm", seed: int
     if predictor != "svm":
         raise ValueError(f"predictor is {predictor!r}; allowed: 'svm', 'r2'")
     x, y = codes.numpy(), factors.numpy()
-    train, test = _split(len(x), seed)
+    train, test = fit_and_test_rows(len(x), seed)
     svm = LinearSVC(C=0.01, class_weight="balanced", dual=False, random_state=0)
     accuracy = lambda code, values: svm.fit(code[train], values[train]).score(
         code[test], values[test]
@@ -128,7 +128,7 @@ def dci(codes: Tensor, factors: Tensor, stages: int = 100, seed: int = 0) -> Dci
     (2018), section 2.
     """
     x, y = (t.numpy() for t in _checked(codes, factors, least_factors=2, rival=True))
-    train, test = _split(len(x), seed)
+    train, test = fit_and_test_rows(len(x), seed)
     shape = {"max_depth": 3, "max_leaf_nodes": None, "min_samples_leaf": 1}
     new = lambda: BoostedTrees(max_iter=stages, early_stopping=False, random_state=seed, **shape)
     fitted = [new().fit(x[train], values[train]) for values in y.T]
@@ -274,7 +274,7 @@ def _concentration(importance: Tensor) -> float:
     return (share * (1 - _entropy(importance) / np.log(importance.shape[1]))).sum().item()
 
 
-def _split(rows: int, seed: int) -> list[np.ndarray]:
+def fit_and_test_rows(rows: int, seed: int) -> list[np.ndarray]:
     """Two thirds of the rows to fit and one third to test, at random."""
     return np.split(np.random.default_rng(seed).permutation(rows), [rows - rows // 3])
 

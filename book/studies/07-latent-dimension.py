@@ -1,21 +1,22 @@
-"""Measure the numbers and draw the pictures of chapter 7: models with 1 to 32 latents, three seeds each.
+"""Chapter 7: models of digits with 1 to 32 latents, three seeds each.
 
-python benchmarks/latent_dimension_chapter.py    about 5 minutes on 2 cores; writes book/results/07-latent-dimension.json and
-book/images/07-*.png. Each finished run is kept in _build/latent-dimension/, so the command can be stopped and given again;
---seconds S starts no new run after S seconds.
+python book/studies/07-latent-dimension.py    about 5 minutes on 2 cores
+
+Writes book/results/07-latent-dimension.json and book/images/07-*.png. Each finished run is kept in
+_build/latent-dimension/, so the command can be stopped and given again; --seconds S starts no new
+run after S seconds.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import time
+from functools import partial
 
 import torch
+from legibility import Judge
 from matplotlib.figure import Figure
-from reporting import ROOT, image_path, machine, over_runs, write_results
-from torch import nn
+from reporting import ROOT, image_path, kept, machine, over_runs, stop_time, write_results
+from side_by_side import side_by_side
 
 import vaelib
 from vaelib import losses, metrics
@@ -23,9 +24,11 @@ from vaelib.models import as_float, draw_latents, evaluation_mode
 from vaelib.plots import COLOURS
 
 KEPT = ROOT / "_build" / "latent-dimension"
+DEVICE = "cpu"
 SIZES, SEEDS = (1, 2, 4, 8, 16, 32), range(3)
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 100, 2e-3
 IMPORTANCE_SAMPLES = 1000
+SHOWN = [0, 31, 62, 3, 54, 25, 96, 17]  # test digits
 
 
 def new_model(data, latent_dim: int, seed: int):
@@ -36,46 +39,28 @@ def new_model(data, latent_dim: int, seed: int):
 def trained(data, latent_dim: int, seed: int):
     model = new_model(data, latent_dim, seed)
     history = vaelib.fit(
-        model, data, epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, seed=seed, device="cpu"
+        model,
+        data,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        seed=seed,
+        device=DEVICE,
     )
     return model, history
 
 
-class Judge:
-    """Three classifiers of grey digits; an image is legible when their mean probability of one digit is above 0.9."""
-
-    def __init__(self, grey, epochs: int = 8):
-        self.networks = [self._classifier(grey, seed, epochs) for seed in range(3)]
-
-    @staticmethod
-    def _classifier(grey, seed: int, epochs: int):
-        torch.manual_seed(seed)
-        network = nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Dropout(0.3), nn.Linear(256, 10))
-        optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
-        for _ in range(epochs):
-            for batch in torch.randperm(len(grey.train)).split(100):
-                loss = nn.functional.cross_entropy(network(as_float(grey.train[batch])), grey.train_labels[batch])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-        return network.eval()
-
-    @torch.no_grad()
-    def probabilities(self, images):
-        return sum(network(as_float(images)).softmax(1) for network in self.networks) / len(self.networks)
-
-    def legible(self, images) -> float:
-        return (self.probabilities(images).amax(1) > 0.9).double().mean().item()
-
-
 def doubt(images) -> float:
-    """The entropy of the pixels of expected images, summed over an image, in nats: 0 for pure black and white."""
+    """The entropy of the pixels of expected images, nats an image: 0 for black and white."""
     p = as_float(images).double()
     return (-torch.xlogy(p, p) - torch.xlogy(1 - p, 1 - p)).flatten(1).sum(1).mean().item()
 
 
 def log_weights(model, images, samples: int, seed: int, widen: float = 1.0):
-    """(samples, N) log-weights of eq:is-loglik; ``widen`` multiplies the standard deviations of the density drawn from."""
+    """(samples, N) log-weights of eq:is-loglik.
+
+    ``widen`` multiplies the standard deviations of the density drawn from.
+    """
     generator = torch.Generator().manual_seed(seed)
     rows = []
     with evaluation_mode(model):
@@ -91,7 +76,7 @@ def log_weights(model, images, samples: int, seed: int, widen: float = 1.0):
 
 
 def estimate(log_w, k: int):
-    """The estimates of eq:is-loglik from k weights each, (samples // k, N): disjoint groups of the weights."""
+    """The estimates of eq:is-loglik from disjoint groups of k weights: (samples // k, N)."""
     groups = log_w[: len(log_w) // k * k].unflatten(0, (-1, k))
     return groups.logsumexp(1) - math.log(k)
 
@@ -102,20 +87,18 @@ def effective_sample_size(log_w):
 
 @torch.no_grad()
 def information(model, images, generator) -> tuple[float, float]:
-    """I_q(x; z) and KL(q(z) || p(z)) of these images as the whole data set, one code an image, in nats."""
+    """I_q(x; z) and KL(q(z) || p(z)), nats: of these images as the whole data set, a code each."""
     mean, log_var = model.encode(as_float(images))
     z = draw_latents(mean, log_var, generator)
     own = losses.gaussian_log_likelihood(z, mean, 0.5 * log_var)
     prior = losses.gaussian_log_likelihood(z, torch.zeros_like(z), 0.0)
     z, mean, log_var = z.double(), mean.double(), log_var.double()
     constant = mean.shape[1] * math.log(2 * math.pi) + log_var.sum(1)
-    aggregate = torch.cat(
-        [
-            (-0.5 * (((part[:, None] - mean).square() / log_var.exp()).sum(2) + constant)).logsumexp(1)
-            - math.log(len(mean))
-            for part in z.split(100)
-        ]
-    )
+    parts = []
+    for part in z.split(100):
+        log_q = -0.5 * (((part[:, None] - mean).square() / log_var.exp()).sum(2) + constant)
+        parts.append(log_q.logsumexp(1) - math.log(len(mean)))
+    aggregate = torch.cat(parts)
     return (own - aggregate).mean().item(), (aggregate - prior).mean().item()
 
 
@@ -125,7 +108,8 @@ def scores(data, judge: Judge, latent_dim: int, seed: int) -> dict:
     drawn_train = vaelib.data.draw_binary(data.train, torch.Generator().manual_seed(1))
     log_w = log_weights(model, data.test, IMPORTANCE_SAMPLES, seed=seed)
     log_p, ess = estimate(log_w, IMPORTANCE_SAMPLES)[0], effective_sample_size(log_w)
-    activity, rates = metrics.active_units(model, data.test), metrics.kl_per_dimension(model, data.test)
+    activity = metrics.active_units(model, data.test)
+    rates = metrics.kl_per_dimension(model, data.test)
     reconstructed = model.reconstruct(data.test)
     sampled = model.sample(2000, torch.Generator().manual_seed(seed))
     shared, missed = information(model, drawn_train, torch.Generator().manual_seed(seed))
@@ -162,38 +146,15 @@ def scores(data, judge: Judge, latent_dim: int, seed: int) -> dict:
 
 
 def linear_rates(grey, sigma: float) -> dict:
-    """How many latents the best linear model with this noise would use on the grey digits, and their rate in nats."""
+    """How many latents the best linear model with this noise uses on grey digits, and its rate."""
     x = as_float(grey.train).flatten(1).double()
-    rates = 0.5 * (torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).clamp(min=sigma**2) / sigma**2).log()
+    variances = torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).clamp(min=sigma**2)
+    rates = 0.5 * (variances / sigma**2).log()
     return {"used": int((rates > 0).sum()), "rate": rates.sum().item()}
 
 
-def side_by_side(data) -> Figure:
-    """A row a model: the same eight test digits rebuilt, then eight samples from the prior."""
-    chosen = data.test[[0, 31, 62, 3, 54, 25, 96, 17]]
-    models = {size: vaelib.load_model(KEPT / f"z{size}.safetensors") for size in SIZES[:5]}
-    rows = [("image", as_float(chosen), None)]
-    for size, model in models.items():
-        sampled = model.sample(8, torch.Generator().manual_seed(5))
-        rows.append((f"{size} latent" + "s" * (size > 1), model.reconstruct(chosen), sampled))
-    figure = Figure(figsize=(9.6, 3.6))
-    for row, (name, left, right) in enumerate(rows):
-        for half, images in enumerate((left, right)):
-            if images is None:
-                continue
-            tiled = images.permute(2, 0, 3, 1).flatten(1).reshape(28, -1)
-            axis = figure.add_axes((0.09 + 0.465 * half, 0.93 - 0.155 * (row + 1), 0.445, 0.15))
-            axis.imshow(tiled, cmap="gray_r", vmin=0, vmax=1)
-            axis.set_axis_off()
-            if half == 0:
-                axis.text(-6, 14, name, ha="right", va="center", fontsize=10)
-    figure.text(0.3125, 0.95, "reconstructions of test digits", ha="center", fontsize=11)
-    figure.text(0.7775, 0.95, "samples from the prior", ha="center", fontsize=11)
-    return figure
-
-
 def trade_off(results: dict) -> Figure:
-    """What more latents buy and cost: the ELBO's two terms, the pixels' doubt, and the share of legible images."""
+    """What more latents buy and cost: the ELBO's terms, the pixels' doubt, how many are legible."""
     figure = Figure(figsize=(10.2, 3.1), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     at = range(len(SIZES))
@@ -201,7 +162,8 @@ def trade_off(results: dict) -> Figure:
     def curve(axis, key, label, colour, factor=1.0, **style):
         mean = [factor * results[f"z{size}"][key]["mean"] for size in SIZES]
         deviation = [abs(factor) * results[f"z{size}"][key]["sd"] for size in SIZES]
-        axis.errorbar(at, mean, deviation, label=label, color=COLOURS[colour], capsize=2, marker="o", ms=4, **style)
+        style |= dict(color=COLOURS[colour], capsize=2, marker="o", ms=4)
+        axis.errorbar(at, mean, deviation, label=label, **style)
 
     curve(left, "distortion", "distortion", 2)
     curve(left, "rate", "rate", 6)
@@ -209,11 +171,12 @@ def trade_off(results: dict) -> Figure:
     left.set(title="nats per test image")
     curve(middle, "doubt_reconstruction", "reconstructions", 5)
     curve(middle, "doubt_sample", "samples", 1, linestyle="--")
-    middle.axhline(results["test_images"]["doubt"], color=COLOURS[8], linestyle=":", label="grey test digits")
+    level = dict(color=COLOURS[8], linestyle=":", label="grey test digits")
+    middle.axhline(results["test_images"]["doubt"], **level)
     middle.set(title="pixel entropy, nats (low is sharp)")
     curve(right, "legible_reconstruction", "reconstructions", 5, factor=100)
     curve(right, "legible_sample", "samples", 1, factor=100, linestyle="--")
-    right.axhline(100 * results["test_images"]["legible"], color=COLOURS[8], linestyle=":", label="grey test digits")
+    right.axhline(100 * results["test_images"]["legible"], **level)
     right.set(title="legible images, %", ylim=(0, 105))
     for axis in (left, middle, right):
         axis.set_xticks(at, map(str, SIZES))
@@ -225,23 +188,14 @@ def trade_off(results: dict) -> Figure:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=math.inf, help="start no new run after so many")
-    stop = time.monotonic() + parser.parse_args().seconds
-    KEPT.mkdir(parents=True, exist_ok=True)
+    stop = stop_time()
     data, grey = vaelib.load("mnist-5k", binarize=True), vaelib.load("mnist-5k")
     judge = Judge(grey)
     runs = {}
     for seed in SEEDS:
         for size in SIZES:
-            kept = KEPT / f"z{size}-seed{seed}.json"
-            if not kept.exists():
-                if time.monotonic() > stop:
-                    print("out of time; give the same command again to go on")
-                    return
-                kept.write_text(json.dumps(scores(data, judge, size, seed)))
-                print(size, seed, kept.read_text(), flush=True)
-            runs.setdefault(size, []).append(json.loads(kept.read_text()))
+            path, measure = KEPT / f"z{size}-seed{seed}.json", partial(scores, data, judge)
+            runs.setdefault(size, []).append(kept(path, stop, partial(measure, size, seed)))
     right = judge.probabilities(grey.test).argmax(1) == grey.test_labels
     results = {
         "setting": {
@@ -252,7 +206,7 @@ def main() -> None:
             "learning_rate": LEARNING_RATE,
             "importance_samples": IMPORTANCE_SAMPLES,
             "seeds": len(SEEDS),
-            **machine(),
+            **machine(DEVICE),
         },
         "test_images": {
             "doubt": doubt(grey.test),
@@ -263,7 +217,10 @@ def main() -> None:
         **{f"z{size}": over_runs(runs[size]) for size in SIZES},
     }
     write_results("07-latent-dimension", results)
-    side_by_side(data).savefig(image_path("07-side-by-side.png"), dpi=130)
+    few = {f"{n} latent" + "s" * (n > 1): KEPT / f"z{n}.safetensors" for n in SIZES[:5]}
+    rows = {label: vaelib.load_model(path) for label, path in few.items()}
+    figure = side_by_side(rows, data.test[SHOWN])
+    figure.savefig(image_path("07-side-by-side.png"), dpi=130)
     trade_off(results).savefig(image_path("07-trade-off.png"), dpi=130)
 
 

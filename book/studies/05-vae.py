@@ -1,6 +1,7 @@
-"""Measure the numbers that chapter 5 quotes, over five seeds, and draw the front page's picture.
+"""Chapter 5: the VAE of digits, over five seeds; and the front page's picture.
 
-python benchmarks/vae_chapter.py    about 6 minutes on 2 cores; writes book/results/05-vae.json and book/images/manifold.png
+python book/studies/05-vae.py    about 6 minutes on 2 cores; writes book/results/05-vae.json and
+                                 book/images/manifold.png
 """
 
 from __future__ import annotations
@@ -20,13 +21,19 @@ def trained(data, latent_dim: int, seed: int, epochs: int = EPOCHS, beta: float 
     torch.manual_seed(seed)
     model = vaelib.VAE(data.image_shape, latent_dim, convs=CONVS, hidden=256)
     history = vaelib.fit(
-        model, data, epochs=epochs, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, beta=beta, seed=seed
+        model,
+        data,
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        beta=beta,
+        seed=seed,
     )
     return model, history
 
 
 def scores(data, latent_dim: int, beta: float = 1.0) -> dict:
-    """Mean and sample standard deviation over the seeds of each figure, on the test images, in nats an image."""
+    """Of each figure mean and sample standard deviation over the seeds, on the test images."""
     runs = []
     for seed in SEEDS:
         model, history = trained(data, latent_dim, seed, beta=beta)
@@ -36,7 +43,9 @@ def scores(data, latent_dim: int, beta: float = 1.0) -> dict:
                 "elbo": terms.elbo.mean().item(),
                 "reconstruction": terms.reconstruction.mean().item(),
                 "kl": terms.kl.mean().item(),
-                "log_likelihood": metrics.log_likelihood(model, data.test, samples=500).mean().item(),
+                "log_likelihood": metrics.log_likelihood(model, data.test, samples=500)
+                .mean()
+                .item(),
                 "used_latents": int((metrics.kl_per_dimension(model, data.test) > 0.1).sum()),
                 "seconds": history.seconds,
             }
@@ -47,6 +56,7 @@ def scores(data, latent_dim: int, beta: float = 1.0) -> dict:
 
 def main() -> None:
     data = vaelib.load("mnist-5k", binarize=True)
+    model, history = trained(data, 2, seed=1, epochs=60)
     results = {
         "setting": {
             "data": "mnist-5k, binarised (train drawn afresh, test drawn once)",
@@ -54,14 +64,13 @@ def main() -> None:
             "batch_size": BATCH_SIZE,
             "learning_rate": LEARNING_RATE,
             "seeds": len(SEEDS),
-            **machine(),
+            **machine(history.device),
         },
         "z16": scores(data, 16),
         "z2": scores(data, 2),
         "z16_beta4": scores(data, 16, beta=4.0),
     }
     write_results("05-vae", results)
-    model, _ = trained(data, 2, seed=1, epochs=60)
     plots.manifold(model, size=20).savefig(image_path("manifold.png"), dpi=110)
 
 

@@ -1,7 +1,9 @@
-"""Measure the numbers that chapter 4 quotes, over three seeds, and draw its two pictures.
+"""Chapter 4: training with and without the reparameterisation, over three seeds.
 
-python benchmarks/reparameterization_chapter.py    about 5 minutes on 2 cores; writes book/results/04-reparameterization.json
-and book/images/04-without-the-trick.png, 04-gradient-variance.png
+python book/studies/04-reparameterization.py    about 5 minutes on 2 cores
+
+Writes book/results/04-reparameterization.json, book/images/04-without-the-trick.png and
+04-gradient-variance.png.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ WAYS = {
 
 
 def surrogate(model, x, generator, way: str):
-    """A loss whose gradient is that of the negative ELBO, estimated (or, for detached and half, mistaken) the given way."""
+    """A loss whose gradient estimates that of the negative ELBO the given way.
+
+    For detached and half the estimate is wrong.
+    """
     mean, log_var = model.encode(x)
     sigma = torch.exp(log_var / 2)
     noise = torch.empty_like(mean).normal_(generator=generator)
@@ -51,7 +56,9 @@ def trained(data, way: str, seed: int):
     curve = []
     for _ in range(EPOCHS):
         for batch in torch.randperm(len(data.train), generator=generator).split(BATCH_SIZE):
-            loss = surrogate(model, vaelib.data.draw_binary(data.train[batch], generator), generator, way)
+            loss = surrogate(
+                model, vaelib.data.draw_binary(data.train[batch], generator), generator, way
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -63,7 +70,10 @@ def trained(data, way: str, seed: int):
 
 
 def gradient_variances(model, images) -> dict[str, float]:
-    """Variance of one draw of the gradient of log p(x | z) in the encoder's mean, summed over latents, averaged over images."""
+    """Variance of one draw of the gradient of log p(x | z) in the encoder's mean.
+
+    Summed over latents, averaged over images.
+    """
     generator = torch.Generator().manual_seed(0)
     totals = {"pathwise": 0.0, "score": 0.0, "score_baseline": 0.0}
     for image in images.split(1):
@@ -81,33 +91,51 @@ def gradient_variances(model, images) -> dict[str, float]:
 
 
 def constant_decoder(data) -> float:
-    """Reconstruction of the test images by the training images' mean, the best a decoder can do that ignores z."""
+    """Reconstruction of the test images by the training images' mean.
+
+    It is the best that a decoder can do which ignores z.
+    """
     share = (data.train.double() / 255).mean(0).clamp(1e-3, 1 - 1e-3)
-    return -losses.bernoulli_log_likelihood(data.test / 255, share.logit().expand_as(data.test)).mean().item()
+    return (
+        -losses.bernoulli_log_likelihood(data.test / 255, share.logit().expand_as(data.test))
+        .mean()
+        .item()
+    )
 
 
 @torch.no_grad()
 def decoded_draws(model, images):
-    """Each image encoded, one z drawn, and decoded: what the decoder was trained on (at the posterior mean it was not)."""
+    """Each image encoded, one z drawn, and decoded: what the decoder was trained on.
+
+    At the posterior mean it was not.
+    """
     return model.expected_image(model(images, torch.Generator().manual_seed(0)).output)
 
 
 def draw_training(curves, models, data) -> None:
     figure = Figure(figsize=(9.2, 6.2), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.05, 1))
-    for axis, (term, title) in zip(upper.subplots(1, 2), {"elbo": "ELBO on the test digits", "kl": "KL"}.items()):
+    for axis, (term, title) in zip(
+        upper.subplots(1, 2), {"elbo": "ELBO on the test digits", "kl": "KL"}.items()
+    ):
         for way, curve in curves.items():
             label, colour, style = WAYS[way]
             values = [epoch[term] for epoch in curve]
             axis.plot(range(1, EPOCHS + 1), values, style, color=colour, label=label, linewidth=2)
-        axis.set(title=title, xlabel="epoch", ylabel="nats per image", xticks=range(2, EPOCHS + 1, 2))
+        axis.set(
+            title=title, xlabel="epoch", ylabel="nats per image", xticks=range(2, EPOCHS + 1, 2)
+        )
         axis.grid(alpha=0.3)
     upper.axes[1].legend(frameon=False, fontsize=9)
     images = data.test[:12]
-    rows = {"image": plots.as_float(images)} | {WAYS[way][0]: decoded_draws(models[way], images) for way in curves}
+    rows = {"image": plots.as_float(images)} | {
+        WAYS[way][0]: decoded_draws(models[way], images) for way in curves
+    }
     axes = lower.subplots(len(rows), 12, gridspec_kw=dict(wspace=0.02, hspace=0.02))
     for line, (label, pictures) in zip(axes, rows.items()):
-        line[0].text(-0.15, 0.5, label, transform=line[0].transAxes, ha="right", va="center", fontsize=10)
+        line[0].text(
+            -0.15, 0.5, label, transform=line[0].transAxes, ha="right", va="center", fontsize=10
+        )
         for axis, picture in zip(line, pictures):
             axis.set_axis_off()
             axis.imshow(picture[0], cmap="gray_r", vmin=0, vmax=1)
@@ -115,7 +143,10 @@ def draw_training(curves, models, data) -> None:
 
 
 def draw_variances() -> None:
-    """The three worked variances of the derivation: f = z^2 against mu, |z|^2 against d, sin(omega z) against omega."""
+    """The three worked variances of the derivation.
+
+    f = z^2 against mu, |z|^2 against d, sin(omega z) against omega.
+    """
     figure = Figure(figsize=(9.2, 3.1), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     (path, base, score) = (WAYS[way][1:] for way in ("pathwise", "score_baseline", "score"))
@@ -123,7 +154,12 @@ def draw_variances() -> None:
     left.semilogy(mu, mu**4 + 14 * mu**2 + 15, score[1], color=score[0], label="score function")
     left.semilogy(mu, 8 * mu**2 + 6, base[1], color=base[0], label="with its best baseline")
     left.semilogy(mu, torch.full_like(mu, 4), path[1], color=path[0], label="pathwise")
-    left.set(title=r"$f(z)=z^2$", xlabel=r"mean $\mu$ of $q$", ylabel="variance of one draw", ylim=(2, 2000))
+    left.set(
+        title=r"$f(z)=z^2$",
+        xlabel=r"mean $\mu$ of $q$",
+        ylabel="variance of one draw",
+        ylim=(2, 2000),
+    )
     left.legend(frameon=False, fontsize=9, loc="upper left")
     d = torch.arange(1, 101)
     middle.loglog(d, (d + 2) * (d + 4), score[1], color=score[0])
@@ -131,9 +167,14 @@ def draw_variances() -> None:
     middle.set(title=r"$f(z)=\|z\|^2$ at $\mu=0$", xlabel="dimension $d$ of $z$")
     w = torch.linspace(0.05, 4, 300)
     right.plot(
-        w, 0.5 * (1 - (1 - 4 * w**2) * torch.exp(-2 * w**2)) - w**2 * torch.exp(-(w**2)), score[1], color=score[0]
+        w,
+        0.5 * (1 - (1 - 4 * w**2) * torch.exp(-2 * w**2)) - w**2 * torch.exp(-(w**2)),
+        score[1],
+        color=score[0],
     )
-    right.plot(w, w**2 * (0.5 * (1 + torch.exp(-2 * w**2)) - torch.exp(-(w**2))), path[1], color=path[0])
+    right.plot(
+        w, w**2 * (0.5 * (1 + torch.exp(-2 * w**2)) - torch.exp(-(w**2))), path[1], color=path[0]
+    )
     right.set(title=r"$f(z)=\sin(\omega z)$ at $\mu=0$", xlabel=r"frequency $\omega$", ylim=(0, 4))
     for axis in figure.axes:
         axis.grid(alpha=0.3)
@@ -154,21 +195,28 @@ def main() -> None:
             "seeds": len(SEEDS),
             "variance_images": IMAGES,
             "variance_draws": DRAWS,
-            **machine(),
+            **machine("cpu"),
         },
         "constant_decoder": constant_decoder(data),
     }
     for way in WAYS:
         ends = [curve[-1] for _, curve in runs[way]]
-        results[way] = {term: spread([end[term] for end in ends]) for term in ("elbo", "reconstruction", "kl")}
-    variances = [gradient_variances(model, data.test[:IMAGES].float() / 255) for model, _ in runs["pathwise"]]
+        results[way] = {
+            term: spread([end[term] for end in ends]) for term in ("elbo", "reconstruction", "kl")
+        }
+    variances = [
+        gradient_variances(model, data.test[:IMAGES].float() / 255) for model, _ in runs["pathwise"]
+    ]
     results["variance"] = {name: spread([v[name] for v in variances]) for name in variances[0]}
     results["ratio"] = {
-        name: spread([v[name] / v["pathwise"] for v in variances]) for name in ("score", "score_baseline")
+        name: spread([v[name] / v["pathwise"] for v in variances])
+        for name in ("score", "score_baseline")
     }
     write_results("04-reparameterization", results)
     shown = [way for way in WAYS if way != "half"]
-    draw_training({way: runs[way][0][1] for way in shown}, {way: runs[way][0][0] for way in shown}, data)
+    draw_training(
+        {way: runs[way][0][1] for way in shown}, {way: runs[way][0][0] for way in shown}, data
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""CIFAR-10 for the benchmarks: the original where torchvision finds it, or its JPEG copy, unpacked into a temporary folder."""
+"""CIFAR-10 for the gallery: the original where torchvision finds it, or its JPEG copy."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pathlib import Path
 
 from vaelib.data import ImageData, data_root, load
 
-ARCHIVE = "cifar10-jpeg.tar.gz"  # train/<class>/NNNN.jpg and test/<class>/NNNN.jpg, under $VAELIB_DATA
+# under $VAELIB_DATA; it holds train/<class>/NNNN.jpg and test/<class>/NNNN.jpg
+ARCHIVE = "cifar10-jpeg.tar.gz"
 
 
 def photographs() -> tuple[str, dict[str, str]]:
     """What the data are called in a table, and the keys of a configuration that load them.
 
-    The JPEG copy is not the original: compression has smoothed its pixels, so a number of the one is none of the other.
+    The JPEG copy is not the original: compression has smoothed its pixels, so a number of the one
+    is none of the other.
     """
     archive = data_root() / ARCHIVE
     if not archive.exists():
@@ -31,11 +33,13 @@ def load_photographs() -> tuple[str, ImageData]:
     label, keys = photographs()
     if "configuration.path" not in keys:
         return label, load(keys["configuration.dataset"].lower())
-    return label, load("folder", keys["configuration.path"], image_size=int(keys["configuration.image_size"]))
+    return label, load(
+        "folder", keys["configuration.path"], image_size=int(keys["configuration.image_size"])
+    )
 
 
 def unpacked(archive: Path) -> Path:
-    """The folder of temporary files that holds the archive's pictures, unpacked there once, whole or not at all."""
+    """The temporary folder with the archive's pictures: unpacked once, whole or not at all."""
     folder = Path(tempfile.gettempdir()) / "vaelib-cifar10-jpeg"
     if not folder.exists():
         partial = tempfile.mkdtemp(prefix=f"{folder.name}-")

@@ -1,14 +1,15 @@
-"""Measure the numbers that chapter 1 quotes, over three seeds, and draw its two pictures.
+"""Chapter 1: an autoencoder's holes, and a latent-variable model without a recognition network.
 
-python benchmarks/latent_variables_chapter.py    about 2 minutes on 2 cores; writes book/results/01-latent-variables.json,
-book/images/01-holes.png and book/images/01-planes.png
+python book/studies/01-latent-variables.py    about 2 minutes on 2 cores
+
+Writes book/results/01-latent-variables.json, book/images/01-holes.png and 01-planes.png: means over
+three seeds.
 """
 
 from __future__ import annotations
 
 import math
 
-import matplotlib
 import torch
 from matplotlib.figure import Figure
 from reporting import image_path, machine, over_runs, write_results
@@ -17,7 +18,6 @@ from torch import nn
 import vaelib
 from vaelib import losses, plots
 
-matplotlib.use("Agg")
 SEEDS = range(3)
 BATCH_SIZE, CELLS, FINE = 100, 24, 100
 AUTOENCODER_EPOCHS, MODEL_EPOCHS = 20, 15
@@ -38,8 +38,12 @@ def step(optimizer, loss) -> None:
 
 def trained_autoencoder(data, seed: int):
     torch.manual_seed(seed)
-    encoder = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 2))
-    decoder = nn.Sequential(nn.Linear(2, 256), nn.ReLU(), nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 784))
+    encoder = nn.Sequential(
+        nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 2)
+    )
+    decoder = nn.Sequential(
+        nn.Linear(2, 256), nn.ReLU(), nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 784)
+    )
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-3)
     for x, _ in batches(data, AUTOENCODER_EPOCHS, seed):
         step(optimizer, -losses.bernoulli_log_likelihood(x, decoder(encoder(x))).mean())
@@ -58,7 +62,9 @@ def log_likelihoods(x, logits):
 
 def trained_model(data, seed: int):
     torch.manual_seed(seed)
-    decoder = nn.Sequential(nn.Linear(2, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 784))
+    decoder = nn.Sequential(
+        nn.Linear(2, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 784)
+    )
     optimizer = torch.optim.Adam(decoder.parameters(), lr=2e-3)
     for x, generator in batches(data, MODEL_EPOCHS, seed):
         terms = log_likelihoods(x, decoder(prior_cells(CELLS, generator)))
@@ -71,7 +77,10 @@ def pictures(decoder, codes):
 
 
 def shares(data, images) -> dict:
-    """Largest and smallest share of a digit, in per cent; a picture counts for the nearest training image's digit."""
+    """Largest and smallest share of a digit, in per cent.
+
+    A picture counts for the digit of the nearest training image.
+    """
     nearest = torch.cdist(images, data.train.flatten(1) / 255).argmin(1)
     counted = 100 * torch.bincount(data.train_labels[nearest], minlength=10) / len(images)
     return {"largest_share": counted.max().item(), "smallest_share": counted.min().item()}
@@ -84,7 +93,10 @@ def autoencoder_scores(data, encoder, decoder, seed: int) -> dict:
     generator = torch.Generator().manual_seed(seed)
     low, high = codes.min(0).values, codes.max(0).values
     uniform = low + (high - low) * torch.rand(2000, 2, generator=generator)
-    fitted = codes.mean(0) + torch.randn(2000, 2, generator=generator) @ torch.linalg.cholesky(torch.cov(codes.T)).T
+    fitted = (
+        codes.mean(0)
+        + torch.randn(2000, 2, generator=generator) @ torch.linalg.cholesky(torch.cov(codes.T)).T
+    )
 
     def nearest(z):
         return torch.cdist(z, codes).min(1).values
@@ -114,7 +126,10 @@ def model_scores(data, decoder, seed: int) -> dict:
 
 
 def gaussian_model() -> dict:
-    """At x = 0, where the answers are known: the measured relative variance of a draw, and the error of log estimates."""
+    """The relative variance of a draw, and the error of log estimates, at x = 0.
+
+    There the answers are known.
+    """
 
     def log_ratio(n, d, sigma, generator):
         z = torch.randn(n, d, generator=generator, dtype=torch.float64)
@@ -123,7 +138,9 @@ def gaussian_model() -> dict:
     growth = {}
     for d in (2, 4, 8, 12):
         generator = torch.Generator().manual_seed(d)
-        squares = torch.stack([torch.exp(2 * log_ratio(50_000, d, 0.5, generator)).mean() - 1 for _ in range(20)])
+        squares = torch.stack(
+            [torch.exp(2 * log_ratio(50_000, d, 0.5, generator)).mean() - 1 for _ in range(20)]
+        )
         growth[f"d{d}"] = {
             "measured": squares.mean().item(),
             "standard_error": (squares.std() / 20**0.5).item(),
@@ -132,7 +149,9 @@ def gaussian_model() -> dict:
     typical = {}
     for d in (2, 4, 8, 16):
         generator = torch.Generator().manual_seed(d)
-        errors = log_ratio(200 * 1000, d, 0.1, generator).reshape(200, 1000).logsumexp(1) - math.log(1000)
+        errors = log_ratio(200 * 1000, d, 0.1, generator).reshape(200, 1000).logsumexp(
+            1
+        ) - math.log(1000)
         typical[f"d{d}"] = {"median": errors.median().item(), "best": errors.max().item()}
     return {"growth": growth, "typical": typical}
 
@@ -152,25 +171,44 @@ def draw_pictures(data, encoder, decoder, model) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     for digit in range(10):
         dots = codes[data.train_labels == digit].T
-        left.scatter(*dots, s=5, color=plots.COLOURS[digit], label=str(digit), alpha=0.6, linewidths=0)
+        left.scatter(
+            *dots, s=5, color=plots.COLOURS[digit], label=str(digit), alpha=0.6, linewidths=0
+        )
     left.scatter(*holes.T, marker="x", color="black", s=45, linewidths=1.8)
     for number, place in enumerate(holes.tolist(), start=1):
-        left.annotate(str(number), place, xytext=(5, 4), textcoords="offset points", fontsize=10, fontweight="bold")
+        left.annotate(
+            str(number),
+            place,
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=10,
+            fontweight="bold",
+        )
     left.set(xlabel="first code", ylabel="second code")
     left.legend(frameon=False, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
     right.imshow(tiled(pictures(decoder, holes), 3, 4), cmap="gray_r")
     for i in range(12):
-        right.text(28 * (i % 4) + 1, 28 * (i // 4) + 4, str(i + 1), fontsize=10, fontweight="bold", va="center")
+        right.text(
+            28 * (i % 4) + 1,
+            28 * (i // 4) + 4,
+            str(i + 1),
+            fontsize=10,
+            fontweight="bold",
+            va="center",
+        )
     right.set_title("what the decoder makes of the crosses", fontsize=11)
     right.set_axis_off()
     figure.savefig(image_path("01-holes.png"), dpi=110)
 
     side, low, high = 16, codes.min(0).values, codes.max(0).values
-    rectangle = torch.cartesian_prod(torch.linspace(high[1], low[1], side), torch.linspace(low[0], high[0], side)).flip(
-        1
-    )
+    rectangle = torch.cartesian_prod(
+        torch.linspace(high[1], low[1], side), torch.linspace(low[0], high[0], side)
+    ).flip(1)
     figure = Figure(figsize=(10, 5.3), layout="constrained")
-    titles = ("autoencoder: the rectangle of its codes", "latent-variable model: equal shares of the prior")
+    titles = (
+        "autoencoder: the rectangle of its codes",
+        "latent-variable model: equal shares of the prior",
+    )
     planes = ((decoder, rectangle), (model, plots.manifold_grid(side)))
     for axis, title, (network, grid) in zip(figure.subplots(1, 2), titles, planes):
         axis.imshow(tiled(pictures(network, grid), side, side), cmap="gray_r")
@@ -180,7 +218,9 @@ def draw_pictures(data, encoder, decoder, model) -> None:
 
 
 def tiled(images, rows: int, columns: int):
-    return images.reshape(rows, columns, 28, 28).permute(0, 2, 1, 3).reshape(28 * rows, 28 * columns)
+    return (
+        images.reshape(rows, columns, 28, 28).permute(0, 2, 1, 3).reshape(28 * rows, 28 * columns)
+    )
 
 
 def main() -> None:
@@ -201,7 +241,7 @@ def main() -> None:
             "model_epochs": MODEL_EPOCHS,
             "batch_size": BATCH_SIZE,
             "seeds": len(SEEDS),
-            **machine(),
+            **machine("cpu"),
         },
         "autoencoder": over_runs(autoencoder_runs),
         "model": over_runs(model_runs),

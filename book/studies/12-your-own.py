@@ -1,14 +1,13 @@
-"""Chapter 12's prices, from what gallery.py and growth.py have measured.
+"""Chapter 12: what many runs and a million images cost.
 
-python benchmarks/your_own_chapter.py    at once; writes book/results/12-your-own.json
+python book/studies/12-your-own.py    at once, from what gallery.py and benchmarks/growth.py have
+                                      measured; writes book/results/12-your-own.json
 """
 
 from __future__ import annotations
 
-import json
-
 import gallery
-from reporting import ROOT, write_results
+from reporting import ROOT, read_json, write_results
 
 GROWTH = ROOT / "benchmarks" / "results" / "growth.json"
 RUNS, IMAGES, EPOCHS = 1000, 1_000_000, 20  # what the page asks the price of
@@ -17,19 +16,21 @@ TRAINED_ON = {"mnist-z16": 60_000, "cifar10-z128": 50_000}
 
 
 def run_price(row: dict) -> dict:
-    """What one run took on one core, and RUNS of them take on so many: independent runs share nothing."""
+    """What one run took on one core, and RUNS of them take on so many, for they share nothing."""
     hours = row["seconds"] / 3600
     return {
         "minutes": row["seconds"] / 60,
         "hardware": row["hardware"],
-        "images_per_second": TRAINED_ON[row["name"]] * int(row["length"].split()[0]) / row["seconds"],
+        "images_per_second": TRAINED_ON[row["name"]]
+        * int(row["length"].split()[0])
+        / row["seconds"],
         "core_hours": RUNS * hours,
         "hours": {str(cores): RUNS * hours / cores for cores in CORES},
     }
 
 
 def images_price(point: dict, batch: int) -> dict:
-    """What an epoch of IMAGES grey images takes at a measured step, EPOCHS of them, and the bytes of the images."""
+    """What EPOCHS epochs of IMAGES grey images take at a measured step, and the images' bytes."""
     size = point["value"]
     epoch = IMAGES / batch * point["time"] / 1e3
     return {
@@ -42,14 +43,18 @@ def images_price(point: dict, batch: int) -> dict:
 
 
 def main() -> None:
-    rows = {row["name"]: row for row in gallery.read_rows() if row["network"] == "compact"}
-    growth = json.loads(GROWTH.read_text())
+    runs = read_json(gallery.TABLE, gallery.SCRIPT)["runs"]
+    rows = {row["name"]: row for row in runs if row["network"] == "compact"}
+    if missing := TRAINED_ON.keys() - rows.keys():
+        names = " ".join(sorted(missing))
+        raise SystemExit(f"not measured yet: python {gallery.SCRIPT} --only {names} does it")
+    growth = read_json(GROWTH, "benchmarks/growth.py")
     one, two = growth["axes"]["processes"]["points"]
     write_results(
         "12-your-own",
         {
             "setting": {key: growth[key] for key in ("hardware", "torch")}
-            | {"command": "python benchmarks/your_own_chapter.py"},
+            | {"command": "python book/studies/12-your-own.py"},
             "runs": RUNS,
             "images": IMAGES,
             "epochs": EPOCHS,

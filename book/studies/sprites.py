@@ -1,8 +1,10 @@
-"""What beta, its schedule, the capacity and the total correlation do to the codes of sprites, over five seeds.
+"""What beta, its schedule, the capacity and the total correlation do to the codes of sprites.
 
-python benchmarks/disentanglement_study.py    about an hour on 2 cores, two runs at a time; interrupted, it goes on where
-it was. Writes benchmarks/results/sprites_study.json, from which chapters 8 to 10 take their figures and numbers, and the
-models to benchmarks/models/, from which benchmarks/pretrained.py takes those that ship.
+python book/studies/sprites.py    about an hour on 2 cores, two runs at a time
+
+Five seeds of each. Writes book/results/sprites.json, from which chapters 8 to 10 take their figures
+and numbers, and the models to _build/sprites/, from which shipped.py takes those that ship.
+Interrupted, it goes on where it was: a run is made whose record or model is missing.
 """
 
 from __future__ import annotations
@@ -12,15 +14,19 @@ import math
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
+from pathlib import Path
 
 import torch
-from reporting import ROOT, machine, rounded
+from reporting import RESULTS, ROOT, machine, read_json, rounded
 
 import vaelib
 from vaelib import ConvSpec, disentanglement, losses, metrics, objectives
+from vaelib.files import write
 
-TABLE = ROOT / "benchmarks" / "results" / "sprites_study.json"
-MODELS = ROOT / "benchmarks" / "models"
+TABLE = RESULTS / "sprites.json"
+MODELS = ROOT / "_build" / "sprites"
+SCRIPT = "book/studies/sprites.py"
+DEVICE = "cpu"
 SEEDS = range(5)
 STEPS, BATCH_SIZE, LEARNING_RATE = 5000, 128, 1e-3
 LATENT_DIM, CONVS, HIDDEN = 10, (ConvSpec(16), ConvSpec(32), ConvSpec(32)), 128
@@ -29,7 +35,7 @@ BETAS = (1, 2, 4, 8, 16)
 
 
 def falling(price: float) -> objectives.Schedule:
-    """From 40, at which every latent is off, down to ``price`` by a constant factor a step, over the first 2,000 steps."""
+    """From 40, at which every latent is off, down to ``price`` over the first 2,000 steps."""
     return objectives.falling(40, price, 2000)
 
 
@@ -39,13 +45,17 @@ def objective(method: str, weight: float, dataset_size: int) -> objectives.Objec
         "beta-vae": lambda: objectives.beta_vae(weight),
         "falling-beta": lambda: objectives.beta_vae(falling(weight)),
         "falling-beta-fast": lambda: objectives.beta_vae(falling(weight)),
-        "annealed-capacity": lambda: objectives.annealed_capacity(objectives.linear(0, weight, 4 * STEPS // 5), 100.0),
+        "annealed-capacity": lambda: objectives.annealed_capacity(
+            objectives.linear(0, weight, 4 * STEPS // 5), 100.0
+        ),
         "beta-tcvae": lambda: objectives.beta_tcvae(weight, dataset_size),
-        "falling-tcvae": lambda: objectives.beta_tcvae(falling(weight), dataset_size, rest=falling(2)),
+        "falling-tcvae": lambda: objectives.beta_tcvae(
+            falling(weight), dataset_size, rest=falling(2)
+        ),
     }[method]()
 
 
-# the same as falling-beta with twice the learning rate: how much of the result is the time that training had
+# falling-beta with twice the learning rate: how much of the result is the time that training had
 FAST = "falling-beta-fast"
 METHODS = [
     ("falling-beta", 4),
@@ -83,12 +93,12 @@ def run(method: str, weight: float, seed: int) -> dict:
         learning_rate=learning_rate_of(method),
         objective=objective(method, weight, len(sprites)),
         seed=seed,
-        device="cpu",
+        device=DEVICE,
         progress=False,
         on_record=watch,
     )
-    MODELS.mkdir(exist_ok=True)
-    vaelib.save_model(model, MODELS / f"{name_of(method, weight, seed)}.safetensors", half=True)
+    MODELS.mkdir(parents=True, exist_ok=True)
+    vaelib.save_model(model, model_path((method, weight, seed)), half=True)
     return {
         "method": method,
         "weight": weight,
@@ -110,12 +120,12 @@ def learning_rate_of(method: str) -> float:
 
 
 def scores(model, images: torch.Tensor, factors: torch.Tensor, dataset_size: int) -> dict:
-    """Everything that is said of a trained model: ELBO and its terms in nats, the KL's parts, the disentanglement scores."""
+    """A trained model's ELBO and its terms in nats, the KL's parts, the disentanglement scores."""
     terms = metrics.elbo_terms(model, images)
-    with torch.no_grad():
-        codes = torch.cat([model.encode(part)[0] for part in images.split(512)])
+    codes, _ = metrics.encode(model, images)
     parts = metrics.kl_decomposition(model, images, dataset_size, points=2000)._asdict()
-    information = disentanglement.mutual_information(codes, factors) / disentanglement.factor_entropy(factors)
+    information = disentanglement.mutual_information(codes, factors)
+    information /= disentanglement.factor_entropy(factors)
     return {
         "elbo": terms.elbo.mean().item(),
         "reconstruction": terms.reconstruction.mean().item(),
@@ -123,18 +133,28 @@ def scores(model, images: torch.Tensor, factors: torch.Tensor, dataset_size: int
         "kl_per_dimension": rounded(metrics.kl_per_dimension(model, images).tolist()),
         "active_units": int((metrics.active_units(model, images) > 0.01).sum()),
         **{name: values.mean().item() for name, values in parts.items()},
-        **{f"{name}_se": values.std().item() / math.sqrt(len(values)) for name, values in parts.items()},
+        **{
+            f"{name}_se": values.std().item() / math.sqrt(len(values))
+            for name, values in parts.items()
+        },
         "mig_gaps": rounded(disentanglement.mig_gaps(codes, factors).tolist()),
         **disentanglement.scores(codes, factors),
         "information": [rounded(row) for row in information.tolist()],
     }
 
 
-def name_of(method: str, weight: float, seed: int) -> str:
-    return f"{method}-{weight}-seed{seed}"
+def key_of(record: dict) -> tuple[str, float, int]:
+    return record["method"], record["weight"], record["seed"]
+
+
+def model_path(key: tuple[str, float, int]) -> Path:
+    method, weight, seed = key
+    return MODELS / f"{method}-{weight}-seed{seed}.safetensors"
 
 
 def setting() -> dict:
+    """Of all runs, as pages quote it."""
+    rise = 4 * STEPS // 5
     return {
         "data": "sprites, 32 x 32, black and white; every training image drawn anew",
         "steps": STEPS,
@@ -144,17 +164,25 @@ def setting() -> dict:
         "network": "convolutions 16, 32, 32 (4 x 4, stride 2), a layer of 128, mirrored; Bernoulli",
         "seeds": len(SEEDS),
         "scored_images": SCORED,
-        "falling-beta": "beta from 40 to the weight over the first 2,000 steps, by a constant factor a step",
+        "falling-beta": "beta from 40 to the weight over the first 2,000 steps, "
+        "by a constant factor a step",
         FAST: f"the same, learning rate {learning_rate_of(FAST)}",
-        "falling-tcvae": "total correlation's weight as in falling-beta, the rest's from 40 to 2 likewise",
-        "annealed-capacity": f"capacity from 0 to the weight, in nats, over {4 * STEPS // 5} steps, gamma 100",
+        "falling-tcvae": "total correlation's weight as in falling-beta, "
+        "the rest's from 40 to 2 likewise",
+        "annealed-capacity": f"capacity from 0 to the weight, in nats, over {rise} steps, "
+        "gamma 100",
         "beta-tcvae": "stratified minibatch estimate",
-        **machine(),
+        **machine(DEVICE),
     }
 
 
+def read_study() -> dict:
+    """The setting and the runs; SystemExit where the study was not made yet."""
+    return read_json(TABLE, SCRIPT)
+
+
 def read_runs() -> list[dict]:
-    return json.loads(TABLE.read_text())["runs"] if TABLE.exists() else []
+    return read_study()["runs"] if TABLE.exists() else []
 
 
 def write_runs(runs: list[dict]) -> None:
@@ -163,13 +191,7 @@ def write_runs(runs: list[dict]) -> None:
     runs = sorted(runs, key=lambda r: order.get(key_of(r), len(order)))
     lines = ",\n".join(json.dumps(record, allow_nan=False) for record in runs)
     TABLE.parent.mkdir(exist_ok=True)
-    partial = TABLE.with_suffix(".partial")
-    partial.write_text(f'{{"setting": {json.dumps(setting())},\n"runs": [\n{lines}\n]}}\n')
-    os.replace(partial, TABLE)
-
-
-def key_of(record: dict) -> tuple[str, float, int]:
-    return record["method"], record["weight"], record["seed"]
+    write(TABLE, f'{{"setting": {json.dumps(setting())},\n"runs": [\n{lines}\n]}}\n')
 
 
 def urgency(key: tuple[str, float, int]) -> tuple[int, int]:
@@ -180,17 +202,20 @@ def urgency(key: tuple[str, float, int]) -> tuple[int, int]:
 
 
 def main() -> None:
-    runs = read_runs()
-    left = [key for key in RUNS if key not in {key_of(record) for record in runs}]
+    records = {key_of(record): record for record in read_runs()}
+    left = [key for key in RUNS if key not in records or not model_path(key).exists()]
     left.sort(key=urgency)
     os.environ |= {"OMP_NUM_THREADS": "1"}
     with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("spawn")) as pool:
         for future in as_completed([pool.submit(run, *key) for key in left]):
             record = future.result()
-            runs.append(record)
-            write_runs(runs)
+            records[key_of(record)] = record
+            write_runs(list(records.values()))
             print(
-                key_of(record), *(f"{k} {record[k]:.3f}" for k in ("mig", "elbo", "kl")), record["mig_gaps"], flush=True
+                key_of(record),
+                *(f"{k} {record[k]:.3f}" for k in ("mig", "elbo", "kl")),
+                record["mig_gaps"],
+                flush=True,
             )
 
 

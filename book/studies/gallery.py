@@ -1,13 +1,14 @@
-"""Every published experiment again, by the command line's own functions; a row each in benchmarks/results/gallery.json.
+"""Every published experiment again, by the command line's own functions.
 
-python benchmarks/gallery.py                       about an hour on 2 cores, a run a core; stopped, it goes on where it was
-python benchmarks/gallery.py --only mnist-z2 cifar10-z8
-python benchmarks/gallery.py --seconds 1800        starts no new run after half an hour
-python benchmarks/gallery.py --network original    the original's networks of stride 1, as configured: a GPU's work
+python book/studies/gallery.py                       about an hour on 2 cores, a run a core
+python book/studies/gallery.py --only mnist-z2 cifar10-z8
+python book/studies/gallery.py --seconds 1800        starts no new run after half an hour
+python book/studies/gallery.py --network original    networks of stride 1, as published: for a GPU
 
-The runs' folders, each with its configuration, checkpoint, model and report, are under _build/gallery/.
-MNIST and Fashion-MNIST are downloaded, or read from $VAELIB_DATA;
-of CIFAR-10 cifar10-jpeg.tar.gz is taken where that folder has it. A run whose data are missing says so and is left out.
+Writes a row a run to book/results/gallery.json. The runs' folders, each with its configuration,
+checkpoint, model and report, are under _build/gallery/; stopped, it goes on where it was. MNIST and
+Fashion-MNIST are downloaded, or read from $VAELIB_DATA; of CIFAR-10 cifar10-jpeg.tar.gz is taken
+where that folder has it. A run whose data are missing says so and is left out.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ from typing import NamedTuple
 
 import torch
 from photographs import photographs
-from reporting import ROOT, machine
+from reporting import RESULTS, ROOT, hardware
 
-from vaelib import DataError, TrainingError, runs
-from vaelib.config import Config, read
+from vaelib import DataError, TrainingError
+from vaelib.experiments.config import Config, read
+from vaelib.experiments.run import train
+from vaelib.files import write
 
-TABLE = ROOT / "benchmarks" / "results" / "gallery.json"
+SCRIPT = "book/studies/gallery.py"
+TABLE = RESULTS / "gallery.json"
 KEPT = ROOT / "_build" / "gallery"
 
 
@@ -62,20 +66,26 @@ RUNS = {
     "cifar10-z128": Run("cifar10", 128, 1),
     "sprites": Run("sprites", 10, 6),  # weighs the total correlation alone, as sprites.cfg says
 }
-NETWORKS = {  # the configuration that a run varies; both networks of a data set are the package's own
-    "compact": "{}-compact",  # 3 convolutions of stride 2: 10 epochs take 4 minutes on one core, CIFAR-10 10 minutes
-    "original": "{}",  # stride 1, up to 256 channels: 15 to 25 epochs of up to hours on a CPU, minutes on a GPU
+NETWORKS = {  # the configuration, one of the package's own, that a run varies
+    # 3 convolutions of stride 2: 10 epochs take 4 minutes on one core, of CIFAR-10 10 minutes
+    "compact": "{}-compact",
+    # stride 1, up to 256 channels: 15 to 25 epochs of up to hours on a CPU, minutes on a GPU
+    "original": "{}",
 }
+LABELS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "sprites": "sprites"}
+KEPT_RESULTS = (
+    *("elbo", "elbo_error", "reconstruction", "kl", "active_units", "images", "seconds"),
+    *("device", "torch"),
+)
 
 
 def configuration(name: str, network: str) -> tuple[str, Config]:
     """What a run's data are called, and its configuration."""
-    run, keys, label = RUNS[name], {}, {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}.get(RUNS[name].data)
-    if run.data == "cifar10":
-        label, keys = photographs()
+    run = RUNS[name]
+    label, keys = photographs() if run.data == "cifar10" else (LABELS[run.data], {})
     file = run.data if run.data == "sprites" else NETWORKS[network].format(run.data)
     keys |= {"architecture.z_dimension": str(run.latents), "hyperparameters.beta": str(run.beta)}
-    return label or run.data, read(file, keys).variation("B-VAE")
+    return label, read(file, keys).variation("B-VAE")
 
 
 def network_of(name: str, network: str) -> str:
@@ -91,9 +101,8 @@ def perform(name: str, network: str, device: str, threads: int | None) -> dict:
     if threads:
         torch.set_num_threads(threads)
     label, config = configuration(name, network)
-    found = runs.train(config, folder(name, network), device, resume=True, say=lambda line: None)
+    results = train(config, folder(name, network), device, resume=True, say=lambda line: None)
     training, net = config.hyperparameters, config.architecture
-    kept = ("elbo", "elbo_error", "reconstruction", "kl", "active_units", "images", "seconds", "device", "torch")
     return {
         "name": name,
         "network": network_of(name, network),
@@ -105,16 +114,10 @@ def perform(name: str, network: str, device: str, threads: int | None) -> dict:
         "likelihood": net.likelihood,
         "length": f"{config.length} {'epochs' if training.epochs else 'steps'}",
         "seed": training.seed,
-        "hardware": hardware(found["device"], threads),
-        **{key: found[key] for key in kept},
-        "kl_per_dimension": [round(value, 4) for value in found["kl_per_dimension"]],
+        "hardware": hardware(results["device"], torch.get_num_threads()),
+        **{key: results[key] for key in KEPT_RESULTS},
+        "kl_per_dimension": [round(value, 4) for value in results["kl_per_dimension"]],
     }
-
-
-def hardware(device: str, threads: int | None) -> str:
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    return f"{threads or torch.get_num_threads()} of {machine()['hardware']}"
 
 
 def read_rows() -> list[dict]:
@@ -127,33 +130,41 @@ def write_rows(rows: list[dict]) -> None:
     rows = sorted(rows, key=lambda row: (row["network"], order.index(row["name"])))
     TABLE.parent.mkdir(exist_ok=True)
     lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
-    runs.write(TABLE, f'{{"command": "python benchmarks/gallery.py",\n"runs": [\n{lines}\n]}}\n')
+    write(TABLE, f'{{"command": "python {SCRIPT}",\n"runs": [\n{lines}\n]}}\n')
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=math.inf, help="start no new run after so many")
-    parser.add_argument("--only", nargs="+", choices=RUNS, metavar="NAME", help=f"of {', '.join(RUNS)}")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="start no new run after so many"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=RUNS, metavar="NAME", help=f"of {', '.join(RUNS)}"
+    )
     parser.add_argument("--network", choices=NETWORKS, default="compact")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a core; on a GPU one)")
+    parser.add_argument(
+        "--jobs", type=int, help="runs at a time (default: one a core; on a GPU one)"
+    )
     return parser.parse_args()
 
 
 def main() -> None:
-    asked, began = arguments(), time.monotonic()
-    on_cpu = asked.device == "cpu" or (asked.device == "auto" and not torch.cuda.is_available())
-    jobs = asked.jobs or (os.cpu_count() if on_cpu else 1)
+    args, began = arguments(), time.monotonic()
+    on_cpu = args.device == "cpu" or (args.device == "auto" and not torch.cuda.is_available())
+    jobs = args.jobs or (os.cpu_count() if on_cpu else 1)
     threads = max(1, os.cpu_count() // jobs) if on_cpu else None
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
-    waiting, rows = list(asked.only or RUNS), read_rows()
+    waiting, rows = list(args.only or RUNS), read_rows()
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         running: dict[Future, str] = {}
         while waiting or running:
-            while waiting and len(running) < jobs and time.monotonic() - began < asked.seconds:
+            while waiting and len(running) < jobs and time.monotonic() - began < args.seconds:
                 name = waiting.pop(0)
-                running[pool.submit(perform, name, asked.network, asked.device, threads)] = name
+                running[pool.submit(perform, name, args.network, args.device, threads)] = name
             if not running:
                 print(f"out of time; the same command goes on with {', '.join(waiting)}")
                 return
@@ -167,7 +178,10 @@ def main() -> None:
             same = (row["name"], row["network"])
             rows = [old for old in rows if (old["name"], old["network"]) != same] + [row]
             write_rows(rows)
-            print(f"{name}: ELBO {row['elbo']:.2f}, KL {row['kl']:.2f} nats, {row['seconds']:.0f} s", flush=True)
+            print(
+                f"{name}: ELBO {row['elbo']:.2f}, KL {row['kl']:.2f} nats, {row['seconds']:.0f} s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

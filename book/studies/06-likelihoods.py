@@ -1,7 +1,8 @@
-"""Measure the numbers that chapter 6 quotes, over three seeds, and draw its headline picture.
+"""Chapter 6: a clinic of wrong programs, and likelihoods of grey digits, over three seeds.
 
-python benchmarks/likelihoods_chapter.py    about 3 minutes on 2 cores; writes book/results/06-likelihoods.json and
-book/images/06-clinic.png
+python book/studies/06-likelihoods.py    about 3 minutes on 2 cores; writes
+                                         book/results/06-likelihoods.json and
+                                         book/images/06-clinic.png
 
 The programs of the clinic are not written down twice: they are read from the chapter's notebook.
 """
@@ -41,19 +42,35 @@ TITLES = {
 
 
 def clinic(detached: bool = False) -> dict:
-    """The names that the notebook's cells tagged `measured` define, and its sick programs; with z detached, the tenth bug."""
+    """The names that the notebook's cells tagged `measured` define, and its sick programs.
+
+    With z detached, the tenth bug.
+    """
     cells = json.loads((ROOT / "notebooks" / "06-likelihoods.ipynb").read_text("utf8"))["cells"]
-    sources = [("measured" in cell["metadata"].get("tags", []), "".join(cell["source"])) for cell in cells]
+    sources = [
+        ("measured" in cell["metadata"].get("tags", []), "".join(cell["source"])) for cell in cells
+    ]
     code = "\n".join(source for tagged, source in sources if tagged)
     code += "\n" + "\n".join(
-        line for _, source in sources for line in re.findall(r"^\w+ = replace\(healthy.*$", source, re.M)
+        line
+        for _, source in sources
+        for line in re.findall(r"^\w+ = replace\(healthy.*$", source, re.M)
     )
     if detached:
-        line = "    z = mean + program.noise_scale(log_var) * torch.randn(mean.shape, generator=generator)\n    return"
+        line = (
+            "    z = mean + program.noise_scale(log_var) * "
+            "torch.randn(mean.shape, generator=generator)\n    return"
+        )
         assert code.count(line) == 1
         code = code.replace(line, line.replace("\n    return", "\n    z = z.detach()\n    return"))
     names = dict(
-        globals(), Callable=Callable, dataclass=dataclass, replace=replace, nn=nn, losses=losses, vaelib=vaelib
+        globals(),
+        Callable=Callable,
+        dataclass=dataclass,
+        replace=replace,
+        nn=nn,
+        losses=losses,
+        vaelib=vaelib,
     )
     names |= {
         "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
@@ -65,7 +82,7 @@ def clinic(detached: bool = False) -> dict:
 
 
 def ward() -> tuple[dict, dict]:
-    """What each program reports and what is true after training, over the seeds; and the runs of the first seed."""
+    """What each program reports and what is true, over the seeds; the runs of the first seed."""
     names, tenth = clinic(), clinic(detached=True)
     plan = {"healthy": (names, "healthy", 1.0), "healthy_beta4": (names, "healthy", 4.0)}
     plan |= {key: (names, key, 4.0 if key == "beta_ignored" else 1.0) for key in TITLES}
@@ -73,15 +90,23 @@ def ward() -> tuple[dict, dict]:
     results, first = {}, {}
     for key, (space, program, beta) in plan.items():
         epochs = 2 if key == "kl_sign" else CLINIC_EPOCHS
-        runs = [space["train"](space[program], beta=beta, epochs=epochs, seed=seed) for seed in SEEDS]
+        runs = [
+            space["train"](space[program], beta=beta, epochs=epochs, seed=seed) for seed in SEEDS
+        ]
         first[key] = (names[program], *runs[0])
         ends = {"reported": [run[1][-1] for run in runs], "audited": [run[2][-1] for run in runs]}
-        results[key] = {name: spread(values) for name, values in ends.items() if all(map(math.isfinite, values))}
+        results[key] = {
+            name: spread(values) for name, values in ends.items() if all(map(math.isfinite, values))
+        }
         print(key, results[key], flush=True)
     grey = names["test_grey"]
-    results["grey_floor"] = (torch.special.entr(grey) + torch.special.entr(1 - grey)).sum(1).mean().item()
+    results["grey_floor"] = (
+        (torch.special.entr(grey) + torch.special.entr(1 - grey)).sum(1).mean().item()
+    )
     mean_image = names["train_grey"].mean(0)
-    results["mean_image"] = (torch.special.entr(mean_image) + torch.special.entr(1 - mean_image)).sum().item()
+    results["mean_image"] = (
+        (torch.special.entr(mean_image) + torch.special.entr(1 - mean_image)).sum().item()
+    )
     return results, {"names": names, "runs": first}
 
 
@@ -105,8 +130,13 @@ def gaussian(data, sigma, seed) -> dict:
 
 
 def grey(data, seed) -> dict:
-    """The cross-entropy on grey pixels and the continuous Bernoulli: root mean squared errors, and what is missing."""
-    bare, continuous = (trained(data, name, "learnt", seed) for name in ("bernoulli", "continuous-bernoulli"))
+    """The cross-entropy on grey pixels and the continuous Bernoulli.
+
+    Root mean squared errors, and the nats that are missing.
+    """
+    bare, continuous = (
+        trained(data, name, "learnt", seed) for name in ("bernoulli", "continuous-bernoulli")
+    )
     with torch.no_grad():
         output, logits = (model.decode(model.encode(data.test)[0]) for model in (bare, continuous))
     target = data.test / 255
@@ -120,9 +150,11 @@ def grey(data, seed) -> dict:
 
 
 def bits(data, seed) -> dict:
-    """Bits per dimension, both ways, of a model trained on dequantised pixels and of one trained on grey levels."""
+    """Bits per dimension, both ways, of a model of dequantised pixels and one of grey levels."""
     noise = torch.rand(data.train.shape, generator=torch.Generator().manual_seed(seed))
-    gaussian = trained(data, "gaussian", "learnt", seed, start=0.2, images=(data.train + noise) / 256)
+    gaussian = trained(
+        data, "gaussian", "learnt", seed, start=0.2, images=(data.train + noise) / 256
+    )
     logistic = trained(data, "discretised-logistic", "learnt", seed, start=0.05)
     scores = {}
     for name, model in (("gaussian", gaussian), ("logistic", logistic)):
@@ -148,9 +180,13 @@ def draw(path: Path, names: dict, runs: dict) -> None:
         program, model, reported, audited = runs[key]
         curves, images = panel.subplots(2, 1, height_ratios=[2.7, 1])
         epochs = range(len(reported))
-        curves.plot(range(len(reference[2])), reference[2], color=COLOURS[5], lw=2, label="healthy program")
+        curves.plot(
+            range(len(reference[2])), reference[2], color=COLOURS[5], lw=2, label="healthy program"
+        )
         curves.plot(epochs, reported, "o-", color=COLOURS[6], ms=4, label="this program reports")
-        curves.plot(epochs, audited, "x--", color=COLOURS[3], ms=5, label="the same model, scored rightly")
+        curves.plot(
+            epochs, audited, "x--", color=COLOURS[3], ms=5, label="the same model, scored rightly"
+        )
         curves.set(ylim=(-40, 420) if key != "squashed_twice" else (-40, 600), xlim=(-0.2, 5.2))
         curves.set_title(title, fontsize=11)
         curves.grid(alpha=0.3)
@@ -169,14 +205,15 @@ def main() -> None:
     draw(image_path("06-clinic.png"), first["names"], first["runs"])
     data = vaelib.load("mnist-5k")
     setting = {
-        "data": "mnist-5k; the clinic binarises it (train drawn afresh, test drawn once), the rest is grey",
+        "data": "mnist-5k; the clinic binarises it (train drawn afresh, test drawn once), "
+        "the rest is grey",
         "model": f"{LATENTS} latents, one hidden layer of 256 each way",
         "clinic_epochs": CLINIC_EPOCHS,
         "epochs": EPOCHS,
         "batch_size": BATCH_SIZE,
         "learning_rate": LEARNING_RATE,
         "seeds": len(SEEDS),
-        **machine(),
+        **machine("cpu"),
     }
     scales = {"one": 1.0, "learnt": "learnt", "optimal": "optimal"}
     measured = {

@@ -1,7 +1,7 @@
-"""Measure the numbers that chapter 3 quotes, over three seeds, and draw its headline picture.
+"""Chapter 3: how far the ELBO lies below log p(x), over three seeds, and how it climbs.
 
-python benchmarks/elbo_chapter.py    about 6 minutes on 2 cores; writes book/results/03-elbo.json and
-book/images/03-elbo-climb.png
+python book/studies/03-elbo.py    about 6 minutes on 2 cores; writes book/results/03-elbo.json and
+                                  book/images/03-elbo-climb.png
 """
 
 from __future__ import annotations
@@ -20,11 +20,16 @@ import vaelib
 from vaelib import ConvSpec, metrics
 from vaelib.plots import COLOURS
 
+DEVICE = "cpu"
 SEEDS = range(3)
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 100, 2e-3
 CONVS = (ConvSpec(16, 4, 2, 1), ConvSpec(32, 4, 2, 1))
 SAMPLES = (1, 10, 100, 1000)
-EXTENT, SPACING, WINDOW = 5.0, 0.025, 60  # a grid over [-5, 5]^2; half the side of an image's window, in cells
+EXTENT, SPACING, WINDOW = (
+    5.0,
+    0.025,
+    60,
+)  # a grid over [-5, 5]^2; half the side of an image's window, in cells
 
 
 def axis_points() -> torch.Tensor:
@@ -56,8 +61,13 @@ def normal_on(first, second, mean, log_std) -> torch.Tensor:
 
 
 def window(log_posterior, centre) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The two axes and the table of log p(z | x) on the window round each image's ``centre`` (N, 2)."""
-    middle = ((centre + EXTENT) / SPACING).round().long().clamp(WINDOW, log_posterior.shape[1] - 1 - WINDOW)
+    """The two axes and the table of log p(z | x) on the window round each ``centre`` (N, 2)."""
+    middle = (
+        ((centre + EXTENT) / SPACING)
+        .round()
+        .long()
+        .clamp(WINDOW, log_posterior.shape[1] - 1 - WINDOW)
+    )
     cells = middle.unsqueeze(2) + torch.arange(-WINDOW, WINDOW + 1)
     rows = torch.arange(len(centre)).view(-1, 1, 1)
     first, second = axis_points()[cells[:, 0]], axis_points()[cells[:, 1]]
@@ -65,7 +75,7 @@ def window(log_posterior, centre) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
 
 
 def fitted_gap(log_posterior, mean, log_std, steps: int = 150) -> tuple[torch.Tensor, torch.Tensor]:
-    """KL(q || posterior) of the diagonal normals given, and after fitting each to its own image: (N,) nats each."""
+    """KL(q || posterior), (N,) nats, of the diagonal normals given, and of those fitted to it."""
     first, second, table = window(log_posterior, mean)
 
     def gap(shift, stretch):
@@ -86,7 +96,7 @@ def fitted_gap(log_posterior, mean, log_std, steps: int = 150) -> tuple[torch.Te
 
 
 def peak(log_posterior) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where each posterior is highest on the grid, and the log of its standard deviations in the window round it."""
+    """Where each posterior is highest on the grid, and the log of its deviations round there."""
     side = log_posterior.shape[1]
     highest = log_posterior.flatten(1).argmax(1)
     centre = axis_points()[torch.stack([highest // side, highest % side], 1)]
@@ -100,9 +110,10 @@ def peak(log_posterior) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def gaps(model, images, table) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """log p(x), the encoder's gap, and the least gap of a diagonal normal fitted to each image alone: (N,) nats each.
+    """log p(x), the encoder's gap, and the least of a diagonal normal fitted to an image: (N,).
 
-    The fit is a local search, so it starts twice: at the encoder's normal and at the posterior's highest point.
+    In nats. The fit is a local search, so it starts twice: at the encoder's normal and at the
+    posterior's highest point.
     """
     log_evidence = table.flatten(1).double().logsumexp(1) + 2 * math.log(SPACING)
     log_posterior = table - log_evidence.float().view(-1, 1, 1)
@@ -116,7 +127,15 @@ def gaps(model, images, table) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
 def scores(data, seed: int) -> dict:
     torch.manual_seed(seed)
     model = vaelib.VAE(data.image_shape, 2, convs=CONVS, hidden=256)
-    vaelib.fit(model, data, epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, seed=seed, device="cpu")
+    vaelib.fit(
+        model,
+        data,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        seed=seed,
+        device=DEVICE,
+    )
     run = {"elbo": metrics.elbo(model, data.test, samples=100).mean().item()}
     for k in SAMPLES:
         run[f"k{k}"] = metrics.log_likelihood(model, data.test, samples=k).mean().item()
@@ -135,7 +154,7 @@ def scores(data, seed: int) -> dict:
 
 
 def strip():
-    """The notebook's model: five pixels, two latents that overlap; the image, its posterior and log p(x)."""
+    """The notebook's model of five pixels and two latents: an image's posterior and log p(x)."""
     W = torch.tensor([[1, 0], [1, 1], [1, 1], [1, 1], [0, 1]], dtype=torch.float64)
     b, s = torch.full((5,), 0.5, dtype=torch.float64), 0.5
     x = torch.tensor([1.5, 1.5, 2.0, 1.0, 0.5], dtype=torch.float64)
@@ -146,13 +165,22 @@ def strip():
 
 
 def climb(posterior, full: bool, steps: int = 120) -> tuple[list[float], list]:
-    """The gap, and q, at each step of gradient ascent on the ELBO over a diagonal or a full covariance, from the prior."""
-    mean, log_diagonal, below = (torch.zeros(n, dtype=torch.float64, requires_grad=n > 1 or full) for n in (2, 2, 1))
+    """The gap, and q, at each step of gradient ascent on the ELBO, from the prior.
+
+    Over a diagonal or a full covariance.
+    """
+    mean, log_diagonal, below = (
+        torch.zeros(n, dtype=torch.float64, requires_grad=n > 1 or full) for n in (2, 2, 1)
+    )
     path, qs = [], []
     for _ in range(steps + 1):
-        factor = torch.diag(log_diagonal.exp()) + torch.cat([torch.zeros(2), below, torch.zeros(1)]).view(2, 2)
+        factor = torch.diag(log_diagonal.exp()) + torch.cat(
+            [torch.zeros(2), below, torch.zeros(1)]
+        ).view(2, 2)
         q = MultivariateNormal(mean, scale_tril=factor)
-        gap = kl_divergence(q, posterior)  # its gradient is that of the negative ELBO: log p(x) does not move
+        gap = kl_divergence(
+            q, posterior
+        )  # its gradient is that of the negative ELBO: log p(x) does not move
         path.append(gap.item())
         qs.append((mean.detach().clone(), q.covariance_matrix.detach().clone()))
         parameters = [p for p in (mean, log_diagonal, below) if p.requires_grad]
@@ -165,7 +193,9 @@ def climb(posterior, full: bool, steps: int = 120) -> tuple[list[float], list]:
 def ellipse(mean, covariance, deviations: float = 2.0, **style) -> Ellipse:
     values, vectors = torch.linalg.eigh(covariance)
     angle = math.degrees(math.atan2(vectors[1, 1], vectors[0, 1]))
-    return Ellipse(mean.tolist(), *(2 * deviations * values.flip(0).sqrt()).tolist(), angle=angle, **style)
+    return Ellipse(
+        mean.tolist(), *(2 * deviations * values.flip(0).sqrt()).tolist(), angle=angle, **style
+    )
 
 
 def draw(path: Path) -> dict:
@@ -176,13 +206,24 @@ def draw(path: Path) -> dict:
     plane, nats = figure.subplots(1, 2, width_ratios=[1, 1.35])
     for deviations, alpha in ((2, 0.25), (1, 0.35)):
         plane.add_patch(
-            ellipse(posterior.loc, posterior.covariance_matrix, deviations, color=COLOURS[8], alpha=alpha, lw=0)
+            ellipse(
+                posterior.loc,
+                posterior.covariance_matrix,
+                deviations,
+                color=COLOURS[8],
+                alpha=alpha,
+                lw=0,
+            )
         )
     for step in (0, 2, 5, 10):
-        plane.add_patch(ellipse(*curves["diagonal"][1][step], fill=False, color=COLOURS[5], lw=1, alpha=0.45))
+        plane.add_patch(
+            ellipse(*curves["diagonal"][1][step], fill=False, color=COLOURS[5], lw=1, alpha=0.45)
+        )
     plane.add_patch(ellipse(*curves["diagonal"][1][-1], fill=False, color=COLOURS[5], lw=2.2))
     plane.add_patch(ellipse(*curves["full"][1][-1], fill=False, color=COLOURS[6], lw=2.2, ls="--"))
-    plane.annotate("start: the prior", (-1.35, 1.48), (-1.9, 2.3), fontsize=9, color=COLOURS[5], va="center")
+    plane.annotate(
+        "start: the prior", (-1.35, 1.48), (-1.9, 2.3), fontsize=9, color=COLOURS[5], va="center"
+    )
     plane.set(xlim=(-2.2, 2.4), ylim=(-2.2, 2.6), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     plane.set_title("the posterior (grey), and q on its way", fontsize=10)
 
@@ -194,10 +235,18 @@ def draw(path: Path) -> dict:
     nats.plot(steps, elbos["full"], color=COLOURS[6], ls="--", lw=2, label="ELBO, full covariance")
     nats.plot(steps, elbos["diagonal"], color=COLOURS[5], lw=2, label="ELBO, diagonal covariance")
     gap = curves["diagonal"][0][-1]
-    nats.annotate("", (100, log_evidence), (100, log_evidence - gap), arrowprops={"arrowstyle": "<->", "lw": 1.1})
+    nats.annotate(
+        "",
+        (100, log_evidence),
+        (100, log_evidence - gap),
+        arrowprops={"arrowstyle": "<->", "lw": 1.1},
+    )
     nats.text(98, log_evidence - gap / 2, f"gap {gap:.3f}", ha="right", va="center", fontsize=10)
     nats.set(
-        ylim=(log_evidence - 2.6, log_evidence + 0.35), xlim=(0, 120), xlabel="step of gradient ascent", ylabel="nats"
+        ylim=(log_evidence - 2.6, log_evidence + 0.35),
+        xlim=(0, 120),
+        xlabel="step of gradient ascent",
+        ylabel="nats",
     )
     nats.legend(frameon=False, loc="lower right")
     nats.grid(alpha=0.3)
@@ -218,7 +267,7 @@ def main() -> None:
             "learning_rate": LEARNING_RATE,
             "seeds": len(SEEDS),
             "grid": f"from -{EXTENT:g} to {EXTENT:g} in both latents, in steps of {SPACING:g}",
-            **machine(),
+            **machine(DEVICE),
         },
         "strip": climbed,
         "digits": over_runs(runs),

@@ -1,11 +1,15 @@
-"""Two numbers that the literature can judge: log p(x) of digits after Burda et al. (2016), and bits a pixel value of CIFAR-10.
+"""Two numbers that the literature can judge: log p(x) of digits, and bits a pixel of CIFAR-10.
 
-python benchmarks/literature.py k1      the VAE: three quarters of an hour on one core
-python benchmarks/literature.py k5      IWAE with 5 samples: an hour on one core
-python benchmarks/literature.py k50     with 50: a GPU's work, a night on one core; --epochs 40 is an hour
-python benchmarks/literature.py bits    a convolutional VAE of CIFAR-10 with the discretised logistic: half an hour
-Each may be stopped, or told to (--seconds S), and goes on where it was. Writes benchmarks/results/literature.json; what was
-reached so far stands there too. Run checkpoints are under _build/literature/. MNIST is downloaded, or read from $VAELIB_DATA.
+python book/studies/literature.py k1      the VAE of Burda et al. (2016): 45 minutes on one core
+python book/studies/literature.py k5      their IWAE with 5 samples: an hour on one core
+python book/studies/literature.py k50     with 50: for a GPU, or a night on one core; --epochs 40 is
+                                          an hour
+python book/studies/literature.py bits    a convolutional VAE of CIFAR-10 with the discretised
+                                          logistic: half an hour
+
+Each may be stopped, or stops by itself (--seconds S), and goes on where it was. Writes
+book/results/literature.json, in which what was reached so far stands too. Checkpoints are under
+_build/literature/. MNIST is downloaded, or read from $VAELIB_DATA.
 """
 
 from __future__ import annotations
@@ -16,31 +20,34 @@ import math
 import time
 from dataclasses import replace
 
+import reporting
 import torch
-from gallery import hardware
 from photographs import load_photographs
-from reporting import ROOT, markdown
+from reporting import ROOT, hardware, markdown
 
 import vaelib
 from vaelib import ConvSpec, DataError, losses, metrics, objectives
 from vaelib.data import ImageData
-from vaelib.runs import write
-from vaelib.train import pick_device
+from vaelib.device import pick_device
+from vaelib.files import write
 
-RESULTS = ROOT / "benchmarks" / "results" / "literature.json"
+SCRIPT = "book/studies/literature.py"
+RESULTS = reporting.RESULTS / "literature.json"
 KEPT = ROOT / "_build" / "literature"
-# Burda et al. (2016), table 1, one stochastic layer: the VAE (their k = 1), and IWAE; -log p(x) in nats
+# Burda et al. (2016), table 1, one stochastic layer: the VAE (k = 1), and IWAE; -log p(x), nats
 PUBLISHED = {1: 86.76, 5: 85.54, 50: 84.78}
 PUBLISHED_EPOCHS = sum(3**i for i in range(8))  # 3,280 passes over the data, in batches of 20
 EPOCHS = {1: 600, 5: 280, 50: 600}
 BATCH_SIZE, FIRST_RATE, LAST_RATE = 100, 1e-3, 1e-4
 EVERY = 5  # epochs between two points of a learning curve
 CURVE_IMAGES, CURVE_SAMPLES, SAMPLES, PART = 1000, 100, 5000, 500
-# van den Oord et al. (2017), section 4.1, and Gregor et al. (2016), there quoted: bits, of the original pixels
+# van den Oord et al. (2017), section 4.1, and Gregor et al. (2016), quoted there: bits, of the
+# original pixels
 PUBLISHED_BITS = {"van den Oord et al. (2017)": 4.51, "Gregor et al. (2016)": 4.54}
 BITS_EPOCHS, BITS_LATENTS, BITS_CONVS, BITS_BATCH_SIZE = 12, 1024, (ConvSpec(32), ConvSpec(64)), 128
 BITS_FIRST_RATE = 2e-3
-FIRST_SIGMA = 0.015  # of the logistic, four grey levels: from 1 the steps of Adam would take longer than the training
+# of the logistic, four grey levels: from 1 the steps of Adam would take longer than the training
+FIRST_SIGMA = 0.015
 
 
 def steps_of(data: ImageData, batch_size: int, epochs: int) -> int:
@@ -54,7 +61,10 @@ def the_papers_model() -> vaelib.VAE:
 
 
 class Watched:
-    """A run in rounds of EVERY epochs: between two rounds its learning curve gets a point, and it may stop."""
+    """A run in rounds of some epochs, after each of which its learning curve gets a point.
+
+    Between two rounds it may stop.
+    """
 
     def __init__(self, name: str, stop: float):
         self.folder, self.stop = KEPT / name, stop
@@ -71,9 +81,12 @@ class Watched:
         for epoch in [*range(done + every, epochs, every), epochs]:
             if epoch > done + every and time.monotonic() > self.stop:
                 return False
-            history = vaelib.fit(model, data, epochs=epoch, checkpoint=self.folder / "checkpoint.pt", **arguments)
+            history = vaelib.fit(
+                model, data, epochs=epoch, checkpoint=self.folder / "checkpoint.pt", **arguments
+            )
             if epoch > done:
-                point = {"epoch": epoch, "seconds": round(history.seconds, 1), **measure(model, history)}
+                seconds = round(history.seconds, 1)
+                point = {"epoch": epoch, "seconds": seconds, **measure(model, history)}
                 self.curve.append(point)
                 write(self.folder / "curve.json", json.dumps(self.curve))
                 print(f"{self.folder.name}: {point}", flush=True)
@@ -81,7 +94,10 @@ class Watched:
 
 
 def digits(k: int, epochs: int, device: torch.device, stop: float) -> dict:
-    """Train with k samples an image and estimate log p(x) of all test images; the row, as far as it came."""
+    """Train with k samples an image and estimate log p(x) of all test images.
+
+    The row, as far as it came.
+    """
     data = vaelib.load("mnist", binarize=True)
     data = replace(data, test=data.test.to(device))
     few = replace(data, test=data.test[:CURVE_IMAGES])
@@ -89,7 +105,10 @@ def digits(k: int, epochs: int, device: torch.device, stop: float) -> dict:
 
     def measure(model, history) -> dict:
         estimate = metrics.log_likelihood(model, few.test, CURVE_SAMPLES, batch_size=1000)
-        return {"elbo": round(history.test["elbo"][-1], 3), "nll": round(-estimate.double().mean().item(), 3)}
+        return {
+            "elbo": round(history.test["elbo"][-1], 3),
+            "nll": round(-estimate.double().mean().item(), 3),
+        }
 
     finished = run.train(
         model,
@@ -111,7 +130,12 @@ def digits(k: int, epochs: int, device: torch.device, stop: float) -> dict:
                 break
             images = data.test[start : start + PART]
             at_once = SAMPLES * 10 if device.type == "cuda" else 1000
-            parts.append([round(v, 4) for v in metrics.log_likelihood(model, images, SAMPLES, at_once, start).tolist()])
+            parts.append(
+                [
+                    round(v, 4)
+                    for v in metrics.log_likelihood(model, images, SAMPLES, at_once, start).tolist()
+                ]
+            )
             write(run.folder / "parts.json", json.dumps(parts))
     values = torch.tensor([value for part in parts for value in part], dtype=torch.float64)
     terms = metrics.elbo_terms(model, data.test)
@@ -121,9 +145,9 @@ def digits(k: int, epochs: int, device: torch.device, stop: float) -> dict:
         "of_epochs": epochs,
         "finished": len(values) == len(data.test),
         "seconds": run.curve[-1]["seconds"],
-        "hardware": hardware(str(device), None),
+        "hardware": hardware(str(device), torch.get_num_threads()),
         "torch": torch.__version__,
-        "setting": f"batch {BATCH_SIZE}, Adam, learning rate {FIRST_RATE:g} to {LAST_RATE:g}, seed 0",
+        "setting": setting(BATCH_SIZE, FIRST_RATE),
         "nll": -values.mean().item() if len(values) else None,
         "nll_error": values.std().item() / len(values) ** 0.5 if len(values) else None,
         "nll_images": len(values),
@@ -141,7 +165,10 @@ def digits(k: int, epochs: int, device: torch.device, stop: float) -> dict:
 
 
 def lead_of(values: torch.Tensor, k: int) -> dict:
-    """By how many nats an image k samples lead over the VAE, digit by digit, and the error of that mean; where both are done."""
+    """By how many nats k samples lead over the VAE, digit by digit, and the error of that mean.
+
+    Nothing unless both are done.
+    """
     path = KEPT / f"k1-{EPOCHS[1]}" / "parts.json"
     parts = json.loads(path.read_text()) if path.exists() else []
     vae = torch.tensor([value for part in parts for value in part], dtype=torch.float64)
@@ -151,8 +178,15 @@ def lead_of(values: torch.Tensor, k: int) -> dict:
     return {"lead": lead.mean().item(), "lead_error": lead.std().item() / len(lead) ** 0.5}
 
 
+def setting(batch_size: int, first_rate: float) -> str:
+    return f"batch {batch_size}, Adam, learning rate {first_rate:g} to {LAST_RATE:g}, seed 0"
+
+
 def bits(epochs: int, device: torch.device, stop: float) -> dict:
-    """Train on photographs with the discretised logistic; the bits a pixel value of the test images, and a straight line's."""
+    """Train on photographs with the discretised logistic; the row, as far as it came.
+
+    Bits a pixel value of the test images, and those of the best linear VAE.
+    """
     label, data = load_photographs()
     run = Watched(f"bits-{epochs}", stop)
     line = run.read("line.json", None)
@@ -164,15 +198,23 @@ def bits(epochs: int, device: torch.device, stop: float) -> dict:
     with torch.no_grad():
         model.log_sigma.fill_(math.log(FIRST_SIGMA))
     values = math.prod(data.image_shape)
-    in_bits = lambda nats: losses.bits_per_dimension(torch.as_tensor(nats), values).item()
+
+    def in_bits(nats) -> float:
+        return losses.bits_per_dimension(torch.as_tensor(nats), values).item()
+
+    def measure(model, history) -> dict:
+        return {"bits": round(in_bits(history.test["elbo"][-1]), 4)}
+
     finished = run.train(
         model,
         data,
         epochs,
         1,
-        lambda model, history: {"bits": round(in_bits(history.test["elbo"][-1]), 4)},
+        measure,
         batch_size=BITS_BATCH_SIZE,
-        learning_rate=objectives.falling(BITS_FIRST_RATE, LAST_RATE, steps_of(data, BITS_BATCH_SIZE, epochs)),
+        learning_rate=objectives.falling(
+            BITS_FIRST_RATE, LAST_RATE, steps_of(data, BITS_BATCH_SIZE, epochs)
+        ),
         device=device,
         progress=False,
     )
@@ -184,11 +226,12 @@ def bits(epochs: int, device: torch.device, stop: float) -> dict:
         "of_epochs": epochs,
         "finished": finished,
         "seconds": run.curve[-1]["seconds"],
-        "hardware": hardware(str(device), None),
+        "hardware": hardware(str(device), torch.get_num_threads()),
         "torch": torch.__version__,
         "latents": BITS_LATENTS,
-        "network": "convolutions 32, 64 (4 x 4, stride 2), a straight layer to the latents, mirrored",
-        "setting": f"batch {BITS_BATCH_SIZE}, Adam, learning rate {BITS_FIRST_RATE:g} to {LAST_RATE:g}, seed 0",
+        "network": "convolutions 32, 64 (4 x 4, stride 2), a straight layer to the latents, "
+        "mirrored",
+        "setting": setting(BITS_BATCH_SIZE, BITS_FIRST_RATE),
         "bits": in_bits(terms.elbo.double().mean()),
         "bits_error": abs(in_bits(terms.elbo.double().std() / len(terms.elbo) ** 0.5)),
         "bits_of_kl": -in_bits(terms.kl.double().mean()),
@@ -206,12 +249,17 @@ def bits(epochs: int, device: torch.device, stop: float) -> dict:
 
 
 def straight_line(train: torch.Tensor, test: torch.Tensor, latents: int) -> float:
-    """Bits a pixel value of the best linear VAE with so many latents (thm:linear-vae), in closed form: no training.
+    """Bits a pixel value of the best linear VAE with so many latents (thm:linear-vae).
 
-    Its density is of pixels with uniform noise added to their levels, whose bits are never fewer than the levels' own.
+    In closed form, so without training. Its density is of pixels with uniform noise added to their
+    levels, whose bits are never fewer than the levels' own.
     """
     generator = torch.Generator().manual_seed(0)
-    noisy = lambda part: part.flatten(1).float() + torch.rand(len(part), part[0].numel(), generator=generator)
+
+    def noisy(part: torch.Tensor) -> torch.Tensor:
+        noise = torch.rand(len(part), part[0].numel(), generator=generator)
+        return part.flatten(1).float() + noise
+
     total, square, n = 0.0, 0.0, len(train)
     for part in train.split(5000):
         x = noisy(part) - 128
@@ -221,7 +269,9 @@ def straight_line(train: torch.Tensor, test: torch.Tensor, latents: int) -> floa
     variances, axes = variances.flip(0), axes.flip(1)
     rest = variances[latents:].mean()
     variances = torch.cat([variances[:latents], rest.expand(len(variances) - latents)])
-    squares = sum((((noisy(part) - 128).double() - mean) @ axes).square().sum(0) for part in test.split(1000))
+    squares = sum(
+        (((noisy(part) - 128).double() - mean) @ axes).square().sum(0) for part in test.split(1000)
+    )
     nats = 0.5 * (squares / len(test) / variances + variances.log() + math.log(2 * math.pi)).sum()
     return losses.bits_per_dimension(-nats, len(variances)).item()
 
@@ -231,65 +281,77 @@ def read() -> dict:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"nll": [], "bits": None}
 
 
-def table(found: dict) -> str:
+def table(results: dict) -> str:
     """-log p(x) of binarised digits beside the published numbers, as the page shows it."""
     shown = []
-    for row in sorted(found["nll"], key=lambda row: (row["k"], row["of_epochs"])):
+    for row in sorted(results["nll"], key=lambda row: (row["k"], row["of_epochs"])):
         if row["finished"]:
             ours = f"{row['nll']:.2f} ± {row['nll_error']:.2f}"
             apart = f"{row['nll'] - row['published']:+.2f}"
         else:
             ours, apart = f"{row['curve'][-1]['nll']:.1f}, not finished", ""
-        epochs = f"{row['epochs']}" if row["epochs"] == row["of_epochs"] else f"{row['epochs']} of {row['of_epochs']}"
+        epochs = f"{row['epochs']}"
+        if row["epochs"] != row["of_epochs"]:
+            epochs += f" of {row['of_epochs']}"
         name = "VAE" if row["k"] == 1 else f"IWAE, $k={row['k']}$"
         spent = f"{row['seconds'] / 60:.0f} min, {row['hardware']}"
-        shown.append([name, f"{row['published']:.2f}", ours, apart, f"{row['active_units']}", epochs, spent])
-    return markdown([["objective", "published", "ours", "difference", "active", "epochs", "time"], *shown])
+        published, active = f"{row['published']:.2f}", f"{row['active_units']}"
+        shown.append([name, published, ours, apart, active, epochs, spent])
+    head = ["objective", "published", "ours", "difference", "active", "epochs", "time"]
+    return markdown([head, *shown])
 
 
-def photograph_table(found: dict) -> str:
+def photograph_table(results: dict) -> str:
     """Bits a pixel value, beside the published numbers and the straight line's."""
-    row = found["bits"]
+    row = results["bits"]
     if row is None:
         return ""
     spent = f"{row['epochs']} epochs, {row['seconds'] / 60:.0f} min"
+    ours = f"convolutional VAE, {row['latents']} latents (ours, {spent})"
+    line = f"the best linear VAE, {row['latents']} latents (closed form)"
     shown = [
-        [f"convolutional VAE, {row['latents']} latents (ours, {spent})", row["data"], f"{row['bits']:.2f}"],
-        [f"the best linear VAE, {row['latents']} latents (closed form)", row["data"], f"{row['line_bits']:.2f}"],
+        [ours, row["data"], f"{row['bits']:.2f}"],
+        [line, row["data"], f"{row['line_bits']:.2f}"],
     ]
     cited = {
         "van den Oord et al. (2017)": "{cite:t}`oord2017neural`",
         "Gregor et al. (2016)": "{cite:t}`gregor2016towards`",
     }
     for name, published in row["published"].items():
-        shown.append([f"convolutional VAE, {cited[name]}", "CIFAR-10, the original", f"{published:.2f}"])
+        shown.append(
+            [f"convolutional VAE, {cited[name]}", "CIFAR-10, the original", f"{published:.2f}"]
+        )
     return markdown([["model", "pixels", "bits a pixel value"], *shown])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", choices=[*(f"k{k}" for k in EPOCHS), "bits"])
     parser.add_argument(
-        "--epochs", type=int, help="another budget, and another run: the learning rate falls over all of it"
+        "--epochs",
+        type=int,
+        help="another budget, and another run: the learning rate falls over all of it",
     )
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many")
     parser.add_argument("--device", default="auto")
-    asked = parser.parse_args()
-    stop, device = time.monotonic() + asked.seconds, pick_device(asked.device)
+    args = parser.parse_args()
+    stop, device = time.monotonic() + args.seconds, pick_device(args.device)
     try:
-        if asked.run == "bits":
-            row = bits(asked.epochs or BITS_EPOCHS, device, stop)
-            found = {**read(), "bits": row}
+        if args.run == "bits":
+            row = bits(args.epochs or BITS_EPOCHS, device, stop)
+            results = {**read(), "bits": row}
         else:
-            k = int(asked.run[1:])
-            row, before = digits(k, asked.epochs or EPOCHS[k], device, stop), read()
-            others = [old for old in before["nll"] if (old["k"], old["of_epochs"]) != (k, row["of_epochs"])]
-            found = {**before, "nll": [*others, row]}
+            k = int(args.run[1:])
+            row, before = digits(k, args.epochs or EPOCHS[k], device, stop), read()
+            same = k, row["of_epochs"]
+            others = [old for old in before["nll"] if (old["k"], old["of_epochs"]) != same]
+            results = {**before, "nll": [*others, row]}
     except DataError as error:
         raise SystemExit(f"literature: {error}") from None
-    write(
-        RESULTS, json.dumps({"command": "python benchmarks/literature.py", **found}, indent=1, allow_nan=False) + "\n"
-    )
+    results = {**results, "command": f"python {SCRIPT}"}
+    write(RESULTS, json.dumps(results, indent=1, allow_nan=False) + "\n")
     print({key: value for key, value in row.items() if key != "curve"})
 
 
