@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaelib import losses
+from vaelib.data.images import Stream
+from vaelib.objectives import Objective
+from vaelib.schedules import Schedule
 
+HINT = "try a smaller learning_rate or a smaller beta, and look for images that are not finite"
+PROBED = (0, 1, 10, 100, 1_000, 10_000)  # steps at which a schedule or an objective is asked
 TERMS = ("reconstruction", "kl", "elbo")
 
 
@@ -68,16 +74,51 @@ class Seen:
 
     def means(self, epoch: int | None, step: int) -> tuple[float, float, list[float]]:
         """The mean loss of a step, the mean reconstruction and kl of each latent, where finite."""
-        losses_seen = torch.stack(self.losses).double().cpu()
+        losses_seen = torch.stack(self.losses).cpu().double()
         bad = (~losses_seen.isfinite()).nonzero().flatten()
         if len(bad):
             where = f"step {step - len(losses_seen) + int(bad[0]) + 1}"
             where += f" (epoch {epoch})" if epoch else ""
-            hint = (
-                "a smaller learning_rate or a smaller beta, and look for images that are not finite"
-            )
             value = losses_seen[bad[0]].item()
-            raise TrainingError(f"the loss became {value} at {where}; try {hint}")
+            raise TrainingError(f"the loss became {value} at {where}; {HINT}")
         kl = losses.kl_to_standard_normal_per_dimension(self.mean, self.log_var)
-        reconstruction = -self.log_likelihood.double().mean()
-        return losses_seen.mean().item(), reconstruction.item(), kl.double().mean(0).tolist()
+        reconstruction = -self.log_likelihood.cpu().double().mean()  # mps has no float64
+        return losses_seen.mean().item(), reconstruction.item(), kl.cpu().double().mean(0).tolist()
+
+
+def check_finite(model: nn.Module, step: int) -> None:
+    """TrainingError where the last step has left a weight that is no number."""
+    if not all(parameter.isfinite().all() for parameter in model.parameters()):
+        raise TrainingError(f"a weight is no longer finite after step {step}; {HINT}")
+
+
+def fingerprint(
+    train: Tensor | Stream,
+    binarize: bool,
+    objective: Objective,
+    rate_at: Schedule,
+    device: torch.device,
+) -> dict:
+    """What tells a training from another one: its images, and what its functions answer to probes.
+
+    ``objective`` is asked for the loss of two made-up images with two latents, and ``rate_at`` for
+    the learning rate, at a few steps each.
+    """
+    if isinstance(train, Tensor):
+        images = train
+    else:
+        images, _ = train.sample(16, torch.Generator(device).manual_seed(0))
+    pixels = images.cpu().contiguous().view(torch.uint8).numpy()
+    code = torch.tensor([[0.5, -1.0], [0.1, 2.0]], device=device)
+    probe = torch.tensor([-90.0, -70.0], device=device), code, 0.3 * code, 0.8 * code
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        try:
+            answers = [round(float(objective(*probe, step)), 3) for step in PROBED]
+        except Exception:  # an objective of one's own may take other codes only
+            answers = []
+    return {
+        "images": hashlib.sha256(pixels.tobytes()).hexdigest()[:12],
+        "binarize": binarize,
+        "losses on a probe": answers,
+        "learning rates": [rate_at(step) for step in PROBED],
+    }

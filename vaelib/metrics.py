@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vaelib import losses
+from vaelib.checks import check_images, check_whole
 from vaelib.device import evaluation_mode
 from vaelib.models import VAE, as_float, draw_latents
 
@@ -27,9 +29,16 @@ def encode(model: VAE, images: Tensor, batch_size: int = 512) -> tuple[Tensor, T
     (500, 2)
     """
     with evaluation_mode(model):
-        codes = [model.encode(batch.to(model.device)) for batch in images.split(batch_size)]
+        codes = [model.encode(x) for x in _batches(model, images, batch_size)]
     mean, log_var = (torch.cat(part) for part in zip(*codes))
     return mean, log_var
+
+
+def _batches(model: VAE, images: Tensor, size: int) -> Iterator[Tensor]:
+    """The images as floats on the model's device, ``size`` at a time; ValueError for no images."""
+    check_whole("batch_size", size)
+    check_images(images, model.image_shape, model.likelihood, model.to_mean.weight.dtype)
+    return (as_float(batch.to(model.device)) for batch in images.split(size))
 
 
 class ElboTerms(NamedTuple):
@@ -57,11 +66,11 @@ def elbo_terms(
     >>> round(terms.reconstruction.mean().item()), round(terms.kl.mean().item())
     (149, 6)
     """
+    check_whole("samples", samples)
     generator = torch.Generator(model.device).manual_seed(seed)
     reconstruction, kl = [], []
     with evaluation_mode(model):
-        for batch in images.split(batch_size):
-            x = as_float(batch.to(model.device))
+        for x in _batches(model, images, batch_size):
             mean, log_var = model.encode(x)
             draws = (model.decode(draw_latents(mean, log_var, generator)) for _ in range(samples))
             log_likelihoods = (model.log_likelihood(x, output) for output in draws)
@@ -73,12 +82,7 @@ def elbo_terms(
 def elbo(
     model: VAE, images: Tensor, samples: int = 1, batch_size: int = 512, seed: int = 0
 ) -> Tensor:
-    """The ELBO of each image at beta = 1 (eq:elbo), (N,) nats; arguments as in `elbo_terms`.
-
-    >>> images = vaelib.load("mnist-5k", binarize=True).test
-    >>> elbo(vaelib.load_pretrained("digits-2"), images).shape
-    torch.Size([500])
-    """
+    """The ELBO of each image at beta = 1 (eq:elbo), (N,) nats; arguments as in `elbo_terms`."""
     return elbo_terms(model, images, samples, batch_size, seed).elbo
 
 
@@ -96,19 +100,19 @@ def log_likelihood(
     >>> round(log_likelihood(vaelib.load_pretrained("digits-2"), images, samples=64).mean().item())
     -150
     """
+    for name, value in (("samples", samples), ("batch_size", batch_size)):
+        check_whole(name, value)
     generator = torch.Generator(model.device).manual_seed(seed)
-    at_once = max(1, batch_size // samples)
     with evaluation_mode(model):
-        parts = images.split(at_once)
+        parts = _batches(model, images, max(1, batch_size // samples))
         return torch.cat(
             [_log_mean_weight(model, x, samples, batch_size, generator) for x in parts]
         )
 
 
 def _log_mean_weight(
-    model: VAE, images: Tensor, samples: int, batch_size: int, generator: torch.Generator
+    model: VAE, x: Tensor, samples: int, batch_size: int, generator: torch.Generator
 ) -> Tensor:
-    x = as_float(images.to(model.device))
     mean, log_var = model.encode(x)
     total = torch.full((len(x),), -math.inf, device=model.device)
     draws_at_once = max(1, batch_size // len(x))

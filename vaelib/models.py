@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelib import losses
-from vaelib.checks import check_model
+from vaelib.checks import check_model, check_whole
 from vaelib.choices import SIGMA_WORDS
 from vaelib.device import evaluation_mode
 from vaelib.layers import ConvSpec, conv_layers, conv_sizes, dense_layers, mirrored_layers
@@ -165,6 +165,7 @@ class VAE(nn.Module):
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """``n`` images (n, C, H, W) in [0, 1]: the decoder's mean at z ~ N(0, I)."""
+        check_whole("n", n)
         z = torch.randn(n, self.latent_dim, generator=generator, device=self.device)
         return self.decoded(z)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from vaelib.checks import check_weight, check_whole
@@ -50,7 +51,7 @@ def cyclical(end: float, period: int, ramp: float = 0.5) -> Schedule:
     >>> [cyclical(1.0, period=4)(step) for step in range(6)]
     [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
     """
-    check_whole("period", period)
+    check_whole("period", period, least=2)
     if not 0 < ramp <= 1:
         raise ValueError(f"ramp must be above 0 and at most 1; got {ramp!r}")
     return lambda step: end * min(1.0, (step % period) / (ramp * period))
@@ -59,4 +60,14 @@ def cyclical(end: float, period: int, ramp: float = 0.5) -> Schedule:
 def as_schedule(name: str, value: float | Schedule) -> Schedule:
     """``value`` as a function of the step; ValueError calling it ``name`` where it is no weight."""
     check_weight(name, value)
-    return value if callable(value) else lambda step: value
+    if not callable(value):
+        return lambda step: value
+    schedule = value
+
+    def checked(step: int) -> float:
+        now = schedule(step)
+        if not 0 <= now < math.inf:
+            raise ValueError(f"{name} must be at least 0 at every step; got {now!r} at step {step}")
+        return now
+
+    return checked

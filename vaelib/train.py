@@ -12,14 +12,15 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from vaelib import distributed, metrics
-from vaelib.checks import check_choice, check_rate, check_weight, check_whole
+from vaelib.checks import check_choice, check_images, check_rate, check_weight, check_whole
 from vaelib.choices import BATCH_SIZE, LEARNING_RATE, PRECISIONS
 from vaelib.data.images import ImageData, Stream, draw_binary
 from vaelib.device import keep_heap, pick_device, repeatable
 from vaelib.files import load_checkpoint, save_checkpoint
-from vaelib.history import History, Seen
+from vaelib.history import History, Seen, check_finite, fingerprint
 from vaelib.models import VAE, as_float
-from vaelib.objectives import Objective, Schedule, beta_vae
+from vaelib.objectives import Objective, beta_vae
+from vaelib.schedules import Schedule, as_schedule
 
 STEPS_A_RECORD = 100  # of a stream, which has no epochs
 
@@ -82,16 +83,18 @@ def fit(
     keep_heap()
     objective = objective or beta_vae(beta)
     train, test, binarize = _parts(data, device)
+    if isinstance(train, Tensor):
+        check_images(train, model.image_shape, model.likelihood, model.to_mean.weight.dtype)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stub
     team.same_weights(model)
-    rate = 1.0 if callable(learning_rate) else learning_rate
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
+    rate_at = as_schedule("learning_rate", learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
     generator = torch.Generator(device).manual_seed(seed)
     bf16 = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
     history, began = History(device=str(device)), time.perf_counter()
     settings = {"batch_size": batch_size, "seed": seed, "precision": precision, "samples": samples}
-    weights = {"learning_rate": learning_rate, "beta": beta}
-    settings |= {name: value for name, value in weights.items() if not callable(value)}
+    settings |= {} if callable(beta) else {"beta": beta}
+    settings |= fingerprint(train, binarize, objective, rate_at, device) if checkpoint else {}
     if checkpoint and (saved := load_checkpoint(checkpoint, model, optimizer, generator, settings)):
         history = History(**saved)
         began -= history.seconds
@@ -120,8 +123,7 @@ def fit(
                 log_likelihood, mean, log_var, z = team.gather(n, log_likelihood, mean, log_var, z)
                 loss = objective(log_likelihood, mean, log_var, z, step)
 
-                if callable(learning_rate):
-                    optimizer.param_groups[0]["lr"] = learning_rate(step)
+                optimizer.param_groups[0]["lr"] = rate_at(step)
                 optimizer.zero_grad()
                 loss.backward()
                 team.sum_gradients(model)
@@ -133,13 +135,14 @@ def fit(
                 if bar.update(n) and device.type == "cpu":
                     bar.set_postfix(epoch=record, loss=f"{loss.item():.1f}")
             mean_loss, reconstruction, kl = seen.means(record if epochs else None, step)
+            check_finite(model, step)
             bar.set_postfix(epoch=record, loss=f"{mean_loss:.1f}")
             history.log("train", reconstruction, sum(kl))
             history.steps.append(step)
             history.kl_per_dimension.append(kl)
             if len(test):
                 terms = metrics.elbo_terms(model, test)
-                history.log("test", *(term.double().mean().item() for term in terms))
+                history.log("test", *(term.cpu().double().mean().item() for term in terms))
             history.seconds = time.perf_counter() - began
             history.images_per_second = min(step * batch_size, total) / history.seconds
             if on_record:
