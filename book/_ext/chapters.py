@@ -12,9 +12,12 @@ NOTES = "vae_maths.pdf"  # html_extra_path puts it at the root of the book
 
 
 def load_results(app, config):
-    """book/results/05-vae.json -> the substitution `vae`, so that pages quote measured numbers, never typed ones."""
+    """book/results/05-vae.json -> the substitution `vae`, so that pages quote measured numbers, never typed ones.
+
+    The long studies' own results, such as sprites.json, are read by chapters' studies alone.
+    """
     results = {}
-    for path in sorted(Path(app.srcdir, "book", "results").glob("*.json")):
+    for path in sorted(Path(app.srcdir, "book", "results").glob("[0-9]*.json")):
         name = re.sub(r"^\d+-", "", path.stem).replace("-", "_")
         results[name] = json.loads(path.read_text("utf8"))
     config.myst_substitutions = {**(config.myst_substitutions or {}), **results}
