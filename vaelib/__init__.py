@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     )
     from vaelib.data import DataError, ImageData, load, sprites
     from vaelib.files import CheckpointError, load_model, save_model
+    from vaelib.history import History, TrainingError
     from vaelib.layers import ConvSpec
     from vaelib.models import VAE
     from vaelib.pretrained import load_pretrained
-    from vaelib.train import History, TrainingError, fit
+    from vaelib.train import fit
 
 __version__ = "1.0.0"
 
@@ -55,7 +56,8 @@ _HOMES = {
     "layers": ("ConvSpec",),
     "models": ("VAE",),
     "pretrained": ("load_pretrained",),
-    "train": ("History", "TrainingError", "fit"),
+    "history": ("History", "TrainingError"),
+    "train": ("fit",),
 }
 
 

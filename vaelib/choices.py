@@ -11,7 +11,7 @@ LIKELIHOODS = ("bernoulli", "continuous-bernoulli", "gaussian", "discretised-log
 SIGMA_WORDS = {"gaussian": ("learnt", "optimal"), "discretised-logistic": ("learnt",)}
 ACTIVATIONS = ("relu", "tanh")
 PRECISIONS = ("fp32", "bf16")
-SAMPLINGS = ("stratified", "weighted")  # how a batch's codes stand for those of a data set
+SAMPLINGS = ("weighted", "stratified")  # how a batch's codes stand for those of a data set
 VARIATIONS = ("VAE", "B-VAE")
 
 SCHEDULES = {  # of the KL's weight: the numbers that follow the name in a configuration

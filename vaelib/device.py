@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 
 import torch
+from torch import nn
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 GIGABYTE = 2**30
@@ -52,3 +53,15 @@ def repeatable() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.deterministic = before
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Inside, ``model`` is in evaluation mode and keeps no gradients; after it, as it was."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)

@@ -122,7 +122,7 @@ def load_checkpoint(path: str | Path, model, optimizer, generator, settings: dic
             f"{path}: not a whole checkpoint of vaelib; delete it to start again"
         ) from None
     for name, value in settings.items():
-        if saved.get(name) != value:
+        if name in saved and saved[name] != value:
             raise CheckpointError(
                 f"{path}: of a run with {name} {saved.get(name)!r}, not {value!r}; go on with that, or start elsewhere"
             )

@@ -1,33 +1,27 @@
-"""`VAE`: a convolutional encoder and the decoder that mirrors it, built from a list of `ConvSpec`."""
+"""`VAE`: a convolutional encoder, and the decoder that mirrors it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vaelib import losses
-from vaelib.choices import ACTIVATIONS, LIKELIHOODS, SIGMA_WORDS
+from vaelib.checks import check_model, check_whole
+from vaelib.choices import SIGMA_WORDS
+from vaelib.device import evaluation_mode
 from vaelib.layers import ConvSpec, conv_layers, conv_sizes, dense_layers, mirrored_layers
 
 DEFAULT_CONVS = (ConvSpec(32), ConvSpec(64))
 
 
-def as_float(images: Tensor) -> Tensor:
-    """uint8 pixels 0..255 as floats in [0, 1]; floats come back as they are."""
-    return images.float().div_(255) if images.dtype == torch.uint8 else images
-
-
 class VAEOutput(NamedTuple):
-    """What a forward pass computes: decoder output (logits or means), the encoder's mean and
-    log_var, and z.
+    """What a forward pass computes: decoder output (logits or means), mean and log_var, and z.
 
-    With K samples an image ``output`` and ``z`` have a dimension K before the images'; ``mean`` and
-    ``log_var`` do not.
+    With K samples an image ``output`` and ``z`` have a dimension K before the images'.
     """
 
     output: Tensor
@@ -37,8 +31,7 @@ class VAEOutput(NamedTuple):
 
 
 class VAE(nn.Module):
-    """A variational autoencoder: encoder q(z | x) (eq:encoder), prior N(0, I), decoder p(x | z)
-    (eq:decoder).
+    """Encoder q(z | x) (eq:encoder), prior N(0, I), decoder p(x | z) (eq:decoder).
 
     ``image_shape`` is (channels, height, width); ``convs`` may be empty (fully connected);
     ``hidden`` is the width of the dense layer between convolutions and latents, a list of widths,
@@ -46,9 +39,14 @@ class VAE(nn.Module):
     "continuous-bernoulli" (the decoder returns logits), "gaussian" or "discretised-logistic" (it
     returns means). The last two have one scale exp(log_sigma), shared by all pixels: ``sigma`` is
     "learnt", a fixed number, or for the Gaussian "optimal" (eq:optimal-sigma, on each minibatch in
-    training; its running mean in evaluation). A beta-VAE is this same class. Raises ValueError
-    naming the layer when a convolution does not fit its input. Source: Kingma & Welling (2014),
-    section 3 and appendix C.
+    training; its running mean in evaluation). A beta-VAE is this same class.
+    Raises ValueError naming the layer when a convolution does not fit its input.
+    Source: Kingma & Welling (2014), section 3 and appendix C.
+
+    >>> model = VAE((1, 28, 28), latent_dim=16)
+    >>> output, mean, log_var, z = model(torch.rand(8, 1, 28, 28))
+    >>> tuple(output.shape), tuple(mean.shape)
+    ((8, 1, 28, 28), (8, 16))
     """
 
     def __init__(
@@ -63,14 +61,10 @@ class VAE(nn.Module):
     ):
         super().__init__()
         hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
-        _validate(image_shape, latent_dim, hidden, likelihood, activation, sigma)
+        check_model(image_shape, latent_dim, hidden, likelihood, activation, sigma)
         self.image_shape, self.latent_dim, self.convs = tuple(image_shape), latent_dim, tuple(convs)
-        self.hidden, self.likelihood, self.activation, self.sigma = (
-            hidden,
-            likelihood,
-            activation,
-            sigma,
-        )
+        self.hidden, self.likelihood = hidden, likelihood
+        self.activation, self.sigma = activation, sigma
 
         sizes = conv_sizes(self.image_shape, self.convs)
         channels = [self.image_shape[0], *(conv.channels for conv in self.convs)]
@@ -88,30 +82,21 @@ class VAE(nn.Module):
             nn.Unflatten(1, feature_shape),
             *mirrored_layers(self.convs, channels, sizes, act)[:-1],
         )
-        if likelihood in SIGMA_WORDS and sigma == "learnt":
-            self.log_sigma = nn.Parameter(torch.zeros(()))
-        elif likelihood in SIGMA_WORDS:
-            self.register_buffer(
-                "log_sigma", torch.tensor(0.0 if sigma == "optimal" else math.log(sigma))
-            )
-        _initialise(self, nn.init.calculate_gain(activation), self._heads())
-
-    def _heads(self) -> list[nn.Module]:
+        if likelihood in SIGMA_WORDS:
+            log_sigma = torch.tensor(0.0 if isinstance(sigma, str) else math.log(sigma))
+            if sigma == "learnt":
+                self.log_sigma = nn.Parameter(log_sigma)
+            else:
+                self.register_buffer("log_sigma", log_sigma)
         last = [layer for layer in self.decoder if hasattr(layer, "weight")][-1]
-        return [self.to_mean, self.to_log_var, last]
+        heads = [self.to_mean, self.to_log_var, last]
+        _initialise(self, nn.init.calculate_gain(activation), heads)  # type: ignore[arg-type]
 
     @property
     def config(self) -> dict:
         """The arguments that build this model again: ``VAE(**model.config)``."""
-        return {
-            "image_shape": self.image_shape,
-            "latent_dim": self.latent_dim,
-            "convs": self.convs,
-            "hidden": self.hidden,
-            "likelihood": self.likelihood,
-            "activation": self.activation,
-            "sigma": self.sigma,
-        }
+        names = "image_shape latent_dim convs hidden likelihood activation sigma"
+        return {name: getattr(self, name) for name in names.split()}
 
     @property
     def device(self) -> torch.device:
@@ -119,27 +104,22 @@ class VAE(nn.Module):
         return self.to_mean.weight.device
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z | x) (eq:encoder): images (N, C, H, W), uint8 or floats, to
-        two (N, latent_dim).
-        """
+        """Mean and log_var of q(z | x) (eq:encoder): images (N, C, H, W) to two (N, latent_dim)."""
         features = self.encoder(as_float(x))
         return _full(self.to_mean(features)), _full(self.to_log_var(features))
 
     def decode(self, z: Tensor) -> Tensor:
-        """The parameters of p(x | z) (eq:decoder): (N, latent_dim) to (N, C, H, W), logits or
-        means, never squashed.
-        """
+        """The parameters of p(x | z) (eq:decoder): logits or means (N, C, H, W), not squashed."""
         return _full(self.decoder(z))
 
     def forward(
         self, x: Tensor, noise: torch.Generator | Tensor | None = None, samples: int = 1
     ) -> VAEOutput:
-        """Encode, z = mean + sigma * epsilon, decode (eq:minibatch-elbo, one sample); ``noise`` is
-        epsilon or draws it.
+        """Encode, z = mean + sigma * epsilon, decode (eq:minibatch-elbo).
 
-        ``samples`` above 1 draws and decodes so many z for each image, which is encoded once
-        (eq:iwae-bound): output and z have them as their first dimension, as an epsilon (samples, N,
-        latent_dim) has.
+        ``noise`` is epsilon or draws it. ``samples`` above 1 draws and decodes so many z for each
+        image, which is encoded once (eq:iwae-bound): output and z have them as their first
+        dimension, as an epsilon (samples, N, latent_dim) has.
         """
         mean, log_var = self.encode(x)
         if samples > 1 and not isinstance(noise, Tensor):
@@ -149,9 +129,7 @@ class VAE(nn.Module):
         return VAEOutput(output, mean, log_var, z)
 
     def log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
-        """log p(x | z) of images under the decoder's ``output``: (N,) nats, by the model's
-        likelihood; (K, N) of K draws.
-        """
+        """log p(x | z) of images under the decoder's ``output``: (N,) nats; (K, N) of K draws."""
         if output.ndim > x.ndim:
             every = as_float(x).expand_as(output).flatten(0, 1)
             return self.log_likelihood(every, output.flatten(0, 1)).view(output.shape[:2])
@@ -173,36 +151,34 @@ class VAE(nn.Module):
         return optimal
 
     def expected_image(self, output: Tensor) -> Tensor:
-        """The mean of p(x | z) as an image in [0, 1], from the decoder's ``output``; Gaussian and
-        logistic means are clipped.
-        """
+        """The mean of p(x | z) as an image in [0, 1], from ``output``; other means are clipped."""
         if self.likelihood == "bernoulli":
             return output.sigmoid()
         if self.likelihood == "continuous-bernoulli":
             return losses.continuous_bernoulli_mean(output)
         return output.clamp(0, 1)
 
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """``n`` images (n, C, H, W) in [0, 1]: the decoder's mean at z ~ N(0, I), drawn from
-        ``generator``.
-        """
-        z = torch.randn(n, self.latent_dim, generator=generator, device=self.device)
-        return self.decoded(z)
-
     def decoded(self, z: Tensor) -> Tensor:
-        """The decoder's mean at latents (N, latent_dim), on any device: (N, C, H, W) in [0, 1],
-        without gradients.
-        """
+        """The decoder's mean at ``z`` (N, latent_dim): (N, C, H, W) in [0, 1], no gradients."""
         with evaluation_mode(self):
             return self.expected_image(self.decode(z.to(self.device)))
 
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """``n`` images (n, C, H, W) in [0, 1]: the decoder's mean at z ~ N(0, I)."""
+        check_whole("n", n)
+        z = torch.randn(n, self.latent_dim, generator=generator, device=self.device)
+        return self.decoded(z)
+
     def reconstruct(self, x: Tensor) -> Tensor:
-        """The decoder's mean at the posterior mean: images (N, C, H, W) to as many in [0, 1],
-        without noise.
-        """
+        """The decoder's mean at the posterior mean: (N, C, H, W) to as many in [0, 1], no noise."""
         with evaluation_mode(self):
             mean, _ = self.encode(x.to(self.device))
         return self.decoded(mean)
+
+
+def as_float(images: Tensor) -> Tensor:
+    """uint8 pixels 0..255 as floats in [0, 1]; floats come back as they are."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
 def _full(t: Tensor) -> Tensor:
@@ -210,28 +186,16 @@ def _full(t: Tensor) -> Tensor:
     return t.float() if t.dtype == torch.bfloat16 else t
 
 
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Inside, ``model`` is in evaluation mode and no gradients are kept; after it, the model is in
-    the mode it was in.
-    """
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
-
-
 def draw_latents(
     mean: Tensor, log_var: Tensor, noise: torch.Generator | Tensor | None = None
 ) -> Tensor:
-    """z = mean + exp(log_var / 2) * epsilon (the sample of eq:minibatch-elbo); ``noise`` is
-    epsilon, or a generator.
+    """z = mean + exp(log_var / 2) * epsilon (the sample of eq:minibatch-elbo).
 
-    A generator draws epsilon ~ N(0, I), in the shape of ``mean``. Source: Kingma & Welling (2014),
-    section 2.4.
+    ``noise`` is epsilon, or a generator that draws epsilon ~ N(0, I) in the shape of ``mean``.
+    Source: Kingma & Welling (2014), section 2.4.
+
+    >>> draw_latents(torch.zeros(1), torch.tensor([2.0]).log(), noise=torch.tensor([1.0]))
+    tensor([1.4142])
     """
     if not isinstance(noise, Tensor):
         noise = torch.empty_like(mean).normal_(generator=noise)
@@ -239,38 +203,17 @@ def draw_latents(
 
 
 def _initialise(model: nn.Module, gain: float, heads: Sequence[nn.Module]) -> None:
-    """Weights that keep the variance from layer to layer (He et al., 2015); PyTorch's own start
-    this model slowly.
+    """Weights that keep the variance from layer to layer (He et al., 2015).
+
+    PyTorch's own start this model slowly.
     """
     for layer in model.modules():
-        if isinstance(
-            layer, nn.ConvTranspose2d
-        ):  # each output cell is reached by in * k^2 / s^2 weights
+        if isinstance(layer, nn.ConvTranspose2d):
+            # each output cell is reached by in * k^2 / s^2 weights
             fan_in = layer.in_channels * math.prod(layer.kernel_size) / math.prod(layer.stride)
         elif isinstance(layer, (nn.Conv2d, nn.Linear)):
             fan_in = layer.weight[0].numel()
         else:
             continue
         nn.init.normal_(layer.weight, std=(1.0 if layer in heads else gain) / math.sqrt(fan_in))
-        nn.init.zeros_(layer.bias)
-
-
-def _validate(image_shape, latent_dim, hidden, likelihood, activation, sigma) -> None:
-    if len(image_shape) != 3 or not all(isinstance(n, int) and n >= 1 for n in image_shape):
-        raise ValueError(
-            f"image_shape must be (channels, height, width), each at least 1; got {image_shape!r}"
-        )
-    for name, value in [("latent_dim", latent_dim), *(("hidden", width) for width in hidden)]:
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}")
-    for name, value, allowed in (
-        ("likelihood", likelihood, LIKELIHOODS),
-        ("activation", activation, ACTIVATIONS),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
-    words = SIGMA_WORDS.get(likelihood, ("learnt",))
-    if sigma not in words and not (isinstance(sigma, (int, float)) and sigma > 0):
-        raise ValueError(
-            f"sigma must be a positive number or one of {', '.join(words)}; got {sigma!r}"
-        )
+        layer.bias.data.zero_()  # type: ignore[union-attr]  # all have one

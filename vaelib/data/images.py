@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,6 +13,15 @@ class DataError(RuntimeError):
     """A data set that can't be had or read; the message is one line that says which, where, and
     what to do.
     """
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """Images without end, drawn on demand: `load("sprites")` is one."""
+
+    def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """``n`` images, uint8 (n, C, H, W) on the generator's device, and their factors."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,9 @@ from vaelib.experiments.run_folder import (
     results,
 )
 from vaelib.files import save_model, write
+from vaelib.history import History
 from vaelib.models import VAE
-from vaelib.train import History, fit
+from vaelib.train import fit
 
 
 def train(

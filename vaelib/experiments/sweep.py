@@ -14,7 +14,7 @@ from vaelib.experiments import build, run
 from vaelib.experiments.config import Config, ConfigError, read
 from vaelib.experiments.workers import cluster_rows, process_rows
 from vaelib.files import write
-from vaelib.train import TrainingError
+from vaelib.history import TrainingError
 
 TABLE = "sweep.csv"
 FIGURES = ("elbo", "elbo_error", "reconstruction", "kl", "active_units", "seconds", "device")
