@@ -177,3 +177,18 @@
     bernoulli_log_likelihood, bernoulli_entropy, kl_per_dimension, normal_log_density,
   };
 })();
+
+// 500 real digits of MNIST, binarised, with their labels and their codes by mnist-z2
+live.digits = function () {
+  const { labels, bits, codes, colours } = window.VAELIB_DATA.digits;
+  const packed = vaelib.bytesOf(bits), numbers = new Float32Array(vaelib.bytesOf(codes).buffer);
+  const all = [...labels].map((_, i) => [numbers[2 * i], numbers[2 * i + 1]]);
+  const ink = colours.map((colour) => (colour === "#000000" ? "var(--pst-color-text-base)" : colour));
+  const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
+  return {
+    labels, codes: all, colours: ink,
+    colour: (i) => ink[labels[i]],
+    middle: (digit) => [0, 1].map((j) => median(all.filter((_, i) => Number(labels[i]) === digit).map((z) => z[j]))),
+    pixels: (i) => Array.from({ length: 784 }, (_, k) => (packed[98 * i + (k >> 3)] >> (7 - (k & 7))) & 1),
+  };
+};
