@@ -377,6 +377,118 @@ def test_the_kernel_moves_in_sight_only_and_never_where_motion_is_unwanted(figur
     assert not moving.get()["playing"]
 
 
+def weighed(drawing):
+    drawing.page.wait_for_function(
+        "(f => f.get().weighed === f.get().samples)(document.querySelector('figure.live'))"
+    )
+
+
+def test_the_ledger_is_vaelibs_for_any_image_and_model(figure):
+    drawing, surplus = figure("draw"), []
+    for number in range(20):
+        model = vaelib.load_pretrained(name := ("mnist-z2", "mnist-z16")[number % 2]).eval()
+        samples, show = (1, 4, 16, 64)[number % 4], ("mean", "draw")[number // 10]
+        drawing.set(digit=7 * number, model=name, samples=samples, seed=number, show=show)
+        weighed(drawing)
+        x, z = drawing.pixels(1)[None, None], torch.tensor(drawing.get()["draws"])
+        assert (
+            torch.equal(x[0, 0], digits("mnist-5k").test[7 * number, 0].float() / 255)
+            and len(z) == samples
+        )
+        with torch.no_grad():
+            mean, log_var = model.encode(x)
+            log_likelihood = model.log_likelihood(x.expand(samples, 1, 28, 28), model.decode(z))
+            decoded = model.expected_image(model.decode(mean if show == "mean" else z[:1]))[0, 0]
+        log_weight = vaelib.losses.log_importance_weight(
+            log_likelihood, z, mean.expand_as(z), log_var.expand_as(z)
+        )
+        kl = vaelib.losses.kl_to_standard_normal(mean, log_var).item()
+        assert drawing.numbers() == pytest.approx(
+            {
+                "distortion, −E log p(x | z)": -log_likelihood.mean().item(),
+                "rate, KL from q(z | x) to p(z)": kl,
+                "their sum, −ELBO": kl - log_likelihood.mean().item(),
+                "K draws weighed together": -vaelib.losses.importance_weighted_bound(
+                    log_weight[:, None]
+                ).item(),
+            },
+            rel=1e-4,
+        )
+        assert (drawing.pixels(2) - decoded).abs().max() < 1.01 / 255
+        surplus.append((z - mean) / (log_var / 2).exp())
+    noise = torch.cat([one.flatten() for one in surplus])  # epsilon: mean 0, variance 1
+    assert abs(noise.mean()) < 4 / len(noise) ** 0.5
+    assert abs(noise.square().mean() - 1) < 4 * (2 / len(noise)) ** 0.5
+
+
+def test_centring_gives_a_digit_of_mnist_back(figure):
+    drawing, grey = figure("draw"), vaelib.load("mnist-5k").test[:20, 0].float() / 255
+    for image in grey:
+        drawing.set(pixels=image.flatten().tolist(), samples=1)
+        assert torch.equal(drawing.pixels(1), (image >= 0.5).float())
+
+
+def arc(x, y, width, height, begin, end):
+    angles = torch.deg2rad(torch.linspace(begin, end, 25))
+    return torch.stack([x + width * angles.cos(), y + height * angles.sin()], 1).tolist()
+
+
+# digits as a finger draws them, in a square of side 1 whose y points down
+SCRIBBLES = [
+    [arc(0.5, 0.5, 0.25, 0.36, -90, 270)],
+    [[[0.58, 0.12], [0.42, 0.88]]],
+    [[*arc(0.52, 0.3, 0.2, 0.18, 190, 400), [0.5, 0.62], [0.3, 0.84], [0.4, 0.8], [0.74, 0.86]]],
+    [arc(0.46, 0.3, 0.2, 0.17, 200, 440) + arc(0.46, 0.67, 0.24, 0.2, -80, 150)],
+    [[[0.34, 0.14], [0.27, 0.5], [0.72, 0.48]], [[0.7, 0.2], [0.62, 0.9]]],
+    [[[0.76, 0.14], [0.4, 0.15], [0.36, 0.44], *arc(0.48, 0.65, 0.22, 0.21, -110, 140)]],
+    [[[0.64, 0.1], [0.42, 0.36], [0.34, 0.64], *arc(0.5, 0.7, 0.17, 0.16, 180, 540)]],
+    [[[0.24, 0.18], [0.76, 0.16], [0.46, 0.88]]],
+    [
+        [[0.68, 0.2], [0.5, 0.12], [0.36, 0.26], [0.48, 0.46], [0.62, 0.64], [0.56, 0.84]],
+        [[0.56, 0.84], [0.38, 0.86], [0.34, 0.7], [0.5, 0.5], [0.66, 0.34], [0.68, 0.2]],
+    ],
+    [[*arc(0.54, 0.3, 0.17, 0.17, 0, 360), [0.7, 0.32], [0.56, 0.6], [0.42, 0.88]]],
+]
+
+
+def test_scribbled_digits_land_where_their_class_is(figure):
+    drawing, model, found = figure("draw"), vaelib.load_pretrained("mnist-z2").eval(), []
+    with torch.no_grad():
+        codes = model.encode(digits("mnist-5k").test)[0]
+        for strokes in SCRIBBLES:
+            scaled = [[[280 * x, 280 * y] for x, y in stroke] for stroke in strokes]
+            drawing.set(strokes=scaled, digit=None, pixels=None, samples=1)
+            mean = model.encode(drawing.pixels(1)[None, None])[0]
+            nearest = (codes - mean).square().sum(1).argsort()[:15]
+            found.append(digits("mnist-5k").test_labels[nearest].mode().values.item())
+    assert sum(digit == right for right, digit in enumerate(found)) >= 8
+
+
+def test_a_digit_is_drawn_with_the_pen(figure):
+    drawing = figure("draw", reduced_motion="reduce")
+    drawing.element.get_by_role("button", name="Clear").click()
+    assert drawing.pixels(1).sum() == 0
+    box = drawing.element.locator("canvas.live-pad").bounding_box()
+    mouse = drawing.page.mouse
+    mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.1 * box["height"])
+    mouse.down()
+    mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.9 * box["height"])
+    mouse.up()
+    mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.9 * box["height"])
+    weighed(drawing)
+    ink = drawing.pixels(1)
+    rows, columns = ink.nonzero().T
+    assert rows.min() >= 3 and rows.max() <= 24 and rows.max() - rows.min() + 1 in (19, 20)
+    assert (rows.float().mean() - 14).abs() < 0.7 and (columns.float().mean() - 14).abs() < 0.7
+    assert (
+        len(drawing.get()["strokes"]) == 1
+        and drawing.numbers()["rate, KL from q(z | x) to p(z)"] > 1
+    )
+    drawing.element.get_by_role("combobox", name="Model").select_option("mnist-z16")
+    assert not drawing.element.locator("svg.live-plane").is_visible()
+
+
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("width", [320, 1360])
 def test_a_figure_fits_any_window_and_its_controls_have_names(figure, name, width):

@@ -17,11 +17,11 @@ live.figure("convolution", [], function (stage) {
   stage.button("One step", buttons, () => change({ playing: false, position: next() }));
 
   const numbers = stage.group("wide numbers equations");
-  const out = stage.number("outputs ⌊(h + 2p − k) / s⌋ + 1 =", numbers, "", 0);
-  const a = stage.number("output padding a = (h + 2p − k) mod s =", numbers, "", 0);
-  const without = stage.number("mirror without a: (outputs − 1) s − 2p + k =", numbers, "pixels", 0);
-  const back = stage.number("mirror with a =", numbers, "pixels", 0);
-  const lost = stage.number("pixels never read =", numbers, "", 0);
+  const out = stage.number("outputs ⌊(h + 2p − k) / s⌋ + 1 =", numbers, "", { digits: 0 });
+  const a = stage.number("output padding a = (h + 2p − k) mod s =", numbers, "", { digits: 0 });
+  const without = stage.number("mirror without a: (outputs − 1) s − 2p + k =", numbers, "pixels", { digits: 0 });
+  const back = stage.number("mirror with a =", numbers, "pixels", { digits: 0 });
+  const lost = stage.number("pixels never read =", numbers, "", { digits: 0 });
   const refusal = stage.add(stage.make("p", { class: "live-refusal" }), numbers);
 
   const some = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;

@@ -30,10 +30,11 @@ live.stage = function (element) {
   const formula = (text) => text.split(/(?<![A-Za-z])([a-z])(?![A-Za-z])/).map((part, i) => (i % 2 ? make("i", {}, part) : part));
 
   // numbers are read by people rounded, and by tests whole: <data value="85.321">85.32</data>
-  function number(label, parent, unit = "", digits = 2) {
+  function number(label, parent, unit = "", { digits = 2, colour } = {}) {
     const data = make("data");
     const words = make("span", { class: "live-label" }, ...formula(label));
-    add(make("p", { class: "live-number" }, words, " ", data, unit && ` ${unit}`), parent);
+    const swatch = colour ? make("span", { class: "live-swatch", style: `background: var(--${colour})` }) : "";
+    add(make("p", { class: "live-number" }, swatch, words, " ", data, unit && ` ${unit}`), parent);
     return {
       set(value) {
         data.value = value;
@@ -108,6 +109,18 @@ live.stage = function (element) {
       label(words) {
         canvas.setAttribute("aria-label", words);
         canvas.nextElementSibling.textContent = words;
+      },
+    };
+  }
+
+  // bars of nats on one scale from zero, each a row of parts: [value, a colour of the style sheet]
+  function bars(parent) {
+    const box = add(make("div", { class: "live-bars", "aria-hidden": "true" }), parent);
+    return {
+      set(rows) {
+        const most = Math.max(...rows.map((row) => row.reduce((all, [value]) => all + value, 0)));
+        box.replaceChildren(...rows.map((row) => make("div", {}, ...row.map(([value, colour]) =>
+          make("span", { style: `width: ${(100 * Math.max(0, value)) / most}%; background: var(--${colour})` })))));
       },
     };
   }
@@ -219,5 +232,5 @@ live.stage = function (element) {
   root.append(said);
   element.classList.add("live-open");
 
-  return { element, make, put, add, group, number, say, slider, choice, menu, button, image, plane, formula, animate, still };
+  return { element, make, put, add, group, number, say, slider, choice, menu, button, image, bars, plane, formula, animate, still };
 };
