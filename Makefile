@@ -1,4 +1,4 @@
-# make book | serve | test | lab | train | notes | outputs | bench | lint | clean
+# make book | serve | test | lab | train | notes | outputs | studies | bench | lint | clean
 # Each target sets up .venv when it is missing or when requirements.txt or pyproject.toml changed.
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 export SOURCE_DATE_EPOCH := 1700000000
 export FORCE_SOURCE_DATE := 1
 
-.PHONY: help book serve test lab train notes figures outputs bench lint clean
+.PHONY: help book serve test lab train notes figures outputs studies bench lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,7 +24,8 @@ help:
 	@echo "make train   train a small model into runs/ and write its report; CONFIG=FILE VARIATION=B-VAE for another"
 	@echo "make notes   typeset the derivations into latex/vae_maths.pdf (needs LaTeX)"
 	@echo "make outputs run the notebooks and store their outputs"
-	@echo "make bench   measure the numbers that the book quotes (minutes)"
+	@echo "make studies measure the numbers that the book quotes (an hour)"
+	@echo "make bench   measure how fast training is, and how time and memory grow (half an hour)"
 	@echo "make lint    check the Python code's style"
 	@echo "make clean   remove everything that make built, but not .venv and your runs"
 
@@ -81,11 +82,17 @@ outputs: $(STAMP)
 	@TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
 	@$(BIN)/python tests/notebooks.py notebooks/*.ipynb
 
+# a chapter's study that lacks what a long one makes says so, and the others still run
+studies: $(STAMP)
+	@left=; for script in book/studies/[0-9]*.py; do echo "$$script"; $(BIN)/python $$script || left="$$left $$script"; done; \
+		test -z "$$left" || { echo "not measured:$$left" >&2; exit 1; }
+
 bench: $(STAMP)
-	@for script in benchmarks/*_chapter.py; do echo "$$script"; $(BIN)/python $$script || exit 1; done
+	@for script in speed growth sprites_speed readme; do echo "benchmarks/$$script.py"; \
+		$(BIN)/python benchmarks/$$script.py || exit 1; done
 
 lint: $(STAMP)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy book/_ext/course
 
 clean:
 	@rm -rf _build .pytest_cache .ruff_cache .hypothesis build dist

@@ -1,9 +1,11 @@
-"""Time an epoch of 60,000 images of 28 x 28 on a GPU: `fit`, its step as a CUDA graph, a plain loop, and pythae if it is there.
+"""Time an epoch of 60,000 images of 28 x 28 on a GPU: `fit`, a plain loop, pythae, a CUDA graph.
 
-python benchmarks/gpu_speed.py [--network "fully connected"]    about 2 minutes on a GPU; without one it says so, and ends
+python benchmarks/gpu_speed.py [--network "fully connected"]    about 2 minutes; without a GPU it
+                                                                says so, and ends
 
-Prints a table for minibatches of 128, 512 and 4096, with TF32 as PyTorch has it by default, fp32 throughout, and bf16, and
-whether asking cuDNN for repeatable algorithms costs anything; writes benchmarks/results/gpu_speed.json.
+Prints a table for minibatches of 128, 512 and 4096, with TF32 as PyTorch has it by default, fp32
+throughout, and bf16; writes benchmarks/results/gpu_speed.json. pythae is timed where it is
+installed; the CUDA graph is the step of `fit`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import statistics
 import time
 
 import torch
-from reporting import ROOT, machine
+from shared import ROOT, machine, markdown, markdown_row
 from speed import OWN, Plain, network, pythae_epoch, some_images
 
 from vaelib import VAE, fit, losses
@@ -35,7 +37,15 @@ def without_tf32():
 
 
 def ours(model: VAE, images: torch.Tensor, batch: int, precision: str = "fp32"):
-    return lambda: fit(model, images, epochs=1, batch_size=batch, precision=precision, device="cuda", progress=False)
+    return lambda: fit(
+        model,
+        images,
+        epochs=1,
+        batch_size=batch,
+        precision=precision,
+        device="cuda",
+        progress=False,
+    )
 
 
 def plain(model: VAE, images: torch.Tensor, batch: int):
@@ -56,13 +66,18 @@ def plain(model: VAE, images: torch.Tensor, batch: int):
 
 
 def graphed(model: VAE, images: torch.Tensor, batch: int, precision: str = "fp32"):
-    """The step of `fit` recorded once as a CUDA graph and replayed: what launching its kernels one by one costs."""
+    """The step of `fit` recorded once as a CUDA graph and replayed.
+
+    What it saves is the cost of launching the kernels one by one.
+    """
     model = model.cuda().to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True, capturable=True)
     x = torch.zeros(batch, *model.image_shape, device="cuda").to(memory_format=torch.channels_last)
 
     def step():
-        with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bf16", cache_enabled=False):
+        with torch.autocast(
+            "cuda", torch.bfloat16, enabled=precision == "bf16", cache_enabled=False
+        ):
             output, mean, log_var, _ = model(x)
         kl = losses.kl_to_standard_normal(mean, log_var)
         loss = losses.negative_elbo(model.log_likelihood(x, output), kl).mean()
@@ -81,7 +96,9 @@ def graphed(model: VAE, images: torch.Tensor, batch: int, precision: str = "fp32
         step()
 
     def epoch():
-        for indices in torch.randperm(len(images), device="cuda").split(batch)[: len(images) // batch]:
+        for indices in torch.randperm(len(images), device="cuda").split(batch)[
+            : len(images) // batch
+        ]:
             x.copy_(images.index_select(0, indices).float().div_(255))
             graph.replay()
 
@@ -90,19 +107,18 @@ def graphed(model: VAE, images: torch.Tensor, batch: int, precision: str = "fp32
 
 def loops(name: str, batch: int, images: torch.Tensor) -> dict:
     """By name: a function that trains for an epoch."""
-    new = lambda: network(name)
-    found = {
-        "plain": plain(new(), images, batch),
-        "vaelib": ours(new(), images, batch),
-        "vaelib, no TF32": without_tf32()(ours(new(), images, batch)),
-        "vaelib bf16": ours(new(), images, batch, "bf16"),
-        "CUDA graph": graphed(new(), images, batch),
-        "CUDA graph bf16": graphed(new(), images, batch, "bf16"),
+    epochs = {
+        "plain": plain(network(name), images, batch),
+        "vaelib": ours(network(name), images, batch),
+        "vaelib, no TF32": without_tf32()(ours(network(name), images, batch)),
+        "vaelib bf16": ours(network(name), images, batch, "bf16"),
+        "CUDA graph": graphed(network(name), images, batch),
+        "CUDA graph bf16": graphed(network(name), images, batch, "bf16"),
     }
     if batch == 128:  # speed.py's is set up for this one
         with contextlib.suppress(ImportError):
-            found["pythae"] = pythae_epoch(new(), images.cpu(), "cuda")
-    return found
+            epochs["pythae"] = pythae_epoch(network(name), images.cpu(), "cuda")
+    return epochs
 
 
 def seconds(epoch) -> float:
@@ -114,17 +130,19 @@ def seconds(epoch) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--network", default="convolutional", choices=OWN)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     if not torch.cuda.is_available():
         print("there is no GPU here: nothing measured")
         return
     images = some_images((1, 28, 28), IMAGES).cuda()
     rows = []
-    print("| batch | loop | s an epoch | ratio to plain | peak MB |\n| --- | --- | --- | --- | --- |")
+    print(markdown([["batch", "loop", "s an epoch", "ratio to plain", "peak MB"]]))
     for batch in BATCHES:
-        epochs = loops(asked.network, batch, images)
+        epochs = loops(args.network, batch, images)
         taken, peak = {name: [] for name in epochs}, {}
         for _ in range(REPETITIONS + 1):  # the first warms up
             for name, epoch in epochs.items():
@@ -133,12 +151,15 @@ def main() -> None:
                 peak[name] = torch.cuda.max_memory_allocated() / 2**20
         for name, times in taken.items():
             ratio = statistics.median(a / b for a, b in zip(times[1:], taken["plain"][1:]))
-            rows.append({"batch": batch, "loop": name, "seconds": statistics.median(times[1:]), "ratio": ratio})
-            rows[-1]["peak_mb"] = round(peak[name])
-            print(f"| {batch} | {name} | {rows[-1]['seconds']:.3f} | {ratio:.2f} | {peak[name]:.0f} |", flush=True)
+            median, megabytes = statistics.median(times[1:]), round(peak[name])
+            row = {"batch": batch, "loop": name, "seconds": median, "ratio": ratio}
+            rows.append({**row, "peak_mb": megabytes})
+            cells = [str(batch), name, f"{median:.3f}", f"{ratio:.2f}", str(megabytes)]
+            print(markdown_row(cells), flush=True)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    setting = {**machine(), "hardware": torch.cuda.get_device_name(), "images": IMAGES}
-    RESULTS.write_text(json.dumps({**results, asked.network: {**setting, "rows": rows}}, indent=1) + "\n")
+    setting = {**machine("cuda"), "images": IMAGES}
+    results[args.network] = {**setting, "rows": rows}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How time and memory grow with the size of the images, the minibatch, the latents, the data set, the importance samples and
-the number of processes. See benchmarks/README.md for how to read it.
+"""How time and memory grow with images, minibatch, latents, data set, samples and processes.
 
 python benchmarks/growth.py [AXIS ...]    about 10 minutes on 2 cores; all axes without a name
 
-Each point is a process of its own, for its peak memory. Writes benchmarks/results/growth.json, in which a run replaces the
-axes that it measured, and growth.svg.
+Each point is a process of its own, for its peak memory. benchmarks/README.md says how to read it.
+Writes benchmarks/results/growth.json, in which a run replaces the axes that it measured, and
+growth.svg.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import time
 
 import torch
 import torch.distributed as dist
-from reporting import ROOT, machine
+from shared import ROOT, machine
 
 from vaelib import VAE, ConvSpec, fit, metrics
 
 RESULTS = ROOT / "benchmarks" / "results" / "growth.json"
+DEVICE = "cpu"
 REPETITIONS = 3
 CONVS = [ConvSpec(32), ConvSpec(64), ConvSpec(128)]
 USUAL = {"image_size": 28, "batch": 128, "latent_dim": 10, "images": 1280}
@@ -41,14 +42,18 @@ AXES = {
 UNITS = {"step": "ms a step", "epoch": "s an epoch", "evaluation": "ms an image"}
 
 
-def training(image_size: int, batch: int, latent_dim: int, images: int, convs: list) -> tuple[float, float]:
+def training(
+    image_size: int, batch: int, latent_dim: int, images: int, convs: list
+) -> tuple[float, float]:
     """Seconds of an epoch, a median, and of a step."""
     torch.manual_seed(0)
     model = VAE((1, image_size, image_size), latent_dim, convs, hidden=())
     generator = torch.Generator().manual_seed(0)
-    data = torch.randint(0, 256, (images, 1, image_size, image_size), dtype=torch.uint8, generator=generator)
-    run = lambda: fit(model, data, epochs=1, batch_size=batch, device="cpu", progress=False)
-    taken = median_seconds(run)
+    data = torch.randint(
+        0, 256, (images, 1, image_size, image_size), dtype=torch.uint8, generator=generator
+    )
+    options = dict(epochs=1, batch_size=batch, device=DEVICE, progress=False)
+    taken = median_seconds(lambda: fit(model, data, **options))
     return taken, taken / math.ceil(images / batch)
 
 
@@ -71,7 +76,7 @@ def median_seconds(run) -> float:
 
 
 def point(connection, name: str, value: int, rank: int = 0, size: int = 1, port: int = 0) -> None:
-    """One point of an axis, in a process of its own; of several that train together, the first answers."""
+    """One point of an axis, in a process of its own; of several that train, the first answers."""
     if size > 1:
         torch.set_num_threads(1)
         dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
@@ -81,8 +86,12 @@ def point(connection, name: str, value: int, rank: int = 0, size: int = 1, port:
     if name == "samples":
         epoch = step = evaluation(value)
     else:
-        convs = [ConvSpec(8)] if name == "images" else CONVS  # a small network, so that many images take little time
-        epoch, step = training(**{**USUAL, **({} if name == "processes" else {name: value})}, convs=convs)
+        convs = (
+            [ConvSpec(8)] if name == "images" else CONVS
+        )  # a small network, so that many images take little time
+        epoch, step = training(
+            **{**USUAL, **({} if name == "processes" else {name: value})}, convs=convs
+        )
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     if rank == 0:
         connection.send((epoch, step, memory))
@@ -104,11 +113,15 @@ def measured(name: str, value: int, timed: str) -> dict:
     epoch, step, memory = here.recv()
     for process in processes:
         process.join()
-    return {"value": value, "time": round(epoch if timed == "epoch" else 1e3 * step, 4), "memory_mb": round(memory, 1)}
+    return {
+        "value": value,
+        "time": round(epoch if timed == "epoch" else 1e3 * step, 4),
+        "memory_mb": round(memory, 1),
+    }
 
 
 def chart(axes: dict) -> None:
-    """benchmarks/results/growth.svg: time and memory, both on logarithmic scales, a panel an axis."""
+    """benchmarks/results/growth.svg: time and memory on logarithmic scales, a panel an axis."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -137,15 +150,17 @@ def chart(axes: dict) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("axes", nargs="*", metavar="AXIS", help=", ".join(AXES))
-    asked = parser.parse_args()
-    if unknown := set(asked.axes) - set(AXES):
+    args = parser.parse_args()
+    if unknown := set(args.axes) - set(AXES):
         parser.error(f"no axis {min(unknown)!r}; there are: {', '.join(AXES)}")
     os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"axes": {}}
-    results |= {**machine(), "usual": USUAL}
-    for axis in asked.axes or AXES:
+    results |= {**machine(DEVICE), "usual": USUAL}
+    for axis in args.axes or AXES:
         name, values, timed = AXES[axis]
         points = []
         for value in values:
@@ -154,7 +169,11 @@ def main() -> None:
         (a, b) = points[-2:]
         exponent = math.log(b["time"] / a["time"]) / math.log(b["value"] / a["value"])
         print(f"{axis}: between the last two, time grows with the power {exponent:.2f}")
-        results["axes"][axis] = {"unit": UNITS[timed], "points": points, "last_exponent": round(exponent, 2)}
+        results["axes"][axis] = {
+            "unit": UNITS[timed],
+            "points": points,
+            "last_exponent": round(exponent, 2),
+        }
         results["axes"] = {a: results["axes"][a] for a in AXES if a in results["axes"]}
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     chart(results["axes"])

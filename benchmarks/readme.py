@@ -1,6 +1,6 @@
-"""Put the measured tables into benchmarks/README.md, between its comments `<!-- NAME -->` and `<!-- end -->`.
+"""Put the measured tables into benchmarks/README.md, between `<!-- NAME -->` and `<!-- end -->`.
 
-python benchmarks/readme.py    at once; from benchmarks/results/*.json, so that no number in it is typed
+python benchmarks/readme.py    at once, from benchmarks/results/*.json: no number in it is typed
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import re
 from pathlib import Path
 
-from reporting import markdown
+from shared import markdown
 
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"
@@ -19,7 +19,7 @@ def measured(name: str) -> dict:
     return json.loads((HERE / "results" / f"{name}.json").read_text())
 
 
-def timed(found: dict) -> str:
+def timed(result: dict) -> str:
     """A network's loops."""
     rows = [
         [
@@ -29,61 +29,76 @@ def timed(found: dict) -> str:
             f"{row['lowest']:.2f} to {row['highest']:.2f}",
             f"{row['peak_mb']}",
         ]
-        for name, row in found["loops"].items()
+        for name, row in result["loops"].items()
     ]
-    said = f"{found['repetitions']} turns of {found['steps']} steps of 128 images; {found['hardware']}, torch {found['torch']}."
-    return markdown([["loop", "ms a step", "ratio", "lowest to highest", "peak MB"], *rows]) + f"\n\n{said}"
+    turns = f"{result['repetitions']} turns of {result['steps']} steps of 128 images"
+    table = markdown([["loop", "ms a step", "ratio", "lowest to highest", "peak MB"], *rows])
+    return f"{table}\n\n{turns}; {result['hardware']}, torch {result['torch']}."
 
 
-def networks(names: tuple[str, ...]) -> str:
-    found = measured("speed")["networks"]
-    return "\n\n".join(f"**{name[0].upper()}{name[1:]}:**\n\n{timed(found[name])}" for name in names)
+def networks() -> str:
+    results = measured("speed")["networks"]
+    heads = {"convolutional": "Convolutional", "fully connected": "Fully connected"}
+    return "\n\n".join(f"**{head}:**\n\n{timed(results[name])}" for name, head in heads.items())
 
 
 def architectures() -> str:
     """Of each configuration that comes with vaelib: fit, and the fastest of the loops beside it."""
     rows = []
-    for name, found in measured("speed")["networks"].items():
-        loops = {loop: row["ms_a_step"] for loop, row in found["loops"].items()}
+    for name, result in measured("speed")["networks"].items():
+        loops = {loop: row["ms_a_step"] for loop, row in result["loops"].items()}
         ours = loops["vaelib fp32"]
         others = {loop: ms for loop, ms in loops.items() if not loop.startswith("vaelib")}
         best = min(others, key=others.get)
-        ratio = f"{found['loops']['vaelib fp32']['ratio']:.2f}"
-        rows.append([name, f"{ours:.1f}", ratio, f"{others[best]:.1f} ({best})", f"{ours / others[best]:.2f}"])
-    return markdown([["network", "vaelib fp32, ms a step", "to plain", "best other loop, ms", "vaelib to best"], *rows])
+        ratio = f"{result['loops']['vaelib fp32']['ratio']:.2f}"
+        fastest = f"{others[best]:.1f} ({best})"
+        rows.append([name, f"{ours:.1f}", ratio, fastest, f"{ours / others[best]:.2f}"])
+    head = [
+        "network",
+        "vaelib fp32, ms a step",
+        "to plain",
+        "best other loop, ms",
+        "vaelib to best",
+    ]
+    return markdown([head, *rows])
 
 
 def learnt() -> str:
     rows = []
-    for network, found in measured("speed")["learnt"].items():
-        for loop, elbos in found["test_elbo"].items():
-            median = found["medians"][loop]
-            apart = f"{100 * (median / found['medians']['plain'] - 1):+.2f} %"
-            rows.append([network, loop, f"{median:.2f}", apart, ", ".join(f"{elbo:.1f}" for elbo in elbos)])
+    for network, result in measured("speed")["learnt"].items():
+        for loop, elbos in result["test_elbo"].items():
+            median = result["medians"][loop]
+            apart = f"{100 * (median / result['medians']['plain'] - 1):+.2f} %"
+            seeds = ", ".join(f"{elbo:.1f}" for elbo in elbos)
+            rows.append([network, loop, f"{median:.2f}", apart, seeds])
     return markdown([["network", "loop", "median test ELBO, nats", "to plain", "the seeds"], *rows])
 
 
 def growth() -> str:
     rows = []
-    for axis, found in measured("growth")["axes"].items():
-        points = found["points"]
+    for axis, result in measured("growth")["axes"].items():
+        points = result["points"]
         rows.append(
             [
                 axis,
                 " · ".join(f"{p['value']:,}" for p in points),
-                found["unit"],
+                result["unit"],
                 " · ".join(f"{p['time']:.3g}" for p in points),
                 " · ".join(f"{p['memory_mb']:.0f}" for p in points),
-                f"{found['last_exponent']:.2f}",
+                f"{result['last_exponent']:.2f}",
             ]
         )
     return markdown([["axis", "values", "unit", "time", "memory, MB", "last power"], *rows])
 
 
+def tried() -> str:
+    return timed(measured("speed")["tried"]["convolutional"])
+
+
 TABLES = {
-    "speed": lambda: networks(("convolutional", "fully connected")),
+    "speed": networks,
     "architectures": architectures,
-    "tried": lambda: timed(measured("speed")["tried"]["convolutional"]),
+    "tried": tried,
     "learnt": learnt,
     "growth": growth,
 }
@@ -91,9 +106,16 @@ TABLES = {
 
 def filled(text: str) -> str:
     """``text`` with each of its tables made anew."""
-    put = lambda found: f"<!-- {found[1]} -->\n\n{TABLES[found[1]]()}\n\n<!-- end -->"
+
+    def put(place: re.Match) -> str:
+        return f"<!-- {place[1]} -->\n\n{TABLES[place[1]]()}\n\n<!-- end -->"
+
     return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", put, text, flags=re.S)
 
 
-if __name__ == "__main__":
+def main() -> None:
     README.write_text(filled(README.read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """What drawing a batch of sprites costs, as a share of the training step that uses it.
 
-python benchmarks/sprites_speed.py    about 1 minute on 2 cores; prints a table of medians, drawing and steps in turn
+python benchmarks/sprites_speed.py    about 1 minute on 2 cores; prints a table of medians, drawing
+                                      and steps in turn
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from reporting import machine
+from shared import hardware, markdown, markdown_row
 
 import vaelib
 from vaelib import ConvSpec, losses, models
@@ -46,8 +47,12 @@ def training_step(image_shape: tuple[int, int, int], device: str) -> Callable[[t
 
 
 def medians(data, device: str) -> tuple[float, float]:
-    """Milliseconds to draw a batch with its factors, and to train on it: medians over steps that do the one, then the other."""
-    generator, step = torch.Generator(device).manual_seed(0), training_step(data.image_shape, device)
+    """Milliseconds to draw a batch with its factors, and to train on it.
+
+    Medians over steps that do the one, then the other.
+    """
+    generator = torch.Generator(device).manual_seed(0)
+    step = training_step(data.image_shape, device)
     seconds = []
     for _ in range(REPEATS + 5):  # the first five warm up
         began = now(device)
@@ -65,17 +70,18 @@ def now(device: str) -> float:
 
 
 def main() -> None:
-    print(machine())
     settings = [("cpu", 1), ("cpu", 2)] + [("cuda", 1)] * torch.cuda.is_available()
-    print("| pixels | sprites | device | threads | draw, ms | step, ms | draw / step |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("; ".join(hardware(device) for device in dict(settings)))
+    head = ["pixels", "sprites", "device", "threads", "draw, ms", "step, ms", "draw / step"]
+    print(markdown([head]))
     for size in CONVS:
         for variant, options in VARIANTS.items():
             for device, threads in settings:
                 torch.set_num_threads(threads)
                 draw, step = medians(vaelib.load("sprites", image_size=size, **options), device)
-                row = f"| {size} | {variant} | {device} | {threads} | {draw:.2f} | {step:.1f} | {100 * draw / step:.1f} % |"
-                print(row, flush=True)
+                times = f"{draw:.2f}", f"{step:.1f}", f"{100 * draw / step:.1f} %"
+                cells = [str(size), variant, device, str(threads), *times]
+                print(markdown_row(cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,15 @@ import sys
 import time
 
 import numpy as np
+import processes
 import pytest
 import torch
 from PIL import Image
 
 import vaelib
-from vaelib import cli, disentanglement, runs
-from vaelib.keys import SECTIONS
+from vaelib import disentanglement
+from vaelib.experiments import cli, run
+from vaelib.experiments.schema import SECTIONS
 
 CONFIG = """
 [configuration]
@@ -38,7 +40,7 @@ learning_rate = 1e-2
 beta = 4
 seed = 3
 """
-PICTURES = runs.pictures
+PICTURES = run.pictures
 FILES = {
     "config.cfg",
     "metrics.jsonl",
@@ -70,7 +72,7 @@ def here(images, tmp_path, monkeypatch):
     """A folder to work in, with tiny.cfg in it; the pictures of a report, which take a second, are left to one test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    monkeypatch.setattr(runs, "pictures", lambda model, images: {})
+    monkeypatch.setattr(run, "pictures", lambda model, images: {})
     (tmp_path / "tiny.cfg").write_text(CONFIG.format(images=images))
     return tmp_path
 
@@ -147,7 +149,7 @@ class Page(html.parser.HTMLParser):
 
 
 def test_a_run_leaves_its_folder_and_one_page_that_shows_it(vae, here, monkeypatch):
-    monkeypatch.setattr(runs, "pictures", PICTURES)
+    monkeypatch.setattr(run, "pictures", PICTURES)
     out, _ = vae("-c tiny.cfg -v B-VAE --device cpu --output <b>")
     folder = here / "<b>"
     assert {path.name for path in folder.iterdir()} == FILES
@@ -174,9 +176,8 @@ def test_a_run_leaves_its_folder_and_one_page_that_shows_it(vae, here, monkeypat
 def start(here, *arguments):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     command = [sys.executable, "-m", "vaelib", *arguments]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=here
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return processes.start(command, env=environment, cwd=here, **pipes)
 
 
 def wait_for(process, here, epochs):
@@ -230,7 +231,7 @@ def test_help_is_quick_and_names_every_option(vae):
     for command in cli.COMMANDS:
         assert command in out and "--device" in vae(f"{command} --help")[0] + "--device" * (command == "export")
     assert vae("--version")[0].strip() == vaelib.__version__
-    code = "import sys, vaelib.cli; vaelib.cli.main(['--help']); assert 'torch' not in sys.modules"
+    code = "import sys, vaelib.experiments.cli; vaelib.experiments.cli.main(['--help']); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 

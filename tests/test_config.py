@@ -7,10 +7,12 @@ import pytest
 import torch
 
 import vaelib
-from vaelib import config, losses
-from vaelib.build import build_model, check_shapes, loss
-from vaelib.config import ConfigError
-from vaelib.keys import Schedule
+from vaelib import losses
+from vaelib.choices import VARIATIONS
+from vaelib.experiments import config
+from vaelib.experiments.build import build_model, check_shapes, fit_arguments
+from vaelib.experiments.config import ConfigError
+from vaelib.experiments.schema import ScheduleSpec
 
 # the format as the original repository's users know it, without the keys that came later
 ORIGINAL = """
@@ -72,7 +74,7 @@ def test_the_original_format_is_read_as_it_was(file, tmp_path, monkeypatch):
     assert read.architecture.conv_paddings == ((1, 3), (2, 0), (0, 0))
     training = read.hyperparameters
     assert (training.epochs, training.batch_size, training.learning_rate, training.beta) == (15, 32, 3e-6, 0.5)
-    assert (training.seed, training.precision, training.schedule) == (0, "fp32", Schedule())
+    assert (training.seed, training.precision, training.schedule) == (0, "fp32", ScheduleSpec())
     assert (read.architecture.hidden, read.architecture.activation, read.architecture.sigma) == ((), "relu", None)
     assert build_model(read).decode(torch.zeros(1, 2)).shape == (1, 1, 28, 28)
 
@@ -81,7 +83,7 @@ def test_the_original_format_is_read_as_it_was(file, tmp_path, monkeypatch):
 def test_every_configuration_of_the_package_trains_a_step(name, monkeypatch):
     """On a few images of the right shape, with VAE and B-VAE; the weights move, and differently."""
     after = []
-    for variation in config.VARIATIONS:
+    for variation in VARIATIONS:
         chosen = config.read(name).variation(variation)
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(0, 256, (4, *chosen.image_shape), dtype=torch.uint8, generator=generator)
@@ -93,7 +95,7 @@ def test_every_configuration_of_the_package_trains_a_step(name, monkeypatch):
         if chosen.hyperparameters.steps:
             data, length = vaelib.load(chosen.configuration.dataset, image_size=chosen.image_shape[1]), {"steps": 1}
         arguments = {"batch_size": 4, "learning_rate": chosen.hyperparameters.learning_rate, "device": "cpu"}
-        history = vaelib.fit(model, data, **length, **arguments, **loss(chosen, data), progress=False)
+        history = vaelib.fit(model, data, **length, **arguments, **fit_arguments(chosen, data), progress=False)
         assert math.isfinite(history.train["elbo"][0])
         assert not torch.equal(model.to_mean.weight, before)
         after.append(model.to_mean.weight)
@@ -122,7 +124,7 @@ def test_the_package_has_the_four_published_architectures():
 
 @pytest.mark.parametrize("name", config.names())
 def test_what_is_written_reads_as_the_same(name, tmp_path):
-    for variation in config.VARIATIONS:
+    for variation in VARIATIONS:
         chosen = config.read(name).variation(variation)
         path = tmp_path / f"{name}.cfg"
         path.write_text(chosen.text())
@@ -178,8 +180,8 @@ def test_comments_and_values_over_several_lines(file):
 def test_a_vae_has_beta_1_and_a_b_vae_needs_one(file):
     path = file(ORIGINAL, ("beta = 0.5", "beta = 0.5\nschedule = warm-up 10"))
     vae, own = config.read(path).variation("VAE"), config.read(path).variation("B-VAE")
-    assert (vae.hyperparameters.beta, vae.hyperparameters.schedule) == (1.0, Schedule())
-    assert (own.hyperparameters.beta, own.hyperparameters.schedule) == (0.5, Schedule("warm-up", (10,)))
+    assert (vae.hyperparameters.beta, vae.hyperparameters.schedule) == (1.0, ScheduleSpec())
+    assert (own.hyperparameters.beta, own.hyperparameters.schedule) == (0.5, ScheduleSpec("warm-up", (10,)))
     without = config.read(file(ORIGINAL, ("beta = 0.5\n", "")))
     assert without.variation("VAE").hyperparameters.beta == 1.0
     with pytest.raises(ConfigError, match=r"my\.cfg: \[hyperparameters\] beta is missing: B-VAE needs it"):
@@ -206,7 +208,7 @@ def terms():
 def test_schedules_weigh_the_kl_as_they_say(file, schedule, weights):
     log_likelihood, mean, log_var, z, kl = terms()
     chosen = config.read(file(ORIGINAL, ("beta = 0.5", f"beta = 4\nschedule = {schedule}")))
-    objective = loss(chosen, torch.empty(50))["objective"]
+    objective = fit_arguments(chosen, torch.empty(50))["objective"]
     for step, weight in weights.items():
         expected = (weight * kl - log_likelihood).mean()
         torch.testing.assert_close(objective(log_likelihood, mean, log_var, z, step), expected)
@@ -214,9 +216,9 @@ def test_schedules_weigh_the_kl_as_they_say(file, schedule, weights):
 
 def test_constant_capacity_and_total_correlation(file):
     log_likelihood, mean, log_var, z, kl = terms()
-    assert loss(config.read(file(ORIGINAL)), None) == {"beta": 0.5}
+    assert fit_arguments(config.read(file(ORIGINAL)), None) == {"beta": 0.5}
     capacity = config.read(file(ORIGINAL, ("beta = 0.5", "schedule = capacity 20 100 30")))
-    objective = loss(capacity, None)["objective"]
+    objective = fit_arguments(capacity, None)["objective"]
     for step, nats in {0: 0.0, 50: 10.0, 200: 20.0}.items():
         expected = 30 * (kl.mean() - nats).abs() - log_likelihood.mean()
         torch.testing.assert_close(objective(log_likelihood, mean, log_var, z, step), expected)
@@ -228,7 +230,7 @@ def test_constant_capacity_and_total_correlation(file):
         chosen = config.read(file(ORIGINAL, ("beta = 0.5", f"beta = 6\nschedule = {schedule}")))
         for step, weight in weights.items():
             expected = (kl - log_likelihood + (weight - 1) * tc).mean()
-            found = loss(chosen, data)["objective"](log_likelihood, mean, log_var, z, step)
+            found = fit_arguments(chosen, data)["objective"](log_likelihood, mean, log_var, z, step)
             torch.testing.assert_close(found, expected)
 
 
@@ -236,7 +238,7 @@ def test_iwae_draws_its_samples(file):
     log_likelihood, mean, log_var, z, _ = terms()
     chosen = config.read(file(ORIGINAL, ("beta = 0.5", "schedule = iwae\nsamples = 5"))).variation("B-VAE")
     assert (chosen.hyperparameters.samples, chosen.hyperparameters.schedule.kind) == (5, "iwae")
-    found = loss(chosen, None)["objective"](log_likelihood, mean, log_var, z, 0)
+    found = fit_arguments(chosen, None)["objective"](log_likelihood, mean, log_var, z, 0)
     log_weight = losses.log_importance_weight(log_likelihood, z, mean, log_var)
     torch.testing.assert_close(found, -log_weight.mean())
     plain = chosen.variation("VAE").hyperparameters

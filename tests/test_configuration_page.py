@@ -1,11 +1,12 @@
-"""The configuration reference says what `vaelib.keys` says: every key, in order, what it allows, and its default."""
+"""The configuration reference says what `vaelib.experiments.schema` says: every key, in order, what it allows, and its default."""
 
 import re
 from dataclasses import MISSING, fields
 
 from notebooks import ROOT
-from vaelib.config import _text
-from vaelib.keys import DATASETS, SCHEDULES, SECTIONS
+from vaelib.choices import DATASETS, SCHEDULES
+from vaelib.experiments.config import text_of
+from vaelib.experiments.schema import SECTIONS
 
 PAGE = (ROOT / "book" / "configuration.md").read_text()
 
@@ -23,7 +24,7 @@ def test_every_key_is_there_with_what_it_allows_and_its_default():
             [
                 f"`{f.name}`",
                 f.metadata["allowed"],
-                "**needed**" if f.default is MISSING else "" if f.default is None else f"`{_text(f.default)}`",
+                "**needed**" if f.default is MISSING else "" if f.default is None else f"`{text_of(f.default)}`",
             ]
             for f in fields(kind)
         ]
@@ -36,6 +37,6 @@ def test_every_data_set_and_every_schedule_is_there():
     assert re.findall(r"`([^`]+)`", first) == [
         *("MNIST", "FashionMNIST", "CIFAR10", "mnist-5k", "sprites", "dsprites", "folder")
     ]
-    assert {written for written, _ in DATASETS.values()} == set(re.findall(r"`([^`]+)`", first))
+    assert {choice.written for choice in DATASETS.values()} == set(re.findall(r"`([^`]+)`", first))
     listed = {row[0].strip("`") for row in rows("Schedules") if not row[0].startswith("`tc`")}
     assert listed == {" ".join([kind, *numbers]) for kind, numbers in SCHEDULES.items()}

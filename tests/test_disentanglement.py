@@ -222,7 +222,7 @@ def test_the_svm_cuts_half_way_between_the_classes_however_rare_one_is(share):
 def test_predictors_are_tested_on_other_rows_than_they_are_fitted_on():
     factors = grid((2, 2), repeats=75)
     codes = standardised(factors)
-    fitted, held_out = disentanglement._split(len(codes), seed=0)
+    fitted, held_out = disentanglement.fit_and_test_rows(len(codes), seed=0)
     assert sorted([*fitted, *held_out]) == list(range(300)) and len(held_out) == 100
     codes[held_out] *= -1
     assert disentanglement.sap_matrix(codes, factors).diagonal().max() == 0, "all wrong"

@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 
+import processes
 import pytest
 import torch
 
 import vaelib
-from vaelib import VAE, ConvSpec, fit, objectives, parallel
+from vaelib import VAE, ConvSpec, distributed, fit, objectives
 
 CONFIG = """
 [configuration]
@@ -57,8 +58,10 @@ def torchrun(folder, *command):
     """``command`` in two processes with one thread each: its exit status, stdout and stderr."""
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *command]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-    found = subprocess.run(run, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    return found.returncode, found.stdout, found.stderr
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = processes.start(run, cwd=folder, env=environment, **pipes)
+    out, err = process.communicate(timeout=200)
+    return process.returncode, out, err
 
 
 def test_two_processes_train_as_one_and_go_on_from_a_checkpoint(tmp_path):
@@ -98,7 +101,7 @@ def test_the_command_line_under_torchrun_refuses_a_scale_of_the_whole_minibatch_
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_the_rows_of_all_processes_are_the_minibatch(size):
     for n in (1, 4, 7, 128):
-        rows = [torch.arange(n)[parallel.Team(rank, size).rows(n)] for rank in range(size)]
+        rows = [torch.arange(n)[distributed.Team(rank, size).rows(n)] for rank in range(size)]
         assert torch.cat(rows).tolist() == list(range(n))
         assert max(map(len, rows)) - min(map(len, rows)) <= 1
 
@@ -106,4 +109,4 @@ def test_the_rows_of_all_processes_are_the_minibatch(size):
 def test_a_model_that_needs_the_whole_minibatch_is_refused():
     model = VAE((1, 8, 8), 3, likelihood="gaussian", sigma="optimal")
     with pytest.raises(ValueError, match="in one process"):
-        parallel.Team(0, 2).same_weights(model)
+        distributed.Team(0, 2).same_weights(model)

@@ -11,7 +11,7 @@ from PIL import Image
 
 import vaelib
 from vaelib import DataError
-from vaelib.folder import SUFFIXES, FolderImages
+from vaelib.data.folder import SUFFIXES, FolderImages
 
 
 def picture(path: Path, seed: int = 0, size: tuple[int, int] = (8, 8), mode: str = "RGB", **options) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Live figures in a real browser: the engine against PyTorch, each figure's numbers against vaelib."""
+"""Live figures in a real browser: the engine is PyTorch, each figure's numbers are vaelib's."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from notebooks import ROOT
 from vaelib import pretrained
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
-import live
+from course import live
 
 FOLDER = ROOT / "book" / "live"
 
@@ -34,8 +34,12 @@ RUN = """(text) => {  // JSON by hand: playwright takes seconds over so many num
   const [name, images, codes] = JSON.parse(text);
   const model = vaelib.model(name);
   const sides = images.map((x) => model.encode(x)), outputs = codes.map((z) => model.decode(z));
-  return JSON.stringify({ mean: sides.map((s) => [...s.mean]), log_var: sides.map((s) => [...s.log_var]),
-           output: outputs.map((o) => [...o]), expected: outputs.map((o) => [...model.expected_image(o)]) });
+  return JSON.stringify({
+    mean: sides.map((s) => [...s.mean]),
+    log_var: sides.map((s) => [...s.log_var]),
+    output: outputs.map((o) => [...o]),
+    expected: outputs.map((o) => [...model.expected_image(o)]),
+  });
 }"""
 
 
@@ -106,7 +110,8 @@ def test_the_engine_is_pytorch_for_uneven_models(engine, monkeypatch, tmp_path, 
 def test_the_generator_draws_uniforms_and_normals(engine):
     draws = engine.evaluate("""() => [0, 1, 12345].map((seed) => {
       const g = vaelib.generator(seed);
-      return { u: Array.from({ length: 20000 }, g.uniform), n: Array.from({ length: 20000 }, g.normal) };
+      const draw = (kind) => Array.from({ length: 20000 }, kind);
+      return { u: draw(g.uniform), n: draw(g.normal) };
     })""")
     firsts = [d["u"][0] for d in draws]
     assert len(set(firsts)) == 3
@@ -149,12 +154,12 @@ def test_nats_are_those_of_vaelib(engine):
     assert got == pytest.approx(want, rel=1e-5)
 
 
-# ---- the figures, on small pages of their own: built by Sphinx, with the book's theme, style and directive ----
+# ---- the figures, on small pages of their own, with the book's theme, style and directive ----
 
 CONF = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "book" / "_ext")!r})
-extensions = ["myst_parser", "sphinx.ext.mathjax", "live"]
+extensions = ["myst_parser", "sphinx.ext.mathjax", "course.live"]
 myst_enable_extensions = ["dollarmath"]
 html_theme = "sphinx_book_theme"
 html_static_path = [{str(ROOT / "book" / "_static")!r}]
@@ -169,7 +174,7 @@ for chapter in sorted((ROOT / "book").glob("*.md")):
 
 
 def build(source: Path, pages: dict[str, str], builder: str = "html") -> tuple[Path, str]:
-    """A folder of HTML made of these Markdown pages by Sphinx and the directive, and what Sphinx had to say."""
+    """A folder of HTML made of these pages by Sphinx and the directive, and what Sphinx said."""
     (source / "book").mkdir(parents=True)
     (source / "book" / "live").symlink_to(FOLDER)
     (source / "conf.py").write_text(CONF)
@@ -190,7 +195,7 @@ def html(tmp_path_factory) -> Path:
 
 
 class Figure:
-    """A figure alive in a browser without a network; what went wrong on its page is in ``wrong``."""
+    """A figure alive in a browser without a network; ``wrong`` is what went wrong on its page."""
 
     def __init__(self, browser, html, name, width=1360, **context):  # noqa: F811
         self.context = browser.new_context(viewport={"width": width, "height": 900}, **context)
@@ -223,8 +228,8 @@ class Figure:
     def numbers(self) -> dict[str, float]:
         """What it displays: label to value, each the rounding of its exact value."""
         shown = self.element.locator(".live-number:not([hidden])").evaluate_all(
-            """(all) => all.map((p) => [p.querySelector(".live-label").textContent,
-                                        p.querySelector("data").value, p.querySelector("data").textContent])"""
+            """(all) => all.map((p) => [p.querySelector(".live-label"), p.querySelector("data")])
+                          .map(([label, it]) => [label.textContent, it.value, it.textContent])"""
         )
         for label, exact, text in shown:
             digits = len(text.partition(".")[2])
@@ -237,7 +242,8 @@ class Figure:
             self.element.locator("canvas")
             .nth(index)
             .evaluate(
-                """(c) => [c.width, ...c.getContext("2d").getImageData(0, 0, c.width, c.height).data]"""
+                """(c) => [c.width,
+                           ...c.getContext("2d").getImageData(0, 0, c.width, c.height).data]"""
             )
         )
         return torch.tensor(grey[1::4]).view(-1, grey[0]) / 255
@@ -316,10 +322,13 @@ def test_the_plane_is_dragged_by_mouse_finger_and_arrow_keys(figure):
     assert dot.get_attribute("aria-valuetext") == "z1 0.10, z2 −0.20".replace("−", "-")
     box = plane.element.locator("svg.live-plane").bounding_box()
     unit = box["width"] / 400  # the plane's own units: -3.5 to 3.5 between 34 and 392
-    where = lambda x, y: (
-        box["x"] + unit * (34 + (x + 3.5) * 358 / 7),
-        box["y"] + unit * (366 - (y + 3.5) * 358 / 7),
-    )
+
+    def where(x, y):
+        return (
+            box["x"] + unit * (34 + (x + 3.5) * 358 / 7),
+            box["y"] + unit * (366 - (y + 3.5) * 358 / 7),
+        )
+
     plane.page.mouse.move(*where(0.1, -0.2))
     plane.page.mouse.down()
     plane.page.mouse.move(*where(-2, 1.5))

@@ -1,4 +1,4 @@
-"""What a person types: make serve, make notes without LaTeX, make help; and the wheel that Colab installs."""
+"""What a person types: make serve, make notes without LaTeX; and the wheel that Colab installs."""
 
 import ast
 import contextlib
@@ -15,6 +15,7 @@ import tomllib
 import urllib.request
 import zipfile
 
+import processes
 import pytest
 
 import vaelib
@@ -31,7 +32,7 @@ def folder(tmp_path):
 
 def start_server(folder, port):
     command = [sys.executable, ROOT / "book" / "serve.py", folder, str(port)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return processes.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def free_port() -> int:
@@ -44,7 +45,10 @@ def test_serve_shows_the_book_and_ctrl_c_ends_it_cleanly(folder):
     server = start_server(folder, free_port())
     line = server.stdout.readline()
     address = re.search(r"http://localhost:\d+", line).group()
-    assert urllib.request.urlopen(address.replace("localhost", "127.0.0.1")).read() == b"<p>the book</p>"
+    assert (
+        urllib.request.urlopen(address.replace("localhost", "127.0.0.1")).read()
+        == b"<p>the book</p>"
+    )
     server.send_signal(signal.SIGINT)
     out, err = server.communicate(timeout=10)
     assert (server.returncode, out, err) == (0, "\nStopped.\n", "")
@@ -72,33 +76,66 @@ def test_serve_listens_on_loopback_only(folder):
     assert addresses == ["0100007F"]
 
 
+def test_serve_in_the_background_of_a_script_leaves_ctrl_c_to_others(folder):
+    """Started with SIGINT ignored and without a terminal, it says what ends it instead."""
+    command = f"trap '' INT; exec {sys.executable} {ROOT / 'book' / 'serve.py'} . {free_port()}"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    server = processes.start(["bash", "-c", command], cwd=folder, **pipes)
+    address, pid = re.search(
+        r"(http://\S+) \(kill (\d+) ends it", server.stdout.readline()
+    ).groups()
+    assert int(pid) == server.pid
+    server.send_signal(signal.SIGINT)
+    assert urllib.request.urlopen(address.replace("localhost", "127.0.0.1")).status == 200
+    server.terminate()
+    out, err = server.communicate(timeout=10)
+    assert (server.returncode, out, err) == (0, "\nStopped.\n", "")
+
+
 @pytest.mark.skipif(MAKE is None, reason="no make")
-def test_ctrl_c_in_a_terminal_ends_make_serve_without_an_error(folder):
-    """A real terminal, a real Ctrl-C: make above the server must not hear it and report `Interrupt`."""
-    (folder / "Makefile").write_text(f"serve:\n\t@{sys.executable} {ROOT / 'book' / 'serve.py'} . {free_port()}\n")
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
+def test_ctrl_c_in_a_terminal_ends_make_serve_without_an_error(folder, before):
+    """A real terminal, a real Ctrl-C: make above the server must not hear it and say `Interrupt`.
+
+    It ends the server even if whoever started make ignores SIGINT.
+    """
+    serve = f"{sys.executable} {ROOT / 'book' / 'serve.py'} . {free_port()}"
+    (folder / "Makefile").write_text(f"serve:\n\t@{serve}\n")
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, before)
         os.chdir(folder)
         os.execv(MAKE, ["make", "serve"])
-    said = b""
-    while b"Ctrl-C ends it" not in said:
-        said += os.read(terminal, 1000)
-    os.write(terminal, b"\x03")
-    with contextlib.suppress(OSError):  # Linux reports the closed terminal as an error
-        while chunk := os.read(terminal, 1000):
-            said += chunk
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0 and b"Stopped." in said and b"***" not in said, said
+    try:
+        said = b""
+        while b"Ctrl-C ends it" not in said:
+            said += os.read(terminal, 1000)
+        os.write(terminal, b"\x03")
+        with contextlib.suppress(OSError):  # Linux reports the closed terminal as an error
+            while chunk := os.read(terminal, 1000):
+                said += chunk
+        _, status = os.waitpid(pid, 0)
+    finally:
+        processes.end(pid)
+        os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 0 and b"Stopped." in said, said
+    assert b"***" not in said, said
 
 
 @pytest.mark.skipif(MAKE is None, reason="no make")
 def test_notes_without_latex_name_the_packages(tmp_path):
     for tool in ("sh", "bash", "echo", "env"):
         (tmp_path / tool).symlink_to(shutil.which(tool))
-    run = subprocess.run([MAKE, "-C", ROOT, "notes"], env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    run = subprocess.run(
+        [MAKE, "-C", ROOT, "notes"], env={"PATH": str(tmp_path)}, capture_output=True, text=True
+    )
     assert run.returncode != 0
     first = run.stderr.splitlines()[0]
-    assert first.startswith("make notes needs latexmk: ") and "texlive-latex-extra" in first and "latexmk" in first
+    assert (
+        first.startswith("make notes needs latexmk: ")
+        and "texlive-latex-extra" in first
+        and "latexmk" in first
+    )
 
 
 @pytest.mark.skipif(MAKE is None, reason="no make")
@@ -142,9 +179,30 @@ def test_notebooks_import_only_what_comes_with_vaelib_or_colab():
 
 def test_modules_import_only_from_those_below_them():
     """The order of architecture, from the bottom up; exercises stand above all."""
-    order = ["losses", "layers", "models", "data", "sprites", "disentanglement", "metrics", "objectives", "checkpoint"]
+    order = [
+        "losses",
+        "layers",
+        "models",
+        "data",
+        "sprites",
+        "disentanglement",
+        "metrics",
+        "objectives",
+        "checkpoint",
+    ]
     order += ["machine", "parallel", "train", "pretrained", "plots", "explore", "folder"]
-    order += ["keys", "config", "build", "report", "runs", "finished", "jobs", "sweep", "arguments", "cli"]
+    order += [
+        "keys",
+        "config",
+        "build",
+        "report",
+        "runs",
+        "finished",
+        "jobs",
+        "sweep",
+        "arguments",
+        "cli",
+    ]
     for module in order:
         text = (ROOT / "vaelib" / f"{module}.py").read_text()
         used = set(re.findall(r"^from vaelib\.(\w+) import", text, re.M))
@@ -155,23 +213,38 @@ def test_modules_import_only_from_those_below_them():
 
 def test_the_wheel_carries_the_whole_package(tmp_path):
     source = tmp_path / "source"
-    shutil.copytree(ROOT / "vaelib", source / "vaelib", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "vaelib", source / "vaelib", ignore=shutil.ignore_patterns("__pycache__")
+    )
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", source]
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        tmp_path / "dist",
+        source,
+    ]
     subprocess.run(command, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("vaelib-*.whl")
     assert vaelib.__version__ in wheel.name
     names = zipfile.ZipFile(wheel).namelist()
     expected = {
-        str(p.relative_to(ROOT)) for p in (ROOT / "vaelib").rglob("*") if p.is_file() and "__pycache__" not in p.parts
+        str(p.relative_to(ROOT))
+        for p in (ROOT / "vaelib").rglob("*")
+        if p.is_file() and "__pycache__" not in p.parts
     }
     assert expected <= set(names)
 
     # installed alone in a folder, it works from anywhere
     target = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(target)
-    code = "import vaelib; print(vaelib.__file__); print(tuple(vaelib.load('mnist-5k').train.shape))"
+    code = (
+        "import vaelib; print(vaelib.__file__); print(tuple(vaelib.load('mnist-5k').train.shape))"
+    )
     run = subprocess.run(
         [sys.executable, "-P", "-c", code],
         cwd=tmp_path,
@@ -179,4 +252,7 @@ def test_the_wheel_carries_the_whole_package(tmp_path):
         capture_output=True,
         text=True,
     )
-    assert run.stdout.splitlines() == [str(target / "vaelib" / "__init__.py"), "(4500, 1, 28, 28)"], run.stderr
+    assert run.stdout.splitlines() == [
+        str(target / "vaelib" / "__init__.py"),
+        "(4500, 1, 28, 28)",
+    ], run.stderr

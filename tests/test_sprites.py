@@ -8,6 +8,7 @@ import math
 import os
 import pickle
 import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from scipy import stats
 
 import vaelib
 from vaelib import DataError, sprites
-from vaelib.sprites import FILE
+from vaelib.data import dsprites
+from vaelib.data.dsprites import FILE
 
 SQUARE, ELLIPSE, HEART = range(3)
 FULL, HALF = 5, 0  # scales
@@ -321,7 +323,7 @@ def published(tmp_path, monkeypatch):
 
 
 def take_for_published(monkeypatch, path: Path) -> None:
-    monkeypatch.setattr(sprites, "MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(dsprites, "MD5", hashlib.md5(path.read_bytes()).hexdigest())
 
 
 def test_dsprites_are_read_through_the_same_interface(tmp_path, published):
@@ -343,9 +345,9 @@ def test_dsprites_at_32_pixels_stay_black_and_white(tmp_path, published):
 
 
 def test_dsprites_are_kept_as_bits_and_read_in_pieces(tmp_path, published, monkeypatch):
-    reads, read = [], sprites.zipfile.ZipExtFile.read
-    monkeypatch.setattr(sprites.zipfile.ZipExtFile, "read", lambda file, n=-1: (reads.append(n), read(file, n))[1])
-    monkeypatch.setattr(sprites, "PIECE", 50)
+    reads, read = [], zipfile.ZipExtFile.read
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda file, n=-1: (reads.append(n), read(file, n))[1])
+    monkeypatch.setattr(dsprites, "PIECE", 50)
     data = vaelib.load("dsprites", tmp_path)
     assert reads.count(50 * 64 * 64) == 2 and reads.count(44 * 64 * 64) == 1 and max(reads) == 50 * 64 * 64
     assert torch.equal(data.images(data.factors(torch.tensor([143])))[0, 0], torch.from_numpy(published[143]) * 255)
@@ -366,7 +368,7 @@ def served(tmp_path_factory, monkeypatch):
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(sprites, "URL", f"http://127.0.0.1:{server.server_port}/{FILE}")
+    monkeypatch.setattr(dsprites, "URL", f"http://127.0.0.1:{server.server_port}/{FILE}")
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

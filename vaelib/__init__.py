@@ -4,12 +4,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vaelib import disentanglement, explore, losses, metrics, models, objectives, plots, pretrained, sprites
-    from vaelib.checkpoint import CheckpointError
-    from vaelib.data import DataError, ImageData, load
-    from vaelib.models import VAE, ConvSpec, load_model, save_model
+    from vaelib import (
+        disentanglement,
+        explore,
+        losses,
+        metrics,
+        models,
+        objectives,
+        plots,
+        pretrained,
+    )
+    from vaelib.data import DataError, ImageData, load, sprites
+    from vaelib.files import CheckpointError, load_model, save_model
+    from vaelib.history import History, TrainingError
+    from vaelib.layers import ConvSpec
+    from vaelib.models import VAE
     from vaelib.pretrained import load_pretrained
-    from vaelib.train import History, TrainingError, fit
+    from vaelib.train import fit
 
 __version__ = "1.0.0"
 
@@ -37,13 +48,16 @@ __all__ = [
     "sprites",
 ]
 
-# where each name is: imported at its first use, so that `vaelib --help` does not wait seconds for torch
+# where each name is: imported at its first use, so that `vaelib --help` does not wait seconds for
+# torch
 _HOMES = {
-    "checkpoint": ("CheckpointError",),
-    "data": ("DataError", "ImageData", "load"),
-    "models": ("VAE", "ConvSpec", "load_model", "save_model"),
+    "data": ("DataError", "ImageData", "load", "sprites"),
+    "files": ("CheckpointError", "load_model", "save_model"),
+    "layers": ("ConvSpec",),
+    "models": ("VAE",),
     "pretrained": ("load_pretrained",),
-    "train": ("History", "TrainingError", "fit"),
+    "history": ("History", "TrainingError"),
+    "train": ("fit",),
 }
 
 

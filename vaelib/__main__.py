@@ -1,8 +1,8 @@
-"""`python -m vaelib`: see `vaelib.cli`."""
+"""`python -m vaelib`: see `vaelib.experiments.cli`."""
 
 import sys
 
-from vaelib.cli import main
+from vaelib.experiments.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,10 +1,12 @@
-"""Scores of codes against the factors that made the images: MIG, SAP, DCI, the beta-VAE and the FactorVAE score.
+"""Scores of codes against the factors that made the images: MIG, SAP, DCI, the beta-VAE and the
+FactorVAE score.
 
-Throughout, ``codes`` are floats (n, latent_dim), a row an image (usually the posterior means), and ``factors`` are
-integers (n, F), the class of each factor in the same rows. The defaults are those of Locatello et al. (2019) in their
-disentanglement_lib. It draws 10,000 images to fit and 5,000 to test; here SAP and DCI hold out a third of the rows, so
-15,000 rows match it. Wrong shapes, codes that are not finite and a factor with one value raise a ValueError.
-A single latent is scored as if a second, constant one stood beside it. The same arguments give the same score.
+Throughout, ``codes`` are floats (n, latent_dim), a row an image (usually the posterior means), and
+``factors`` are integers (n, F), the class of each factor in the same rows. The defaults are those
+of Locatello et al. (2019) in their disentanglement_lib. It draws 10,000 images to fit and 5,000 to
+test; here SAP and DCI hold out a third of the rows, so 15,000 rows match it. Wrong shapes, codes
+that are not finite and a factor with one value raise a ValueError. A single latent is scored as if
+a second, constant one stood beside it. The same arguments give the same score.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ TINY = 1e-300  # the least denominator, so that 0 / 0 is 0
 
 
 class Dci(NamedTuple):
-    """The three scores of `dci`, and the importance of each latent for each factor, (latent_dim, F)."""
+    """The three scores of `dci`, and the importance of each latent for each factor, (latent_dim,
+    F).
+    """
 
     disentanglement: float
     completeness: float
@@ -33,14 +37,17 @@ class Dci(NamedTuple):
 
 
 def mutual_information(codes: Tensor, factors: Tensor, bins: int = 20) -> Tensor:
-    """I(z_j; v_k) of each code, cut into ``bins`` of equal width from its least to its greatest value: (latent_dim, F) nats.
+    """I(z_j; v_k) of each code, cut into ``bins`` of equal width from its least to its greatest
+    value: (latent_dim, F) nats.
 
-    A histogram of n rows adds about (bins - 1)(values - 1) / 2n nats, also to a code that knows nothing, and it can
-    hold at most log(bins) nats. The bins are those of Locatello et al. (2019).
+    A histogram of n rows adds about (bins - 1)(values - 1) / 2n nats, also to a code that knows
+    nothing, and it can hold at most log(bins) nats. The bins are those of Locatello et al. (2019).
     """
     codes, factors = _checked(codes, factors)
     binned = F.one_hot(_bins(codes, bins), bins).double().flatten(1)
-    counts = [(binned.T @ F.one_hot(values).double()).unflatten(0, (-1, bins)) for values in factors.T]
+    counts = [
+        (binned.T @ F.one_hot(values).double()).unflatten(0, (-1, bins)) for values in factors.T
+    ]
     columns = [_entropy(c.sum(2)) + _entropy(c.sum(1)) - _entropy(c.flatten(1)) for c in counts]
     return torch.stack(columns, 1).clamp(min=0)
 
@@ -52,9 +59,11 @@ def factor_entropy(factors: Tensor) -> Tensor:
 
 
 def mig_gaps(codes: Tensor, factors: Tensor, bins: int = 20) -> Tensor:
-    """The mutual information gap of each factor: (I of the best code - I of the second) / H(v_k), (F,) (eq:mig).
+    """The mutual information gap of each factor: (I of the best code - I of the second) / H(v_k),
+    (F,) (eq:mig).
 
-    A gap is at most log(bins) / H(v_k): 0.81 for a factor of 40 values and 20 bins, however good the code.
+    A gap is at most log(bins) / H(v_k): 0.81 for a factor of 40 values and 20 bins, however good
+    the code.
     """
     codes, factors = _checked(codes, factors, rival=True)
     best, second = mutual_information(codes, factors, bins).topk(2, dim=0).values
@@ -62,17 +71,20 @@ def mig_gaps(codes: Tensor, factors: Tensor, bins: int = 20) -> Tensor:
 
 
 def mig(codes: Tensor, factors: Tensor, bins: int = 20) -> float:
-    """The mutual information gap, the mean of `mig_gaps` (eq:mig). Source: Chen et al. (2018), section 4.1."""
+    """The mutual information gap, the mean of `mig_gaps` (eq:mig). Source: Chen et al. (2018),
+    section 4.1.
+    """
     return mig_gaps(codes, factors, bins).mean().item()
 
 
 def sap_matrix(codes: Tensor, factors: Tensor, predictor: str = "svm", seed: int = 0) -> Tensor:
     """How well each code alone predicts each factor: (latent_dim, F) (eq:sap).
 
-    ``"svm"``: the accuracy on held-out rows of a linear support vector machine (C = 0.01, classes weighted equally,
-    at most 1,000 iterations). A line through one code can hardly set an inner value of a factor apart from both its
-    neighbours: with 40 values the factor itself, centred, is right in about 5 % of the rows, and in more with a constant added.
-    ``"r2"``: the squared correlation over all rows, which Kumar et al. (2018) use for factors whose values are ordered.
+    ``"svm"``: the accuracy on held-out rows of a linear support vector machine (C = 0.01, classes
+    weighted equally, at most 1,000 iterations). A line through one code can hardly set an inner
+    value of a factor apart from both its neighbours: with 40 values the factor itself, centred, is
+    right in about 5 % of the rows, and in more with a constant added. ``"r2"``: the squared
+    correlation over all rows, which Kumar et al. (2018) use for factors whose values are ordered.
     """
     codes, factors = _checked(codes, factors)
     if predictor == "r2":
@@ -81,47 +93,61 @@ def sap_matrix(codes: Tensor, factors: Tensor, predictor: str = "svm", seed: int
     if predictor != "svm":
         raise ValueError(f"predictor is {predictor!r}; allowed: 'svm', 'r2'")
     x, y = codes.numpy(), factors.numpy()
-    train, test = _split(len(x), seed)
+    train, test = fit_and_test_rows(len(x), seed)
     svm = LinearSVC(C=0.01, class_weight="balanced", dual=False, random_state=0)
-    accuracy = lambda code, values: svm.fit(code[train], values[train]).score(code[test], values[test])
-    return torch.tensor([[accuracy(code[:, None], values) for values in y.T] for code in x.T], dtype=torch.float64)
+    accuracy = lambda code, values: svm.fit(code[train], values[train]).score(
+        code[test], values[test]
+    )
+    return torch.tensor(
+        [[accuracy(code[:, None], values) for values in y.T] for code in x.T], dtype=torch.float64
+    )
 
 
 def sap(codes: Tensor, factors: Tensor, predictor: str = "svm", seed: int = 0) -> float:
     """The gap between the two best codes in `sap_matrix`, averaged over the factors (eq:sap).
 
-    With ``"svm"`` it cannot come near 1: any code is right in a share of the rows, 1/2 for a factor of two equally frequent
-    values, which leaves a gap of 1/2. Source: Kumar, Sattigeri & Balakrishnan (2018), section 3.
+    With ``"svm"`` it cannot come near 1: any code is right in a share of the rows, 1/2 for a factor
+    of two equally frequent values, which leaves a gap of 1/2. Source: Kumar, Sattigeri &
+    Balakrishnan (2018), section 3.
     """
-    best, second = sap_matrix(*_checked(codes, factors, rival=True), predictor, seed).topk(2, dim=0).values
+    best, second = (
+        sap_matrix(*_checked(codes, factors, rival=True), predictor, seed).topk(2, dim=0).values
+    )
     return (best - second).mean().item()
 
 
 def dci(codes: Tensor, factors: Tensor, stages: int = 100, seed: int = 0) -> Dci:
     """Disentanglement, completeness and informativeness of the codes (eq:dci).
 
-    Gradient boosted trees of depth 3 (100 stages, rate 0.1, as in Locatello et al. 2019) predict each factor from all codes.
-    Informativeness is their accuracy on held-out rows. A code's importance is the loss that its splits save, as a share.
-    They are scikit-learn's histogram trees, with at most 254 thresholds a code: 15 seconds on one core for the five factors
-    of sprites and 10,000 rows, where the exact trees take four minutes, and nearer to their importances than a forest.
-    Of two equal codes the first takes all. Source: Eastwood & Williams (2018), section 2.
+    Gradient boosted trees of depth 3 (100 stages, rate 0.1, as in Locatello et al. 2019) predict
+    each factor from all codes. Informativeness is their accuracy on held-out rows. A code's
+    importance is the loss that its splits save, as a share. They are scikit-learn's histogram
+    trees, with at most 254 thresholds a code: 15 seconds on one core for the five factors of
+    sprites and 10,000 rows, where the exact trees take four minutes, and nearer to their
+    importances than a forest. Of two equal codes the first takes all. Source: Eastwood & Williams
+    (2018), section 2.
     """
     x, y = (t.numpy() for t in _checked(codes, factors, least_factors=2, rival=True))
-    train, test = _split(len(x), seed)
+    train, test = fit_and_test_rows(len(x), seed)
     shape = {"max_depth": 3, "max_leaf_nodes": None, "min_samples_leaf": 1}
     new = lambda: BoostedTrees(max_iter=stages, early_stopping=False, random_state=seed, **shape)
     fitted = [new().fit(x[train], values[train]) for values in y.T]
     matrix = torch.stack([_importance(trees, x.shape[1]) for trees in fitted], 1)
     accuracy = np.mean([trees.score(x[test], values[test]) for trees, values in zip(fitted, y.T)])
-    return Dci(_concentration(matrix), _concentration(matrix.T), float(accuracy), matrix[: codes.shape[1]])
+    return Dci(
+        _concentration(matrix), _concentration(matrix.T), float(accuracy), matrix[: codes.shape[1]]
+    )
 
 
-def beta_vae_score(codes: Tensor, factors: Tensor, groups: tuple = GROUPS, per_group: int = 64, seed: int = 0) -> float:
+def beta_vae_score(
+    codes: Tensor, factors: Tensor, groups: tuple = GROUPS, per_group: int = 64, seed: int = 0
+) -> float:
     """How well a linear classifier names the factor that the pairs of a group share.
 
-    A group is ``per_group`` pairs of rows that agree in one factor, drawn at random; what the classifier (logistic
-    regression, C = 1) sees of it is the mean of ``|z - z'|``. Fitted on ``groups[0]`` groups, its accuracy on ``groups[1]``
-    others is the score. Chance, a constant code's score, is 1/F, not 0. Source: Higgins et al. (2017), section 3.
+    A group is ``per_group`` pairs of rows that agree in one factor, drawn at random; what the
+    classifier (logistic regression, C = 1) sees of it is the mean of ``|z - z'|``. Fitted on
+    ``groups[0]`` groups, its accuracy on ``groups[1]`` others is the score. Chance, a constant
+    code's score, is 1/F, not 0. Source: Higgins et al. (2017), section 3.
     """
     codes, factors = _checked(codes, factors, least_factors=2)
     generator = torch.Generator().manual_seed(seed)
@@ -136,25 +162,39 @@ def beta_vae_score(codes: Tensor, factors: Tensor, groups: tuple = GROUPS, per_g
 
 
 def factor_vae_votes(
-    codes: Tensor, factors: Tensor, groups: int = 10_000, per_group: int = 64, prune: float = 0.05, seed: int = 0
+    codes: Tensor,
+    factors: Tensor,
+    groups: int = 10_000,
+    per_group: int = 64,
+    prune: float = 0.05,
+    seed: int = 0,
 ) -> Tensor:
-    """Which code varied least, relative to its variance over all rows, in ``groups`` groups of rows that agree in one factor.
+    """Which code varied least, relative to its variance over all rows, in ``groups`` groups of rows
+    that agree in one factor.
 
-    Entry (j, k) counts the groups with factor k shared in which code j was that code: int64 (latent_dim, F). Codes whose
-    standard deviation over all rows is below ``prune`` get no vote; without any other code the matrix is zero.
+    Entry (j, k) counts the groups with factor k shared in which code j was that code: int64
+    (latent_dim, F). Codes whose standard deviation over all rows is below ``prune`` get no vote;
+    without any other code the matrix is zero.
     """
     codes, factors = _checked(codes, factors, least_factors=2)
     return _votes(codes, factors, groups, per_group, prune, torch.Generator().manual_seed(seed))
 
 
 def factor_vae_score(
-    codes: Tensor, factors: Tensor, groups: tuple = GROUPS, per_group: int = 64, prune: float = 0.05, seed: int = 0
+    codes: Tensor,
+    factors: Tensor,
+    groups: tuple = GROUPS,
+    per_group: int = 64,
+    prune: float = 0.05,
+    seed: int = 0,
 ) -> float:
-    """How well a majority vote names the shared factor of a group from the code that varies least in it.
+    """How well a majority vote names the shared factor of a group from the code that varies least
+    in it.
 
-    Each code stands for the factor with the most of its votes among ``groups[0]`` groups (those of `factor_vae_votes`);
-    the score is the share of ``groups[1]`` other groups that this names rightly. Codes that know nothing score about 1/F;
-    with every code pruned it is 0. Source: Kim & Mnih (2018), section 4; pruning by Locatello et al. (2019).
+    Each code stands for the factor with the most of its votes among ``groups[0]`` groups (those of
+    `factor_vae_votes`); the score is the share of ``groups[1]`` other groups that this names
+    rightly. Codes that know nothing score about 1/F; with every code pruned it is 0. Source: Kim &
+    Mnih (2018), section 4; pruning by Locatello et al. (2019).
     """
     codes, factors = _checked(codes, factors, least_factors=2)
     generator = torch.Generator().manual_seed(seed)
@@ -174,18 +214,28 @@ def scores(codes: Tensor, factors: Tensor, seed: int = 0) -> dict[str, float]:
     }
 
 
-def _checked(codes: Tensor, factors: Tensor, least_factors: int = 1, rival: bool = False) -> tuple[Tensor, Tensor]:
-    """Float64 codes (with ``rival`` a constant beside a single one); factors whose values are numbered without holes."""
+def _checked(
+    codes: Tensor, factors: Tensor, least_factors: int = 1, rival: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Float64 codes (with ``rival`` a constant beside a single one); factors whose values are
+    numbered without holes.
+    """
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or 0 in codes.shape:
         shapes = f"{tuple(codes.shape)} and {tuple(factors.shape)}"
-        raise ValueError(f"codes are (n, latent_dim) and factors (n, F), with the same n > 0; these are {shapes}")
+        raise ValueError(
+            f"codes are (n, latent_dim) and factors (n, F), with the same n > 0; these are {shapes}"
+        )
     if factors.is_floating_point() or factors.is_complex():
         raise ValueError(f"factors are class indices (integers); these are {factors.dtype}")
     if factors.shape[1] < least_factors:
-        raise ValueError(f"this score compares factors: it needs at least {least_factors}, not {factors.shape[1]}")
+        raise ValueError(
+            f"this score compares factors: it needs at least {least_factors}, not {factors.shape[1]}"
+        )
     codes = codes.detach().cpu().double()
     if not codes.isfinite().all():
-        raise ValueError(f"{(~codes.isfinite()).any(1).sum()} of the {len(codes)} codes are not finite")
+        raise ValueError(
+            f"{(~codes.isfinite()).any(1).sum()} of the {len(codes)} codes are not finite"
+        )
     numbered = torch.stack([values.unique(return_inverse=True)[1] for values in factors.cpu().T], 1)
     for k in (numbered.amax(0) == 0).nonzero()[:, 0].tolist():
         raise ValueError(f"factor {k} has the same value in all rows: no score can speak of it")
@@ -193,7 +243,9 @@ def _checked(codes: Tensor, factors: Tensor, least_factors: int = 1, rival: bool
 
 
 def _bins(codes: Tensor, bins: int) -> Tensor:
-    """The bin of each code, as numpy.digitize finds it from the edges of numpy.histogram: int64 (n, latent_dim)."""
+    """The bin of each code, as numpy.digitize finds it from the edges of numpy.histogram: int64 (n,
+    latent_dim).
+    """
     columns = codes.numpy().T
     edges = [np.linspace(column.min(), column.max(), bins + 1)[:-1] for column in columns]
     return torch.from_numpy(np.stack([np.digitize(*pair) for pair in zip(columns, edges)], 1)) - 1
@@ -208,17 +260,21 @@ def _entropy(weights: Tensor) -> Tensor:
 def _importance(trees: BoostedTrees, latents: int) -> Tensor:
     nodes = np.concatenate([tree.nodes for stage in trees._predictors for tree in stage])
     splits = nodes[nodes["is_leaf"] == 0]
-    gains = torch.from_numpy(np.bincount(splits["feature_idx"], splits["gain"], minlength=latents)).double()
+    gains = torch.from_numpy(
+        np.bincount(splits["feature_idx"], splits["gain"], minlength=latents)
+    ).double()
     return gains / gains.sum().clamp(min=TINY)
 
 
 def _concentration(importance: Tensor) -> float:
-    """1 - entropy of each row over its greatest possible value, averaged by the rows' sums; 0 where all are 0."""
+    """1 - entropy of each row over its greatest possible value, averaged by the rows' sums; 0 where
+    all are 0.
+    """
     share = importance.sum(1) / importance.sum().clamp(min=TINY)
     return (share * (1 - _entropy(importance) / np.log(importance.shape[1]))).sum().item()
 
 
-def _split(rows: int, seed: int) -> list[np.ndarray]:
+def fit_and_test_rows(rows: int, seed: int) -> list[np.ndarray]:
     """Two thirds of the rows to fit and one third to test, at random."""
     return np.split(np.random.default_rng(seed).permutation(rows), [rows - rows // 3])
 
@@ -238,13 +294,20 @@ def _votes(codes, factors, groups, per_group, prune, generator) -> Tensor:
     return votes
 
 
-def _rows_that_agree(values: Tensor, groups: int, per_group: int, generator: torch.Generator) -> Tensor:
-    """Rows (groups, per_group), drawn with replacement, a value a group: that of a random row (values seen once left out)."""
+def _rows_that_agree(
+    values: Tensor, groups: int, per_group: int, generator: torch.Generator
+) -> Tensor:
+    """Rows (groups, per_group), drawn with replacement, a value a group: that of a random row
+    (values seen once left out).
+    """
     counts = values.bincount()
     order = values.argsort(stable=True)
     candidates = values[counts[values] > 1]
     if len(candidates) == 0:
         raise ValueError("a factor never has the same value in two rows: no group can share it")
     value = candidates[torch.randint(len(candidates), (groups,), generator=generator)]
-    place = (torch.rand(groups, per_group, generator=generator, dtype=torch.float64) * counts[value][:, None]).long()
+    place = (
+        torch.rand(groups, per_group, generator=generator, dtype=torch.float64)
+        * counts[value][:, None]
+    ).long()
     return order[(counts.cumsum(0) - counts)[value][:, None] + place]

@@ -1,4 +1,6 @@
-"""`explore(model, images)`: a slider for each latent, and beside them what the model decodes there, in a notebook."""
+"""`explore(model, images)`: a slider for each latent, and beside them what the model decodes there,
+in a notebook.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +12,22 @@ from matplotlib.image import imsave
 from torch import Tensor
 from torch.nn.functional import pad
 
-from vaelib.metrics import kl_per_dimension
-from vaelib.models import VAE, as_float, evaluation_mode
+from vaelib.metrics import encode, kl_per_dimension
+from vaelib.models import VAE, as_float
 
 INACTIVE = 0.01  # nats: a latent whose KL is below this says next to nothing about the images
 DECIMALS = 2  # of the sliders
 
 
 def explore(model: VAE, images: Tensor, seed: int = 0, span: float = 3.0, columns: int = 9):
-    """An ipywidgets box that moves through the latent space of ``model``, its sliders in the order of their KL.
+    """An ipywidgets box that moves through the latent space of ``model``, its sliders in the order
+    of their KL.
 
-    The KL of each latent (the summands of eq:kl-standard) is its mean over ``images`` (N, C, H, W), uint8 or floats.
-    Sliders run from -``span`` to ``span`` and widen for values beyond; a traversal shows ``columns`` images over that span.
-    Draws from the prior follow ``seed``. The box's ``explorer`` is the `Explorer` that it shows, its ``sliders[j]`` latent j.
-    Raises ImportError when ipywidgets is missing, ValueError for images that the model can't take.
+    The KL of each latent (the summands of eq:kl-standard) is its mean over ``images`` (N, C, H, W),
+    uint8 or floats. Sliders run from -``span`` to ``span`` and widen for values beyond; a traversal
+    shows ``columns`` images over that span. Draws from the prior follow ``seed``. The box's
+    ``explorer`` is the `Explorer` that it shows, its ``sliders[j]`` latent j. Raises ImportError
+    when ipywidgets is missing, ValueError for images that the model can't take.
     """
     try:
         import ipywidgets as widgets
@@ -34,19 +38,29 @@ def explore(model: VAE, images: Tensor, seed: int = 0, span: float = 3.0, column
 
 
 class Explorer:
-    """A point z of a model's latent space that moves, and what the model decodes there; no widgets needed.
+    """A point z of a model's latent space that moves, and what the model decodes there; no widgets
+    needed.
 
-    ``kl`` is (latent_dim,) in nats, ``order`` the latents by falling KL, ``latent`` the one touched last, ``index`` the
-    image chosen, ``start`` where z last began, in words; ``on_move()`` is called after each move. Latents count from 0.
+    ``kl`` is (latent_dim,) in nats, ``order`` the latents by falling KL, ``latent`` the one touched
+    last, ``index`` the image chosen, ``start`` where z last began, in words; ``on_move()`` is
+    called after each move. Latents count from 0.
     """
 
-    def __init__(self, model: VAE, images: Tensor, seed: int = 0, span: float = 3.0, columns: int = 9):
+    def __init__(
+        self, model: VAE, images: Tensor, seed: int = 0, span: float = 3.0, columns: int = 9
+    ):
         if images.shape[1:] != model.image_shape or len(images) == 0:
-            raise ValueError(f"images of shape {model.image_shape} are needed, at least one; got {tuple(images.shape)}")
+            raise ValueError(
+                f"images of shape {model.image_shape} are needed, at least one; got {tuple(images.shape)}"
+            )
         if model.image_shape[0] not in (1, 3):
-            raise ValueError(f"only images of 1 or 3 channels can be shown; the model's have {model.image_shape[0]}")
+            raise ValueError(
+                f"only images of 1 or 3 channels can be shown; the model's have {model.image_shape[0]}"
+            )
         if not span >= 10**-DECIMALS or columns < 2:
-            raise ValueError(f"span must be at least {10**-DECIMALS}, columns at least 2; got {span!r} and {columns!r}")
+            raise ValueError(
+                f"span must be at least {10**-DECIMALS}, columns at least 2; got {span!r} and {columns!r}"
+            )
         self.model, self.images, self.span, self.columns = model, images, span, columns
         self.kl = kl_per_dimension(model, images).cpu()
         self.order = self.kl.argsort(descending=True, stable=True).tolist()
@@ -57,8 +71,7 @@ class Explorer:
     def start_from(self, index: int) -> None:
         """z becomes the posterior mean of image ``index`` (eq:encoder)."""
         self.index = range(len(self.images))[index]
-        with evaluation_mode(self.model):
-            mean, _ = self.model.encode(self.original.to(self.model.device))
+        mean, _ = encode(self.model, self.original)
         self._move(mean[0].cpu(), f"image {self.index}")
 
     def draw(self) -> None:
@@ -87,33 +100,39 @@ class Explorer:
 
     def reconstruction(self) -> Tensor:
         """The decoder's mean at z: (1, C, H, W) in [0, 1]."""
-        return self._decode(self.z.unsqueeze(0))
+        return self.model.decoded(self.z.unsqueeze(0)).cpu()
 
     def traverse(self, latent: int | None = None) -> Tensor:
-        """Images (columns, C, H, W) at z with one latent moved from -span to span: ``latent``, or the one touched last."""
+        """Images (columns, C, H, W) at z with one latent moved from -span to span: ``latent``, or
+        the one touched last.
+        """
         z = self.z.repeat(self.columns, 1)
-        z[:, self.latent if latent is None else latent] = torch.linspace(-self.span, self.span, self.columns)
-        return self._decode(z)
-
-    def _decode(self, z: Tensor) -> Tensor:
-        with evaluation_mode(self.model):
-            return self.model.expected_image(self.model.decode(z.to(self.model.device))).cpu()
+        z[:, self.latent if latent is None else latent] = torch.linspace(
+            -self.span, self.span, self.columns
+        )
+        return self.model.decoded(z).cpu()
 
 
 class _Panel:
-    """The sliders, buttons and pictures of an `Explorer`: an event moves it, then `_refresh` shows where it is.
+    """The sliders, buttons and pictures of an `Explorer`: an event moves it, then `_refresh` shows
+    where it is.
 
-    That sets sliders and so fires their events, but one that says what z already is moves nothing: a move decodes once.
+    That sets sliders and so fires their events, but one that says what z already is moves nothing:
+    a move decodes once.
     """
 
     def __init__(self, widgets, explorer: Explorer):
         self.explorer, self._strip_at = explorer, None
-        self.original, self.decoded, self.strip = (widgets.Image(layout={"align_self": "flex-start"}) for _ in range(3))
+        self.original, self.decoded, self.strip = (
+            widgets.Image(layout={"align_self": "flex-start"}) for _ in range(3)
+        )
         self.original_caption, self.decoded_caption = widgets.Label(), widgets.Label()
         self.sliders = [self._slider(widgets, latent) for latent in range(len(explorer.kl))]
         self.picker = widgets.IntSlider(0, 0, len(explorer.images) - 1, description="image")
         self.picker.observe(lambda _: self._picked(), "value")
-        self.start_button = self._button(widgets, "start from this image", lambda: explorer.start_from(explorer.index))
+        self.start_button = self._button(
+            widgets, "start from this image", lambda: explorer.start_from(explorer.index)
+        )
         self.prior_button = self._button(widgets, "draw from the prior", explorer.draw)
         self.origin_button = self._button(widgets, "to the origin", explorer.to_origin)
         self.traverse_button = self._button(widgets, "", self._traverse)
@@ -137,11 +156,15 @@ class _Panel:
         active = int((self.explorer.kl >= INACTIVE).sum())
         stacks = [widgets.VBox(ranked[:active])]
         if active < len(ranked):
-            fold = widgets.Accordion([widgets.VBox(ranked[active:])], selected_index=None if active else 0)
+            fold = widgets.Accordion(
+                [widgets.VBox(ranked[active:])], selected_index=None if active else 0
+            )
             fold.set_title(0, f"{len(ranked) - active} inactive (KL below {INACTIVE} nats)")
             stacks.append(fold)
         pictures = [(self.original, self.original_caption), (self.decoded, self.decoded_caption)]
-        picker = [self.picker] if len(self.explorer.images) > 1 else []  # browsers refuse a slider of one value
+        picker = (
+            [self.picker] if len(self.explorer.images) > 1 else []
+        )  # browsers refuse a slider of one value
         rows = [
             [*picker, self.start_button, self.prior_button, self.origin_button],
             [*map(widgets.VBox, pictures), widgets.VBox(stacks)],
@@ -154,8 +177,13 @@ class _Panel:
         button.on_click(lambda _: action())
         return button
 
-    def _differs(self, latent: int) -> bool:  # from z, by more than the rounding to the slider's step
-        return abs(self.sliders[latent].value - round(self.explorer.z[latent].item(), DECIMALS)) > 0.5 * 10**-DECIMALS
+    def _differs(
+        self, latent: int
+    ) -> bool:  # from z, by more than the rounding to the slider's step
+        return (
+            abs(self.sliders[latent].value - round(self.explorer.z[latent].item(), DECIMALS))
+            > 0.5 * 10**-DECIMALS
+        )
 
     def _slid(self, latent: int) -> None:
         if self._differs(latent):
@@ -170,31 +198,58 @@ class _Panel:
         for latent in filter(self._differs, range(len(self.sliders))):
             slider, value = self.sliders[latent], round(explorer.z[latent].item(), DECIMALS)
             limit = max(slider.max, math.ceil(abs(value)))
-            with slider.hold_sync():  # a browser updating continuously would answer, late, what it makes of the value
-                slider.continuous_update, slider.min, slider.max, slider.value = False, -limit, limit, value
+            with (
+                slider.hold_sync()
+            ):  # a browser updating continuously would answer, late, what it makes of the value
+                slider.continuous_update, slider.min, slider.max, slider.value = (
+                    False,
+                    -limit,
+                    limit,
+                    value,
+                )
             slider.continuous_update = True
         self.picker.value = explorer.index
-        self.original.value, self.original_caption.value = png(explorer.original, 160), f"image {explorer.index}"
+        self.original.value, self.original_caption.value = (
+            png(explorer.original, 160),
+            f"image {explorer.index}",
+        )
         self.decoded.value = png(explorer.reconstruction(), 160)
         self.decoded_caption.value = f"decoded, from {explorer.start}"
-        self.traverse_button.description = f"traverse z{explorer.latent + 1}, {-explorer.span:g} to {explorer.span:g}"
-        self.strip.layout.display = None if self._strip_at == self._line() else "none"  # not where it is out of date
+        self.traverse_button.description = (
+            f"traverse z{explorer.latent + 1}, {-explorer.span:g} to {explorer.span:g}"
+        )
+        self.strip.layout.display = (
+            None if self._strip_at == self._line() else "none"
+        )  # not where it is out of date
 
     def _traverse(self) -> None:
         self.strip.value = png(self.explorer.traverse(), 64)
         self._strip_at, self.strip.layout.display = self._line(), None
 
-    def _line(self) -> tuple[int, list[float]]:  # what a traversal shows: its latent, and where the others are
+    def _line(
+        self,
+    ) -> tuple[int, list[float]]:  # what a traversal shows: its latent, and where the others are
         latent, z = self.explorer.latent, self.explorer.z.tolist()
         return latent, z[:latent] + z[latent + 1 :]
 
 
 def png(images: Tensor, least: int) -> bytes:
-    """A PNG of ``images`` (N, C, H, W) in a row, enlarged to at least ``least`` wide each; grey as in `plots`: 1 is black."""
+    """A PNG of ``images`` (N, C, H, W) in a row, enlarged to at least ``least`` wide each; grey as
+    in `plots`: 1 is black.
+    """
     inked = images if images.shape[1] == 3 else (1 - images).expand(-1, 3, -1, -1)
     scale = math.ceil(least / images.shape[3])
-    large = inked.clamp(0, 1).mul(255).round().byte().repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-    row = pad(large, (0, 2), value=255).permute(2, 0, 3, 1).flatten(1, 2)[:, :-2]  # two white between images
+    large = (
+        inked.clamp(0, 1)
+        .mul(255)
+        .round()
+        .byte()
+        .repeat_interleave(scale, 2)
+        .repeat_interleave(scale, 3)
+    )
+    row = (
+        pad(large, (0, 2), value=255).permute(2, 0, 3, 1).flatten(1, 2)[:, :-2]
+    )  # two white between images
     buffer = io.BytesIO()
     imsave(buffer, row.cpu().numpy(), format="png")
     return buffer.getvalue()

@@ -1,44 +1,120 @@
-"""`ConvTransposeToOne`: the decoder's last layer for grey images, in the form that a CPU is quick at."""
+"""Convolutions: `ConvSpec`, the arithmetic of their sizes, and the decoder that mirrors them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
+
+from vaelib.checks import check_whole
+from vaelib.quick import ConvTransposeToOne
+
+Size = tuple[int, int]  # height and width
 
 
-class ConvTransposeToOne(nn.ConvTranspose2d):
-    """A transposed convolution to one channel: a matrix product makes each cell's patch, and patches add up where they overlap.
+@dataclass(frozen=True)
+class ConvSpec:
+    """One convolution of the encoder.
 
-    On a CPU, with a stride, this is faster than nn.ConvTranspose2d, which is made for many channels; elsewhere it is that.
-    The numbers are the same to rounding, and so are the weights.
+    ``kernel_size``, ``stride`` and ``padding`` are whole numbers or (height, width) pairs.
+
+    >>> ConvSpec(32, kernel_size=4, stride=2, padding=1).output_size((28, 28))
+    (14, 14)
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or math.prod(self.stride) == 1:
-            return super().forward(x)
-        lengths = zip(x.shape[2:], self.stride, self.padding, self.kernel_size, self.output_padding)
-        size = [(n - 1) * s - 2 * p + k + a for n, s, p, k, a in lengths]  # eq:deconv-size
-        patches = self.weight.flatten(1).T @ x.flatten(2)  # (N, kernel cells, input cells)
-        add_up = _AddUp.apply if patches.requires_grad else F.fold
-        return add_up(patches, size, self.kernel_size, 1, self.padding, self.stride) + self.bias.view(1, 1, 1)
+    channels: int
+    kernel_size: int | Size = 4
+    stride: int | Size = 2
+    padding: int | Size = 1
+
+    def __post_init__(self):
+        check_whole("channels", self.channels)
+        for name, least in (("kernel_size", 1), ("stride", 1), ("padding", 0)):
+            object.__setattr__(self, name, _pair(getattr(self, name), name, least))
+
+    def output_size(self, size: Size) -> Size:
+        """Height and width after the convolution (eq:conv-size); ValueError where it can't fit."""
+        if any(k > n + 2 * p for n, k, _, p in self._axes(size)):
+            fits = [n + 2 * p for n, _, _, p in self._axes(size)]
+            needs = [max(p, math.ceil((k - n) / 2)) for n, k, _, p in self._axes(size)]
+            kernel, padding = _by(self.kernel_size), _by(self.padding)
+            raise ValueError(
+                f"kernel {kernel} with padding {padding} does not fit its {_by(size)} input: "
+                f"a kernel of at most {_by(fits)} would, or a padding of at least {_by(needs)}"
+            )
+        height, width = ((n + 2 * p - k) // s + 1 for n, k, s, p in self._axes(size))
+        return height, width
+
+    def output_padding(self, size: Size) -> Size:
+        """The rows and columns the mirror must add to come back to ``size`` (eq:deconv-size)."""
+        height, width = ((n + 2 * p - k) % s for n, k, s, p in self._axes(size))
+        return height, width
+
+    def _axes(self, size: Size) -> list[tuple[int, int, int, int]]:
+        return list(zip(size, self.kernel_size, self.stride, self.padding))  # type: ignore[arg-type]  # pairs by now
 
 
-class _AddUp(torch.autograd.Function):
-    """F.fold to one channel; its gradient is cut out of the image's in one go, where PyTorch's takes image after image."""
+def _by(size: Any) -> str:
+    return f"{size[0]}x{size[1]}"
 
-    @staticmethod
-    def forward(ctx, patches, size, kernel_size, dilation, padding, stride):
-        ctx.geometry = kernel_size, padding, stride
-        return F.fold(patches, size, kernel_size, dilation, padding, stride)
 
-    @staticmethod
-    def backward(ctx, gradient):
-        (height, width), (above, left), (down, right) = ctx.geometry
-        padded = F.pad(gradient, (left, left, above, above))
-        cut = padded.unfold(2, height, down).unfold(
-            3, width, right
-        )  # (N, 1, input height, width, kernel height, width)
-        return cut.flatten(4).flatten(1, 3).mT, None, None, None, None, None
+def _pair(value: int | Sequence[int], name: str, least: int) -> Size:
+    pair = (value, value) if isinstance(value, int) else tuple(value)
+    if len(pair) != 2 or not all(isinstance(v, int) and v >= least for v in pair):
+        what = f"{name} must be a whole number or a pair of them, each at least {least}"
+        raise ValueError(f"{what}; got {value!r}")
+    return pair
+
+
+def conv_sizes(image_shape: Sequence[int], convs: Sequence[ConvSpec]) -> list[Size]:
+    """Height and width of the image and after each convolution (eq:conv-size).
+
+    Raises ValueError naming the layer that does not fit.
+
+    >>> conv_sizes((1, 28, 28), [ConvSpec(32), ConvSpec(64)])
+    [(28, 28), (14, 14), (7, 7)]
+    """
+    sizes = [(image_shape[1], image_shape[2])]
+    for number, conv in enumerate(convs, start=1):
+        try:
+            sizes.append(conv.output_size(sizes[-1]))
+        except ValueError as error:
+            raise ValueError(f"convolution {number} of {len(convs)}: {error}") from None
+    return sizes
+
+
+def conv_layers(
+    convs: Sequence[ConvSpec], channels: Sequence[int], activation: Callable[[], nn.Module]
+) -> list[nn.Module]:
+    """The convolutions, each with its activation; ``channels`` begins with the image's."""
+    layers: list[nn.Module] = []
+    for conv, before, after in zip(convs, channels, channels[1:]):
+        convolution = nn.Conv2d(before, after, conv.kernel_size, conv.stride, conv.padding)
+        layers += [convolution, activation()]
+    return layers
+
+
+def mirrored_layers(
+    convs: Sequence[ConvSpec],
+    channels: Sequence[int],
+    sizes: Sequence[Size],
+    activation: Callable[[], nn.Module],
+) -> list[nn.Module]:
+    """The transposed convolutions that lead back through ``sizes``, each with its activation."""
+    layers: list[nn.Module] = []
+    for conv, before, after, size in zip(convs, channels, channels[1:], sizes):
+        kind = ConvTransposeToOne if before == 1 else nn.ConvTranspose2d
+        shape = conv.kernel_size, conv.stride, conv.padding, conv.output_padding(size)
+        layers = [kind(after, before, *shape), activation(), *layers]
+    return layers
+
+
+def dense_layers(widths: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:
+    """Dense layers from width to width, each with its activation."""
+    layers: list[nn.Module] = []
+    for before, after in zip(widths, widths[1:]):
+        layers += [nn.Linear(before, after), activation()]
+    return layers

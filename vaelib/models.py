@@ -1,84 +1,27 @@
-"""`VAE`: a convolutional encoder and the decoder that mirrors it, built from a list of `ConvSpec`."""
+"""`VAE`: a convolutional encoder, and the decoder that mirrors it."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vaelib import losses
-from vaelib.layers import ConvTransposeToOne
-
-LIKELIHOODS = ("bernoulli", "continuous-bernoulli", "gaussian", "discretised-logistic")
-WITH_SIGMA = ("gaussian", "discretised-logistic")
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
-FORMAT = "vaelib-1"
-
-
-def _pair(value: int | Sequence[int], name: str, least: int) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(v, int) and v >= least for v in pair):
-        raise ValueError(f"{name} must be a whole number or a pair of them, each at least {least}; got {value!r}")
-    return pair
-
-
-@dataclass(frozen=True)
-class ConvSpec:
-    """One convolution of the encoder; kernel_size, stride and padding are whole numbers or (height, width) pairs."""
-
-    channels: int
-    kernel_size: int | tuple[int, int] = 4
-    stride: int | tuple[int, int] = 2
-    padding: int | tuple[int, int] = 1
-
-    def __post_init__(self):
-        if not (isinstance(self.channels, int) and self.channels >= 1):
-            raise ValueError(f"channels must be a whole number, at least 1; got {self.channels!r}")
-        for name, least in (("kernel_size", 1), ("stride", 1), ("padding", 0)):
-            object.__setattr__(self, name, _pair(getattr(self, name), name, least))
-
-    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Height and width after the convolution (eq:conv-size); ValueError when the kernel is too large for them."""
-        if any(k > n + 2 * p for n, k, p in zip(size, self.kernel_size, self.padding)):
-            fits = tuple(n + 2 * p for n, p in zip(size, self.padding))
-            needs = tuple(max(p, math.ceil((k - n) / 2)) for n, k, p in zip(size, self.kernel_size, self.padding))
-            raise ValueError(
-                f"kernel {_by(self.kernel_size)} with padding {_by(self.padding)} does not fit its {_by(size)} input: "
-                f"a kernel of at most {_by(fits)} would, or a padding of at least {_by(needs)}"
-            )
-        return tuple((n + 2 * p - k) // s + 1 for n, k, s, p in zip(size, self.kernel_size, self.stride, self.padding))
-
-    def output_padding(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The rows and columns the mirrored convolution must add to come back to ``size`` (eq:deconv-size)."""
-        return tuple((n + 2 * p - k) % s for n, k, s, p in zip(size, self.kernel_size, self.stride, self.padding))
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
-
+from vaelib.checks import check_model, check_whole
+from vaelib.choices import SIGMA_WORDS
+from vaelib.device import evaluation_mode
+from vaelib.layers import ConvSpec, conv_layers, conv_sizes, dense_layers, mirrored_layers
 
 DEFAULT_CONVS = (ConvSpec(32), ConvSpec(64))
 
 
-def as_float(images: Tensor) -> Tensor:
-    """uint8 pixels 0..255 as floats in [0, 1]; floats come back as they are."""
-    return images.float().div_(255) if images.dtype == torch.uint8 else images
-
-
 class VAEOutput(NamedTuple):
-    """What a forward pass computes: decoder output (logits or means), the encoder's mean and log_var, and z.
+    """What a forward pass computes: decoder output (logits or means), mean and log_var, and z.
 
-    With K samples an image ``output`` and ``z`` have a dimension K before the images'; ``mean`` and ``log_var`` do not.
+    With K samples an image ``output`` and ``z`` have a dimension K before the images'.
     """
 
     output: Tensor
@@ -88,16 +31,22 @@ class VAEOutput(NamedTuple):
 
 
 class VAE(nn.Module):
-    """A variational autoencoder: encoder q(z | x) (eq:encoder), prior N(0, I), decoder p(x | z) (eq:decoder).
+    """Encoder q(z | x) (eq:encoder), prior N(0, I), decoder p(x | z) (eq:decoder).
 
-    ``image_shape`` is (channels, height, width); ``convs`` may be empty (fully connected); ``hidden`` is the
-    width of the dense layer between convolutions and latents, a list of widths, or () for none; the decoder is
-    the encoder mirrored. ``likelihood`` is "bernoulli" or "continuous-bernoulli" (the decoder returns logits), "gaussian"
-    or "discretised-logistic" (it returns means). The last two have one scale exp(log_sigma), shared by all pixels:
-    ``sigma`` is "learnt", a fixed number, or for the Gaussian "optimal" (eq:optimal-sigma, on each minibatch in training;
-    its running mean in evaluation). A beta-VAE is this same class.
+    ``image_shape`` is (channels, height, width); ``convs`` may be empty (fully connected);
+    ``hidden`` is the width of the dense layer between convolutions and latents, a list of widths,
+    or () for none; the decoder is the encoder mirrored. ``likelihood`` is "bernoulli" or
+    "continuous-bernoulli" (the decoder returns logits), "gaussian" or "discretised-logistic" (it
+    returns means). The last two have one scale exp(log_sigma), shared by all pixels: ``sigma`` is
+    "learnt", a fixed number, or for the Gaussian "optimal" (eq:optimal-sigma, on each minibatch in
+    training; its running mean in evaluation). A beta-VAE is this same class.
     Raises ValueError naming the layer when a convolution does not fit its input.
     Source: Kingma & Welling (2014), section 3 and appendix C.
+
+    >>> model = VAE((1, 28, 28), latent_dim=16)
+    >>> output, mean, log_var, z = model(torch.rand(8, 1, 28, 28))
+    >>> tuple(output.shape), tuple(mean.shape)
+    ((8, 1, 28, 28), (8, 16))
     """
 
     def __init__(
@@ -112,48 +61,42 @@ class VAE(nn.Module):
     ):
         super().__init__()
         hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
-        _validate(image_shape, latent_dim, hidden, likelihood, activation, sigma)
+        check_model(image_shape, latent_dim, hidden, likelihood, activation, sigma)
         self.image_shape, self.latent_dim, self.convs = tuple(image_shape), latent_dim, tuple(convs)
-        self.hidden, self.likelihood, self.activation, self.sigma = hidden, likelihood, activation, sigma
+        self.hidden, self.likelihood = hidden, likelihood
+        self.activation, self.sigma = activation, sigma
 
         sizes = conv_sizes(self.image_shape, self.convs)
         channels = [self.image_shape[0], *(conv.channels for conv in self.convs)]
         feature_shape = (channels[-1], *sizes[-1])
         widths = [math.prod(feature_shape), *hidden]
-        act = ACTIVATIONS[activation]
+        act = {"relu": nn.ReLU, "tanh": nn.Tanh}[activation]
         self.encoder = nn.Sequential(
-            *_conv_layers(self.convs, channels, act), nn.Flatten(), *_dense_layers(widths, act)
+            *conv_layers(self.convs, channels, act), nn.Flatten(), *dense_layers(widths, act)
         )
         self.to_mean = nn.Linear(widths[-1], latent_dim)
         self.to_log_var = nn.Linear(widths[-1], latent_dim)
-        from_latent = _dense_layers([latent_dim, *reversed(widths)], act)
+        from_latent = dense_layers([latent_dim, *reversed(widths)], act)
         self.decoder = nn.Sequential(
             *(from_latent if self.convs else from_latent[:-1]),
             nn.Unflatten(1, feature_shape),
-            *_mirrored_layers(self.convs, channels, sizes, act)[:-1],
+            *mirrored_layers(self.convs, channels, sizes, act)[:-1],
         )
-        if likelihood in WITH_SIGMA and sigma == "learnt":
-            self.log_sigma = nn.Parameter(torch.zeros(()))
-        elif likelihood in WITH_SIGMA:
-            self.register_buffer("log_sigma", torch.tensor(0.0 if sigma == "optimal" else math.log(sigma)))
-        _initialise(self, nn.init.calculate_gain(activation), self._heads())
-
-    def _heads(self) -> list[nn.Module]:
+        if likelihood in SIGMA_WORDS:
+            log_sigma = torch.tensor(0.0 if isinstance(sigma, str) else math.log(sigma))
+            if sigma == "learnt":
+                self.log_sigma = nn.Parameter(log_sigma)
+            else:
+                self.register_buffer("log_sigma", log_sigma)
         last = [layer for layer in self.decoder if hasattr(layer, "weight")][-1]
-        return [self.to_mean, self.to_log_var, last]
+        heads = [self.to_mean, self.to_log_var, last]
+        _initialise(self, nn.init.calculate_gain(activation), heads)  # type: ignore[arg-type]
 
     @property
     def config(self) -> dict:
         """The arguments that build this model again: ``VAE(**model.config)``."""
-        return {
-            "image_shape": self.image_shape,
-            "latent_dim": self.latent_dim,
-            "convs": self.convs,
-            "hidden": self.hidden,
-            "likelihood": self.likelihood,
-            "activation": self.activation,
-            "sigma": self.sigma,
-        }
+        names = "image_shape latent_dim convs hidden likelihood activation sigma"
+        return {name: getattr(self, name) for name in names.split()}
 
     @property
     def device(self) -> torch.device:
@@ -161,19 +104,22 @@ class VAE(nn.Module):
         return self.to_mean.weight.device
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z | x) (eq:encoder): images (N, C, H, W), uint8 or floats, to two (N, latent_dim)."""
+        """Mean and log_var of q(z | x) (eq:encoder): images (N, C, H, W) to two (N, latent_dim)."""
         features = self.encoder(as_float(x))
         return _full(self.to_mean(features)), _full(self.to_log_var(features))
 
     def decode(self, z: Tensor) -> Tensor:
-        """The parameters of p(x | z) (eq:decoder): (N, latent_dim) to (N, C, H, W), logits or means, never squashed."""
+        """The parameters of p(x | z) (eq:decoder): logits or means (N, C, H, W), not squashed."""
         return _full(self.decoder(z))
 
-    def forward(self, x: Tensor, noise: torch.Generator | Tensor | None = None, samples: int = 1) -> VAEOutput:
-        """Encode, z = mean + sigma * epsilon, decode (eq:minibatch-elbo, one sample); ``noise`` is epsilon or draws it.
+    def forward(
+        self, x: Tensor, noise: torch.Generator | Tensor | None = None, samples: int = 1
+    ) -> VAEOutput:
+        """Encode, z = mean + sigma * epsilon, decode (eq:minibatch-elbo).
 
-        ``samples`` above 1 draws and decodes so many z for each image, which is encoded once (eq:iwae-bound): output and z
-        have them as their first dimension, as an epsilon (samples, N, latent_dim) has.
+        ``noise`` is epsilon or draws it. ``samples`` above 1 draws and decodes so many z for each
+        image, which is encoded once (eq:iwae-bound): output and z have them as their first
+        dimension, as an epsilon (samples, N, latent_dim) has.
         """
         mean, log_var = self.encode(x)
         if samples > 1 and not isinstance(noise, Tensor):
@@ -183,7 +129,7 @@ class VAE(nn.Module):
         return VAEOutput(output, mean, log_var, z)
 
     def log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
-        """log p(x | z) of images under the decoder's ``output``: (N,) nats, by the model's likelihood; (K, N) of K draws."""
+        """log p(x | z) of images under the decoder's ``output``: (N,) nats; (K, N) of K draws."""
         if output.ndim > x.ndim:
             every = as_float(x).expand_as(output).flatten(0, 1)
             return self.log_likelihood(every, output.flatten(0, 1)).view(output.shape[:2])
@@ -205,24 +151,34 @@ class VAE(nn.Module):
         return optimal
 
     def expected_image(self, output: Tensor) -> Tensor:
-        """The mean of p(x | z) as an image in [0, 1], from the decoder's ``output``; Gaussian and logistic means are clipped."""
+        """The mean of p(x | z) as an image in [0, 1], from ``output``; other means are clipped."""
         if self.likelihood == "bernoulli":
             return output.sigmoid()
         if self.likelihood == "continuous-bernoulli":
             return losses.continuous_bernoulli_mean(output)
         return output.clamp(0, 1)
 
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """``n`` images (n, C, H, W) in [0, 1]: the decoder's mean at z ~ N(0, I), drawn from ``generator``."""
-        z = torch.randn(n, self.latent_dim, generator=generator, device=self.device)
+    def decoded(self, z: Tensor) -> Tensor:
+        """The decoder's mean at ``z`` (N, latent_dim): (N, C, H, W) in [0, 1], no gradients."""
         with evaluation_mode(self):
-            return self.expected_image(self.decode(z))
+            return self.expected_image(self.decode(z.to(self.device)))
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """``n`` images (n, C, H, W) in [0, 1]: the decoder's mean at z ~ N(0, I)."""
+        check_whole("n", n)
+        z = torch.randn(n, self.latent_dim, generator=generator, device=self.device)
+        return self.decoded(z)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """The decoder's mean at the posterior mean: images (N, C, H, W) to as many in [0, 1], without noise."""
+        """The decoder's mean at the posterior mean: (N, C, H, W) to as many in [0, 1], no noise."""
         with evaluation_mode(self):
             mean, _ = self.encode(x.to(self.device))
-            return self.expected_image(self.decode(mean))
+        return self.decoded(mean)
+
+
+def as_float(images: Tensor) -> Tensor:
+    """uint8 pixels 0..255 as floats in [0, 1]; floats come back as they are."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
 def _full(t: Tensor) -> Tensor:
@@ -230,117 +186,34 @@ def _full(t: Tensor) -> Tensor:
     return t.float() if t.dtype == torch.bfloat16 else t
 
 
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Inside, ``model`` is in evaluation mode and no gradients are kept; after it, the model is in the mode it was in."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
+def draw_latents(
+    mean: Tensor, log_var: Tensor, noise: torch.Generator | Tensor | None = None
+) -> Tensor:
+    """z = mean + exp(log_var / 2) * epsilon (the sample of eq:minibatch-elbo).
 
+    ``noise`` is epsilon, or a generator that draws epsilon ~ N(0, I) in the shape of ``mean``.
+    Source: Kingma & Welling (2014), section 2.4.
 
-def draw_latents(mean: Tensor, log_var: Tensor, noise: torch.Generator | Tensor | None = None) -> Tensor:
-    """z = mean + exp(log_var / 2) * epsilon (the sample of eq:minibatch-elbo); ``noise`` is epsilon, or a generator.
-
-    A generator draws epsilon ~ N(0, I), in the shape of ``mean``. Source: Kingma & Welling (2014), section 2.4.
+    >>> draw_latents(torch.zeros(1), torch.tensor([2.0]).log(), noise=torch.tensor([1.0]))
+    tensor([1.4142])
     """
     if not isinstance(noise, Tensor):
         noise = torch.empty_like(mean).normal_(generator=noise)
     return mean + torch.exp(0.5 * log_var) * noise
 
 
-def conv_sizes(image_shape: Sequence[int], convs: Sequence[ConvSpec]) -> list[tuple[int, int]]:
-    """Height and width of the image and after each convolution (eq:conv-size); ValueError naming the layer that fails."""
-    sizes = [tuple(image_shape[1:])]
-    for number, conv in enumerate(convs, start=1):
-        try:
-            sizes.append(conv.output_size(sizes[-1]))
-        except ValueError as error:
-            raise ValueError(f"convolution {number} of {len(convs)}: {error}") from None
-    return sizes
-
-
-def _conv_layers(convs, channels, activation) -> list[nn.Module]:
-    layers = []
-    for conv, before, after in zip(convs, channels, channels[1:]):
-        layers += [nn.Conv2d(before, after, conv.kernel_size, conv.stride, conv.padding), activation()]
-    return layers
-
-
-def _mirrored_layers(convs, channels, sizes, activation) -> list[nn.Module]:
-    layers = []
-    for conv, before, after, size in zip(convs, channels, channels[1:], sizes):
-        kind = ConvTransposeToOne if before == 1 else nn.ConvTranspose2d
-        mirrored = kind(after, before, conv.kernel_size, conv.stride, conv.padding, conv.output_padding(size))
-        layers = [mirrored, activation(), *layers]
-    return layers
-
-
-def _dense_layers(widths, activation) -> list[nn.Module]:
-    layers = []
-    for before, after in zip(widths, widths[1:]):
-        layers += [nn.Linear(before, after), activation()]
-    return layers
-
-
 def _initialise(model: nn.Module, gain: float, heads: Sequence[nn.Module]) -> None:
-    """Weights that keep the variance from layer to layer (He et al., 2015); PyTorch's own start this model slowly."""
+    """Weights that keep the variance from layer to layer (He et al., 2015).
+
+    PyTorch's own start this model slowly.
+    """
     for layer in model.modules():
-        if isinstance(layer, nn.ConvTranspose2d):  # each output cell is reached by in * k^2 / s^2 weights
+        if isinstance(layer, nn.ConvTranspose2d):
+            # each output cell is reached by in * k^2 / s^2 weights
             fan_in = layer.in_channels * math.prod(layer.kernel_size) / math.prod(layer.stride)
         elif isinstance(layer, (nn.Conv2d, nn.Linear)):
             fan_in = layer.weight[0].numel()
         else:
             continue
         nn.init.normal_(layer.weight, std=(1.0 if layer in heads else gain) / math.sqrt(fan_in))
-        nn.init.zeros_(layer.bias)
-
-
-def _validate(image_shape, latent_dim, hidden, likelihood, activation, sigma) -> None:
-    if len(image_shape) != 3 or not all(isinstance(n, int) and n >= 1 for n in image_shape):
-        raise ValueError(f"image_shape must be (channels, height, width), each at least 1; got {image_shape!r}")
-    for name, value in [("latent_dim", latent_dim), *(("hidden", width) for width in hidden)]:
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}")
-    for name, value, allowed in (("likelihood", likelihood, LIKELIHOODS), ("activation", activation, ACTIVATIONS)):
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
-    words = ("learnt", "optimal") if likelihood == "gaussian" else ("learnt",)
-    if sigma not in words and not (isinstance(sigma, (int, float)) and sigma > 0):
-        raise ValueError(f"sigma must be a positive number or one of {', '.join(words)}; got {sigma!r}")
-
-
-def save_model(model: VAE, path: str | Path, half: bool = False) -> None:
-    """Write weights and configuration to one safetensors file, whole or not at all; OSError when it can't be written.
-
-    ``half`` rounds the weights to float16, half the size; `load_model` makes them float32 again.
-    """
-    path = Path(path)
-    config = {**model.config, "convs": [asdict(conv) for conv in model.convs]}
-    dtype = torch.float16 if half else None
-    weights = {name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        save_file(weights, partial, metadata={"format": FORMAT, "config": json.dumps(config)})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def load_model(path: str | Path) -> VAE:
-    """The model that `save_model` wrote to ``path``, on the CPU; ValueError naming the file when it is not one of those."""
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise ValueError(f"{path}: not a model written by vaelib.save_model")
-            weights = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
-    config = json.loads(metadata["config"])
-    model = VAE(**{**config, "convs": [ConvSpec(**conv) for conv in config["convs"]]})
-    model.load_state_dict(weights)
-    return model
+        layer.bias.data.zero_()  # type: ignore[union-attr]  # all have one

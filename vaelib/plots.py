@@ -1,4 +1,6 @@
-"""Figures of images, latents and learning: each function takes tensors or a model and returns a matplotlib Figure."""
+"""Figures of images, latents and learning: each function takes tensors or a model and returns a
+matplotlib Figure.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +10,44 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vaelib.models import VAE, as_float, evaluation_mode
+from vaelib.metrics import encode
+from vaelib.models import VAE, as_float
 
 # Okabe & Ito's palette for colour-blind readers, and two more for the tenth class
-COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#B8A800", "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F", "#6A3D9A")
+COLOURS = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#B8A800",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+    "#7F7F7F",
+    "#6A3D9A",
+)
 
 
-def image_grid(images: Tensor, columns: int, row_labels: tuple[str, ...] = (), size: float = 0.62) -> Figure:
-    """Images (N, C, H, W), uint8 or floats in [0, 1], in reading order, ``columns`` a row; grey or RGB; ``size`` inches each."""
+def image_grid(
+    images: Tensor, columns: int, row_labels: tuple[str, ...] = (), size: float = 0.62
+) -> Figure:
+    """Images (N, C, H, W), uint8 or floats in [0, 1], in reading order, ``columns`` a row; grey or
+    RGB; ``size`` inches each.
+    """
     rows = -(-len(images) // columns)
     left = 0.09 * max(map(len, row_labels), default=0)
     figure = Figure(figsize=(columns * size + left, rows * size), layout="none")
     inset = left / (columns * size + left)
     axes = figure.subplots(
-        rows, columns, squeeze=False, gridspec_kw=dict(left=inset, right=1, bottom=0, top=1, wspace=0.04, hspace=0.04)
+        rows,
+        columns,
+        squeeze=False,
+        gridspec_kw=dict(left=inset, right=1, bottom=0, top=1, wspace=0.04, hspace=0.04),
     )
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, image in zip(axes.flat, images):
-        _show(axis, image)
+        show_image(axis, image)
     for axis, label in zip(axes[:, 0], row_labels):
         axis.text(-0.08, 0.5, label, transform=axis.transAxes, ha="right", va="center", fontsize=9)
     return figure
@@ -38,71 +59,97 @@ def reconstructions(model: VAE, images: Tensor) -> Figure:
     return image_grid(pair, columns=len(images), row_labels=("image", "reconstruction"))
 
 
-def samples(model: VAE, n: int = 40, columns: int = 10, generator: torch.Generator | None = None) -> Figure:
+def samples(
+    model: VAE, n: int = 40, columns: int = 10, generator: torch.Generator | None = None
+) -> Figure:
     """``n`` images the model draws from its prior, in reading order."""
     return image_grid(model.sample(n, generator).cpu(), columns)
 
 
 def manifold(model: VAE, size: int = 20) -> Figure:
-    """What a 2-latent model decodes over a ``size`` x ``size`` grid of equal prior mass (inverse normal CDF).
+    """What a 2-latent model decodes over a ``size`` x ``size`` grid of equal prior mass (inverse
+    normal CDF).
 
-    The first latent grows to the right, the second upwards. Raises ValueError when latent_dim is not 2.
-    Source: Kingma & Welling (2014), figure 4.
+    The first latent grows to the right, the second upwards. Raises ValueError when latent_dim is
+    not 2. Source: Kingma & Welling (2014), figure 4.
     """
     if model.latent_dim != 2:
-        raise ValueError(f"a manifold needs a model with latent_dim 2; this one has {model.latent_dim}")
-    tiled = _plane(model, size)
+        raise ValueError(
+            f"a manifold needs a model with latent_dim 2; this one has {model.latent_dim}"
+        )
+    tiled = manifold_image(model, size)
     figure = Figure(figsize=(6, 6 * tiled.shape[1] / tiled.shape[2]))
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()
-    _show(axis, tiled)
+    show_image(axis, tiled)
     return figure
 
 
-def _plane(model: VAE, size: int) -> Tensor:
+def manifold_image(model: VAE, size: int) -> Tensor:
     """One picture (C, H, W) of what the model decodes over `manifold_grid`."""
-    images = _decode(model, manifold_grid(size))
+    images = model.decoded(manifold_grid(size)).cpu()
     return images.unflatten(0, (size, size)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
 
 
 def manifold_grid(size: int) -> Tensor:
-    """(size * size, 2) latents in reading order: the midpoints of ``size`` slices of equal probability on each axis."""
+    """(size * size, 2) latents in reading order: the midpoints of ``size`` slices of equal
+    probability on each axis.
+    """
     quantiles = torch.special.ndtri((torch.arange(size) + 0.5) / size)
     return torch.cartesian_prod(quantiles.flip(0), quantiles).flip(1)
 
 
-def latent_scatter(model: VAE, images: Tensor, labels: Tensor, dimensions: tuple[int, int] = (0, 1)) -> Figure:
+def latent_scatter(
+    model: VAE, images: Tensor, labels: Tensor, dimensions: tuple[int, int] = (0, 1)
+) -> Figure:
     """Posterior means of ``images`` in two latent dimensions, a colour a label."""
-    with evaluation_mode(model):
-        mean = model.encode(images.to(model.device))[0].cpu()
+    mean = encode(model, images)[0].cpu()
     figure = Figure(figsize=(5.6, 4.8), layout="constrained")
     axis = figure.subplots()
     for label in labels.unique().tolist():
         points = mean[labels == label][:, list(dimensions)]
-        axis.scatter(*points.T, s=12, color=COLOURS[label % len(COLOURS)], label=str(label), alpha=0.75, linewidths=0)
+        axis.scatter(
+            *points.T,
+            s=12,
+            color=COLOURS[label % len(COLOURS)],
+            label=str(label),
+            alpha=0.75,
+            linewidths=0,
+        )
     axis.set(
-        xlabel=f"mean of $z_{{{dimensions[0] + 1}}}$", ylabel=f"mean of $z_{{{dimensions[1] + 1}}}$", aspect="equal"
+        xlabel=f"mean of $z_{{{dimensions[0] + 1}}}$",
+        ylabel=f"mean of $z_{{{dimensions[1] + 1}}}$",
+        aspect="equal",
     )
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2)
     return figure
 
 
 def traversals(
-    model: VAE, image: Tensor, steps: int = 9, extent: float = 2.5, dimensions: tuple[int, ...] | None = None
+    model: VAE,
+    image: Tensor,
+    steps: int = 9,
+    extent: float = 2.5,
+    dimensions: tuple[int, ...] | None = None,
 ) -> Figure:
-    """One row a latent: ``image`` (C, H, W) encoded, then that latent alone moved from -extent to +extent."""
+    """One row a latent: ``image`` (C, H, W) encoded, then that latent alone moved from -extent to
+    +extent.
+    """
     dimensions = tuple(range(model.latent_dim)) if dimensions is None else dimensions
-    with evaluation_mode(model):
-        mean = model.encode(image.unsqueeze(0).to(model.device))[0].cpu()
+    mean = encode(model, image.unsqueeze(0))[0].cpu()
     z = mean.repeat(len(dimensions) * steps, 1)
     for row, dimension in enumerate(dimensions):
         z[row * steps : (row + 1) * steps, dimension] = torch.linspace(-extent, extent, steps)
-    return image_grid(_decode(model, z), steps, tuple(f"$z_{{{d + 1}}}$" for d in dimensions))
+    return image_grid(model.decoded(z).cpu(), steps, tuple(f"$z_{{{d + 1}}}$" for d in dimensions))
 
 
 def heatmap(matrix: Tensor, rows: Sequence[str], columns: Sequence[str], label: str = "") -> Figure:
-    """A matrix (rows, columns) of values in [0, 1] as shades of blue with the numbers in them, such as codes against factors."""
-    figure = Figure(figsize=(1.4 + 0.85 * len(columns), 0.8 + 0.32 * len(rows)), layout="constrained")
+    """A matrix (rows, columns) of values in [0, 1] as shades of blue with the numbers in them, such
+    as codes against factors.
+    """
+    figure = Figure(
+        figsize=(1.4 + 0.85 * len(columns), 0.8 + 0.32 * len(rows)), layout="constrained"
+    )
     axis = figure.subplots()
     picture = axis.imshow(matrix, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axis.set_xticks(range(len(columns)), columns)
@@ -124,7 +171,9 @@ def heatmap(matrix: Tensor, rows: Sequence[str], columns: Sequence[str], label: 
 
 
 def learning_curves(history) -> Figure:
-    """ELBO, reconstruction and KL over a `History`'s epochs (steps, of a stream), train and test, in nats an image."""
+    """ELBO, reconstruction and KL over a `History`'s epochs (steps, of a stream), train and test,
+    in nats an image.
+    """
     figure = Figure(figsize=(9, 2.9), layout="constrained")
     titles = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
     for axis, (term, title) in zip(figure.subplots(1, 3), titles.items()):
@@ -143,11 +192,11 @@ def learning_curves(history) -> Figure:
     return figure
 
 
-def _decode(model: VAE, z: Tensor) -> Tensor:
-    with evaluation_mode(model):
-        return model.expected_image(model.decode(z.to(model.device))).cpu()
-
-
-def _show(axis, image: Tensor) -> None:
+def show_image(axis, image: Tensor) -> None:
+    """One image (C, H, W), uint8 or floats in [0, 1], in matplotlib axes; of grey ones 1 is black,
+    as ink is.
+    """
     pixels = as_float(image).permute(1, 2, 0)
-    axis.imshow(pixels.squeeze(-1), cmap="gray_r" if pixels.shape[-1] == 1 else None, vmin=0, vmax=1)
+    axis.imshow(
+        pixels.squeeze(-1), cmap="gray_r" if pixels.shape[-1] == 1 else None, vmin=0, vmax=1
+    )

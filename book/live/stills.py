@@ -1,6 +1,8 @@
-"""Takes each live figure's still picture from the figure itself: `python book/live/stills.py [NAME ...]`.
+"""Takes each live figure's still picture from the figure itself.
 
-It opens the built book (`make book`) in Chromium; a new figure needs any book/live/NAME.png to be built.
+python book/live/stills.py [NAME ...]    of the figures called so, or of all
+
+It opens the built book (`make book`) in Chromium; a new figure needs any book/live/NAME.png first.
 """
 
 import shutil

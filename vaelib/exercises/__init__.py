@@ -1,7 +1,8 @@
-"""`check(number, answer)`: the self-tests of the exercises; each says right or not yet, and never what the answer is.
+"""`check(number, answer)`: the self-tests of the exercises; each says right or not yet, and never
+what the answer is.
 
-A chapter's checks are the functions ``exercise_<n>`` of ``chapter<NN>.py``: one argument, the reader's answer, and an
-AssertionError whose message is the hint.
+A chapter's checks are the functions ``exercise_<n>`` of ``chapter<NN>.py``: one argument, the
+reader's answer, and an AssertionError whose message is the hint.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ def verdict(number: str, answer) -> str:
     """What `check` prints of ``answer``: "right.", "waiting for your answer." or "not yet" and why."""
     chapter, _, n = number.partition(".")
     try:
-        test = getattr(import_module(f"vaelib.exercises.chapter{int(chapter):02d}"), f"exercise_{int(n)}")
+        test = getattr(
+            import_module(f"vaelib.exercises.chapter{int(chapter):02d}"), f"exercise_{int(n)}"
+        )
     except (ValueError, ModuleNotFoundError, AttributeError):
         raise ValueError(f"there is no exercise {number!r} with code to check") from None
     try:

@@ -14,8 +14,13 @@ def exercise_2(kl_discrete) -> None:
     """``kl_discrete(q, p)``: the divergence between two tensors of probabilities, nats (eq:kl-def)."""
     q, p = torch.tensor([0.7, 0.2, 0.1]).double(), torch.tensor([0.2, 0.3, 0.5]).double()
     given = torch.as_tensor(answered(kl_discrete(q, p)))
-    assert given.shape == (), "Return one number for the two distributions, not one for each outcome."
-    here, there = (float(kl_divergence(Categorical(*o), Categorical(*t))) for o, t in (((q,), (p,)), ((p,), (q,))))
+    assert given.shape == (), (
+        "Return one number for the two distributions, not one for each outcome."
+    )
+    here, there = (
+        float(kl_divergence(Categorical(*o), Categorical(*t)))
+        for o, t in (((q,), (p,)), ((p,), (q,)))
+    )
     assert not math.isclose(given, there, rel_tol=1e-6), (
         "This is the other direction: under whose draws do you average?"
     )
@@ -23,7 +28,10 @@ def exercise_2(kl_discrete) -> None:
         f"For q = (0.7, 0.2, 0.1) and p = (0.2, 0.3, 0.5) you say {float(given):.4f} nats; "
         "is it the average of the log-ratio under q?"
     )
-    half, quarters = torch.tensor([0.5, 0.5, 0.0]).double(), torch.tensor([0.25, 0.25, 0.5]).double()
+    half, quarters = (
+        torch.tensor([0.5, 0.5, 0.0]).double(),
+        torch.tensor([0.25, 0.25, 0.5]).double(),
+    )
     given = float(kl_discrete(half, quarters))
     assert math.isclose(given, math.log(2), rel_tol=1e-9), (
         f"Where q = 0 nothing is ever drawn, so nothing should be added; with such an outcome you say {given}."
@@ -49,7 +57,11 @@ def exercise_4(kl_cholesky) -> None:
         ("different means and covariances", (mean0, L0, mean1, L1)),
     ):
         m0, A0, m1, A1 = arguments
-        exact = float(kl_divergence(MultivariateNormal(m0, scale_tril=A0), MultivariateNormal(m1, scale_tril=A1)))
+        exact = float(
+            kl_divergence(
+                MultivariateNormal(m0, scale_tril=A0), MultivariateNormal(m1, scale_tril=A1)
+            )
+        )
         given = float(kl_cholesky(*arguments))
         assert math.isclose(given, exact, rel_tol=1e-8), (
             f"For two normals with {name} in four dimensions you are {given - exact:+.4f} nats off."
@@ -64,14 +76,20 @@ def exercise_4(kl_cholesky) -> None:
 
 
 def exercise_5(never_negative) -> None:
-    """``never_negative(r)``: values >= 0 with the expectation of r = log q(z)/p(z) under q, one for each draw."""
+    """``never_negative(r)``: values >= 0 with the expectation of r = log q(z)/p(z) under q, one for
+    each draw.
+    """
     z = torch.randn(200_000, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     r = -0.5 * z**2 + 0.5 * (z - 0.5) ** 2  # q = N(0, 1), p = N(0.5, 1): 1/8 nat
     given = answered(never_negative(r))
-    assert isinstance(given, torch.Tensor) and given.shape == r.shape, "Return one value for each draw."
+    assert isinstance(given, torch.Tensor) and given.shape == r.shape, (
+        "Return one value for each draw."
+    )
     assert (given >= -1e-12).all(), f"Your smallest value is {given.min():.4f}."
     alone = never_negative(r[:10])
-    assert torch.allclose(alone, given[:10]), "The value of a draw should depend on that draw only, not on the others."
+    assert torch.allclose(alone, given[:10]), (
+        "The value of a draw should depend on that draw only, not on the others."
+    )
     error, standard_error = float(given.mean() - 1 / 8), float(given.std() / len(z) ** 0.5)
     assert abs(error) < 5 * standard_error + 1e-6, (
         f"For two normals whose divergence is 0.125 nats your values have the mean {given.mean():.4f}, "

@@ -12,13 +12,17 @@ from vaelib.models import VAE
 
 
 def exercise_3(best_diagonal) -> None:
-    """``best_diagonal(P)``: variances of the best diagonal q for a normal posterior of precision P, and its gap."""
+    """``best_diagonal(P)``: variances of the best diagonal q for a normal posterior of precision P,
+    and its gap.
+    """
     generator = torch.Generator().manual_seed(3)
     for d in (1, 2, 4):
         root = torch.randn(d, d, generator=generator, dtype=torch.float64)
         P = root @ root.T + torch.eye(d, dtype=torch.float64)
         answer = answered(best_diagonal(P))
-        assert isinstance(answer, tuple) and len(answer) == 2, "Return two things: the variances and the gap."
+        assert isinstance(answer, tuple) and len(answer) == 2, (
+            "Return two things: the variances and the gap."
+        )
         variances, gap = (torch.as_tensor(part, dtype=torch.float64) for part in answer)
         assert variances.shape == (d,), f"There are {d} latents: return a tensor of {d} variances."
         assert (variances > 0).all(), "A variance is positive."
@@ -45,21 +49,29 @@ def exercise_4(importance_weighted) -> None:
     """``importance_weighted(log_w)``: (K, N) log-weights to the (N,) logarithms of their averages."""
     log_w = torch.randn(7, 5, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     given = answered(importance_weighted(log_w))
-    assert isinstance(given, torch.Tensor) and given.shape == (5,), "One value an image: a tensor of shape (N,)."
+    assert isinstance(given, torch.Tensor) and given.shape == (5,), (
+        "One value an image: a tensor of shape (N,)."
+    )
     same = importance_weighted(torch.full((8, 2), -3.0, dtype=torch.float64))
     assert torch.allclose(same, torch.full_like(same, -3.0)), (
         f"If all {8} log-weights are -3, their average weight is exp(-3); you return {same[0]:.3f}."
     )
-    assert torch.allclose(given.exp(), log_w.exp().mean(0)), "This is not the logarithm of the average weight."
+    assert torch.allclose(given.exp(), log_w.exp().mean(0)), (
+        "This is not the logarithm of the average weight."
+    )
     low = importance_weighted(log_w.float() - 1000)
-    assert torch.isfinite(low).all(), "With log-weights near -1000 your result is not finite: exp() has underflowed."
+    assert torch.isfinite(low).all(), (
+        "With log-weights near -1000 your result is not finite: exp() has underflowed."
+    )
     assert torch.allclose(low.double() + 1000, given, atol=1e-3), (
         "Lower all log-weights by 1000: so must the result be."
     )
 
 
 def exercise_5(log_weights_of) -> None:
-    """``log_weights_of(model, images, K, generator)``: (K, N) log-weights log p(x, z) - log q(z | x) with z ~ q(z | x)."""
+    """``log_weights_of(model, images, K, generator)``: (K, N) log-weights log p(x, z) - log q(z |
+    x) with z ~ q(z | x).
+    """
     with torch.random.fork_rng():
         torch.manual_seed(5)
         model = VAE((1, 1, 3), 1, convs=(), hidden=(), likelihood="gaussian").double()
@@ -73,13 +85,19 @@ def exercise_5(log_weights_of) -> None:
         model.to_log_var.bias.fill_(math.log(s**2 / (s**2 + W.square().sum())) + 0.5)
     with torch.no_grad():
         given = answered(log_weights_of(model, images, K, torch.Generator().manual_seed(0)))
-    assert isinstance(given, torch.Tensor) and given.shape == (K, 4), "Return a tensor of shape (K, N)."
-    assert (given.std(0) > 1e-6).all(), "The K weights of an image are all the same: draw a new z for each."
+    assert isinstance(given, torch.Tensor) and given.shape == (K, 4), (
+        "Return a tensor of shape (K, N)."
+    )
+    assert (given.std(0) > 1e-6).all(), (
+        "The K weights of an image are all the same: draw a new z for each."
+    )
 
     # E_q[log w] is the ELBO, which this model has in closed form
     with torch.no_grad():
         mean, log_var = model.encode(images)
-    error = (images.flatten(1) - mean @ W.T - b).square().sum(1) + log_var.exp().squeeze(1) * W.square().sum()
+    error = (images.flatten(1) - mean @ W.T - b).square().sum(1) + log_var.exp().squeeze(
+        1
+    ) * W.square().sum()
     reconstruction = error / (2 * s**2) + 1.5 * math.log(2 * math.pi * s**2)
     kl = kl_divergence(Normal(mean, (log_var / 2).exp()), Normal(0.0, 1.0)).sum(1)
     off = given.mean(0) + reconstruction + kl
@@ -97,4 +115,6 @@ def exercise_5(log_weights_of) -> None:
     )
     with torch.no_grad():
         again = log_weights_of(model, images, K, torch.Generator().manual_seed(0))
-    assert torch.equal(given, again), "The same generator seed must give the same weights: draw all noise from it."
+    assert torch.equal(given, again), (
+        "The same generator seed must give the same weights: draw all noise from it."
+    )

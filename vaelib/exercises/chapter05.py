@@ -10,11 +10,21 @@ from vaelib.models import VAE, ConvSpec
 
 
 def exercise_2(output_padding) -> None:
-    """``output_padding(size, kernel, stride, padding)``: the rows a transposed convolution must add (eq:deconv-size)."""
-    for size, kernel, stride, padding in [(28, 4, 2, 1), (28, 5, 2, 1), (7, 3, 3, 0), (11, 4, 5, 2), (9, 1, 4, 0)]:
+    """``output_padding(size, kernel, stride, padding)``: the rows a transposed convolution must add
+    (eq:deconv-size).
+    """
+    for size, kernel, stride, padding in [
+        (28, 4, 2, 1),
+        (28, 5, 2, 1),
+        (7, 3, 3, 0),
+        (11, 4, 5, 2),
+        (9, 1, 4, 0),
+    ]:
         given = answered(output_padding(size, kernel, stride, padding))
         line = torch.zeros(1, 1, size)
-        small = torch.nn.functional.conv1d(line, torch.zeros(1, 1, kernel), stride=stride, padding=padding)
+        small = torch.nn.functional.conv1d(
+            line, torch.zeros(1, 1, kernel), stride=stride, padding=padding
+        )
         without = (small.shape[-1] - 1) * stride - 2 * padding + kernel
         assert without + given == size, (
             f"For size {size}, kernel {kernel}, stride {stride}, padding {padding} you add {given}, "
@@ -23,7 +33,9 @@ def exercise_2(output_padding) -> None:
 
 
 def exercise_3(kl_per_dimension) -> None:
-    """``kl_per_dimension(model, images)``: the mean KL of each latent over the images, (latent_dim,) nats."""
+    """``kl_per_dimension(model, images)``: the mean KL of each latent over the images,
+    (latent_dim,) nats.
+    """
     generator = torch.Generator().manual_seed(5)
     with torch.random.fork_rng():
         torch.manual_seed(5)
@@ -39,19 +51,29 @@ def exercise_3(kl_per_dimension) -> None:
     assert torch.isclose(given.sum(), in_all, rtol=1e-4), (
         f"Your numbers add up to {given.sum():.4f} nats; the KL of an image is {in_all:.4f} on average."
     )
-    alone = torch.stack([losses.kl_to_standard_normal(mean[:, [j]], log_var[:, [j]]).mean() for j in range(3)])
-    assert torch.allclose(given, alone, rtol=1e-3), "The sum is right, but not how it is shared among the latents."
+    alone = torch.stack(
+        [losses.kl_to_standard_normal(mean[:, [j]], log_var[:, [j]]).mean() for j in range(3)]
+    )
+    assert torch.allclose(given, alone, rtol=1e-3), (
+        "The sum is right, but not how it is shared among the latents."
+    )
 
 
 def exercise_4(interpolate) -> None:
-    """``interpolate(model, first, second, steps)``: decoded images on the straight line between two posterior means."""
+    """``interpolate(model, first, second, steps)``: decoded images on the straight line between two
+    posterior means.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(4)
         model = VAE((1, 8, 8), 2, convs=(ConvSpec(4),), hidden=8)
         first, second = torch.rand(2, 1, 8, 8)
     frames = answered(interpolate(model, first, second, 5))
-    assert isinstance(frames, torch.Tensor) and frames.shape == (5, 1, 8, 8), "Return a tensor (steps, C, H, W)."
-    assert frames.min() >= 0 and frames.max() <= 1, "These are logits: an image has values between 0 and 1."
+    assert isinstance(frames, torch.Tensor) and frames.shape == (5, 1, 8, 8), (
+        "Return a tensor (steps, C, H, W)."
+    )
+    assert frames.min() >= 0 and frames.max() <= 1, (
+        "These are logits: an image has values between 0 and 1."
+    )
     ends = model.reconstruct(torch.stack([first, second]))
     assert torch.allclose(frames[[0, -1]], ends, atol=1e-5), (
         "The first and last frames should be the two reconstructions, without noise."
@@ -65,17 +87,27 @@ def exercise_4(interpolate) -> None:
 
 
 def exercise_5(binarise) -> None:
-    """``binarise(images, generator)``: black-and-white draws of uint8 images, white with probability pixel / 255."""
-    images = torch.tensor([0, 51, 204, 255], dtype=torch.uint8).repeat(20_000, 1).reshape(20_000, 1, 2, 2)
+    """``binarise(images, generator)``: black-and-white draws of uint8 images, white with
+    probability pixel / 255.
+    """
+    images = (
+        torch.tensor([0, 51, 204, 255], dtype=torch.uint8)
+        .repeat(20_000, 1)
+        .reshape(20_000, 1, 2, 2)
+    )
     drawn = answered(binarise(images, torch.Generator().manual_seed(0)))
     assert drawn.shape == images.shape, "One pixel out for each pixel in."
     assert set(drawn.unique().tolist()) <= {0.0, 1.0}, "Every pixel must come out as 0 or 1."
     frequency = drawn.float().mean(0).flatten()
     # five standard errors of a frequency over 20,000 draws
-    assert torch.allclose(frequency, torch.tensor([0.0, 0.2, 0.8, 1.0]), atol=5 * (0.16 / 20_000) ** 0.5), (
+    assert torch.allclose(
+        frequency, torch.tensor([0.0, 0.2, 0.8, 1.0]), atol=5 * (0.16 / 20_000) ** 0.5
+    ), (
         f"Pixels 0, 51, 204 and 255 came out white with frequencies {[round(f, 2) for f in frequency.tolist()]}."
     )
     again = binarise(images, torch.Generator().manual_seed(1))
-    assert not torch.equal(drawn, again), "Another generator must give another draw: is the generator used?"
+    assert not torch.equal(drawn, again), (
+        "Another generator must give another draw: is the generator used?"
+    )
     same = binarise(images, torch.Generator().manual_seed(0))
     assert torch.equal(drawn, same), "The same generator seed must give the same draw."

@@ -10,7 +10,9 @@ from vaelib.exercises import answered
 
 
 def exercise_3(best_code_prices) -> None:
-    """``best_code_prices(log_likelihood, prior, beta)``: rate and distortion of the best encoder of a code with K values."""
+    """``best_code_prices(log_likelihood, prior, beta)``: rate and distortion of the best encoder of
+    a code with K values.
+    """
     f64 = torch.float64
 
     def asked(log_likelihood, prior, beta):
@@ -49,7 +51,11 @@ def exercise_3(best_code_prices) -> None:
         rate, distortion = asked(log_likelihood, prior, beta)
         reached = distortion + beta * rate
         for noise in (0.0, 0.01, 0.1, 1.0):
-            logits = prior.log() + log_likelihood / beta + noise * torch.randn(5, 4, generator=generator, dtype=f64)
+            logits = (
+                prior.log()
+                + log_likelihood / beta
+                + noise * torch.randn(5, 4, generator=generator, dtype=f64)
+            )
             q = logits.softmax(1)
             trial = (q * (beta * (q / prior).log() - log_likelihood)).sum(1).mean().item()
             assert reached < trial + 1e-6, (
@@ -85,7 +91,9 @@ def exercise_4(price_of) -> None:
 
     def given(rate_at, budget):
         value = answered(price_of(counted(rate_at), budget))
-        assert value is not None and torch.as_tensor(value).numel() == 1, "Return one number, the price."
+        assert value is not None and torch.as_tensor(value).numel() == 1, (
+            "Return one number, the price."
+        )
         return float(value)
 
     for true in (2.0, 0.03, 4000.0, 2e-6, 5e5):
@@ -107,7 +115,9 @@ def exercise_4(price_of) -> None:
 
 
 def exercise_5(spend) -> None:
-    """``spend(variances, capacity)``: the rates of the linear model's directions, which add up to the capacity."""
+    """``spend(variances, capacity)``: the rates of the linear model's directions, which add up to
+    the capacity.
+    """
     f64 = torch.float64
 
     def asked(variances, capacity):
@@ -116,7 +126,9 @@ def exercise_5(spend) -> None:
             "Return one rate a direction, a tensor as long as `variances`."
         )
         rates = rates.double()
-        assert (rates > -1e-6).all(), "A rate is never negative: what does a direction get that is not worth its price?"
+        assert (rates > -1e-6).all(), (
+            "A rate is never negative: what does a direction get that is not worth its price?"
+        )
         assert abs(rates.sum().item() - capacity) < 1e-3 * capacity, (
             f"The rates add up to {rates.sum():.4f} nats, the capacity is {capacity:.4f}."
         )

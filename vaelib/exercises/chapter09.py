@@ -11,7 +11,9 @@ from vaelib.exercises import answered
 
 
 def exercise_3(parts_from_codes) -> None:
-    """``parts_from_codes(mean, log_var, codes)``: information, total correlation, dimension-wise KL from one code an image."""
+    """``parts_from_codes(mean, log_var, codes)``: information, total correlation, dimension-wise KL
+    from one code an image.
+    """
     generator = torch.Generator().manual_seed(3)
     noise = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
 
@@ -22,7 +24,9 @@ def exercise_3(parts_from_codes) -> None:
             parts = [float(part) for part in given]
         except TypeError:
             parts = []
-        assert len(parts) == 3, "Return three numbers: information, total correlation, dimension-wise KL."
+        assert len(parts) == 3, (
+            "Return three numbers: information, total correlation, dimension-wise KL."
+        )
         return parts, codes
 
     prior = torch.zeros(40, 2, dtype=torch.float64)
@@ -48,7 +52,9 @@ def exercise_3(parts_from_codes) -> None:
     )
     joint = marginals = 0.0
     for z in codes:
-        table = torch.exp(-0.5 * (z - mean) ** 2 / log_var.exp()) / torch.sqrt(math.tau * log_var.exp())
+        table = torch.exp(-0.5 * (z - mean) ** 2 / log_var.exp()) / torch.sqrt(
+            math.tau * log_var.exp()
+        )
         joint += table.prod(1).mean().log().item() / 30
         marginals += table.mean(0).log().sum().item() / 30
     assert abs(parts[1] - (joint - marginals)) < 1e-6, (
@@ -61,11 +67,15 @@ def exercise_4(stratified) -> None:
     generator = torch.Generator().manual_seed(4)
     table = torch.randn(5, 5, generator=generator, dtype=torch.float64) - 2
     given = answered(stratified(table, 5))
-    assert isinstance(given, torch.Tensor) and given.shape == (5,), "Return one number a row: a tensor of shape (M,)."
+    assert isinstance(given, torch.Tensor) and given.shape == (5,), (
+        "Return one number a row: a tensor of shape (M,)."
+    )
     assert torch.allclose(given, table.exp().mean(1).log(), atol=1e-9), (
         "With M = N the minibatch is the whole data set, and every image should count 1/N."
     )
-    densities = torch.rand(7, generator=generator, dtype=torch.float64) + 0.1  # of one z under each of 7 images
+    densities = (
+        torch.rand(7, generator=generator, dtype=torch.float64) + 0.1
+    )  # of one z under each of 7 images
     batches = [[0, *others] for others in itertools.combinations(range(1, 7), 2)]
     estimates = [stratified(densities[b].log().expand(3, 3), 7)[0].exp() for b in batches]
     mean, truth = torch.stack(estimates).mean().item(), densities.mean().item()
@@ -85,17 +95,25 @@ def exercise_5(shuffled) -> None:
     codes = torch.arange(600, dtype=torch.float64).reshape(200, 3)
     before = codes.clone()
     given = answered(shuffled(codes, torch.Generator().manual_seed(5)))
-    assert isinstance(given, torch.Tensor) and given.shape == codes.shape, "Return a batch of the same shape, (M, d)."
+    assert isinstance(given, torch.Tensor) and given.shape == codes.shape, (
+        "Return a batch of the same shape, (M, d)."
+    )
     assert torch.equal(codes, before), "Leave the batch that you were given as it is."
-    assert torch.equal(given.sort(0).values, codes), "Each coordinate should keep exactly its values."
+    assert torch.equal(given.sort(0).values, codes), (
+        "Each coordinate should keep exactly its values."
+    )
     rows = (given - torch.arange(3)) / 3  # the row each value came from
     fixed = [(rows[:, j] == torch.arange(200)).double().mean().item() for j in range(3)]
     assert max(fixed) < 0.1, "At least one coordinate is still in its old order."
-    together = [(rows[:, i] == rows[:, j]).double().mean().item() for i, j in ((0, 1), (0, 2), (1, 2))]
+    together = [
+        (rows[:, i] == rows[:, j]).double().mean().item() for i, j in ((0, 1), (0, 2), (1, 2))
+    ]
     assert max(together) < 0.1, (
         "Two coordinates moved together: they are as dependent as before. Each needs an order of its own."
     )
     again = shuffled(codes, torch.Generator().manual_seed(5))
-    assert torch.equal(given, again), "Draw from the generator, so that the same seed gives the same batch."
+    assert torch.equal(given, again), (
+        "Draw from the generator, so that the same seed gives the same batch."
+    )
     other = shuffled(codes, torch.Generator().manual_seed(6))
     assert not torch.equal(given, other), "Another seed should give another batch."

@@ -11,11 +11,15 @@ from vaelib.exercises import answered
 
 
 def exercise_3(corrected_information) -> None:
-    """``corrected_information(code, values, bins)``: I from a histogram, each entropy raised by (cells that occur - 1) / 2n."""
+    """``corrected_information(code, values, bins)``: I from a histogram, each entropy raised by
+    (cells that occur - 1) / 2n.
+    """
     generator = torch.Generator().manual_seed(3)
 
     def asked(code, values, bins=20):
-        value = torch.as_tensor(answered(corrected_information(code, values, bins)), dtype=torch.float64)
+        value = torch.as_tensor(
+            answered(corrected_information(code, values, bins)), dtype=torch.float64
+        )
         assert value.numel() == 1, "Return one number, in nats."
         return value.item()
 
@@ -52,7 +56,9 @@ def _corrected(code, values, bins) -> float:
 
 
 def exercise_4(row_score) -> None:
-    """``row_score(codes, factors)``: the gaps along the rows of I / H over the sum of the rows' greatest entries."""
+    """``row_score(codes, factors)``: the gaps along the rows of I / H over the sum of the rows'
+    greatest entries.
+    """
 
     def asked(codes, factors):
         value = torch.as_tensor(answered(row_score(codes, factors)), dtype=torch.float64)
@@ -73,10 +79,14 @@ def exercise_4(row_score) -> None:
             "Each coordinate has a row: what does it know of its best factor, and what of the next?"
         )
     generator = torch.Generator().manual_seed(4)
-    factors = torch.stack([torch.randint(size, (1500,), generator=generator) for size in (2, 5, 30)], 1)
+    factors = torch.stack(
+        [torch.randint(size, (1500,), generator=generator) for size in (2, 5, 30)], 1
+    )
     codes = factors.double() @ torch.randn(3, 4, generator=generator, dtype=torch.float64)
     codes = codes + torch.randn(1500, 4, generator=generator, dtype=torch.float64)
-    share = disentanglement.mutual_information(codes, factors) / disentanglement.factor_entropy(factors)
+    share = disentanglement.mutual_information(codes, factors) / disentanglement.factor_entropy(
+        factors
+    )
     first, second = share.topk(2, dim=1).values.T
     found, expected = asked(codes, factors), ((first - second).sum() / first.sum()).item()
     assert abs(found - expected) < 1e-6, (

@@ -12,7 +12,9 @@ f64 = torch.float64
 
 
 def exercise_3(iwae_loss) -> None:
-    """``iwae_loss(log_likelihood, z, mean, log_var)``: minus the mean over images of the log of the mean weight."""
+    """``iwae_loss(log_likelihood, z, mean, log_var)``: minus the mean over images of the log of the
+    mean weight.
+    """
     generator = torch.Generator().manual_seed(3)
     normal = lambda *shape: torch.randn(*shape, generator=generator, dtype=f64)
 
@@ -51,15 +53,21 @@ def _loss(log_likelihood, z, mean, log_var):
 
 
 def exercise_4(difference) -> None:
-    """``difference(a, b)``: the mean of a - b and its standard error, for values on the same images."""
+    """``difference(a, b)``: the mean of a - b and its standard error, for values on the same
+    images.
+    """
     generator = torch.Generator().manual_seed(4)
     hard = 20 * torch.randn(400, generator=generator, dtype=f64)
     a = -90 + hard + torch.randn(400, generator=generator, dtype=f64)
     b = -91 + hard + torch.randn(400, generator=generator, dtype=f64)
     given = answered(difference(a, b))
-    assert isinstance(given, tuple) and len(given) == 2, "Return two numbers: the mean and its standard error."
+    assert isinstance(given, tuple) and len(given) == 2, (
+        "Return two numbers: the mean and its standard error."
+    )
     mean, error = (float(value) for value in given)
-    assert abs(mean - (a - b).mean()) < 1e-6, f"The mean of a - b is {(a - b).mean():.3f}; you say {mean:.3f}."
+    assert abs(mean - (a - b).mean()) < 1e-6, (
+        f"The mean of a - b is {(a - b).mean():.3f}; you say {mean:.3f}."
+    )
     apart = math.sqrt((a.var() + b.var()) / 400)
     assert abs(error - apart) > 0.1, (
         f"{error:.2f} is the error if the two had been judged on different images. "

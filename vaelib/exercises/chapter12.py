@@ -69,7 +69,9 @@ def _after(generator: torch.Generator) -> torch.Generator:
 
 
 def exercise_4(stop_epoch) -> None:
-    """``stop_epoch(elbos, patience)``: the first epoch at which the best is ``patience`` epochs old; None if there is none."""
+    """``stop_epoch(elbos, patience)``: the first epoch at which the best is ``patience`` epochs
+    old; None if there is none.
+    """
 
     def asked(elbos, patience, expected, hint):
         found = answered(stop_epoch(list(elbos), patience))
@@ -79,7 +81,14 @@ def exercise_4(stop_epoch) -> None:
 
     asked([-120, -110, -112, -111, -113], 3, 5, "The best is that of epoch 2.")
     asked([-120, -110, -112, -111], 3, None, "The best is two epochs old: no reason to stop yet.")
-    asked([-120, -110, -112, -109, -110, -111], 2, 6, "Epoch 4 was better, and the count began again.")
+    asked(
+        [-120, -110, -112, -109, -110, -111], 2, 6, "Epoch 4 was better, and the count began again."
+    )
     asked([-120, -110, -110, -110], 2, 4, "A tie is not better.")
     asked([-5, -4, -3], 1, None, "It gets better in every epoch.")
-    asked([-100.0, -math.inf, -99.0, -99.5], 1, 2, "With patience 1 the first epoch that is not better ends it.")
+    asked(
+        [-100.0, -math.inf, -99.0, -99.5],
+        1,
+        2,
+        "With patience 1 the first epoch that is not better ends it.",
+    )

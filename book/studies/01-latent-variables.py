@@ -1,0 +1,254 @@
+"""Chapter 1: an autoencoder's holes, and a latent-variable model without a recognition network.
+
+python book/studies/01-latent-variables.py    about 2 minutes on 2 cores
+
+Writes book/results/01-latent-variables.json, book/images/01-holes.png and 01-planes.png: means over
+three seeds.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from matplotlib.figure import Figure
+from reporting import image_path, machine, over_runs, write_results
+from torch import nn
+
+import vaelib
+from vaelib import losses, plots
+
+SEEDS = range(3)
+BATCH_SIZE, CELLS, FINE = 100, 24, 100
+AUTOENCODER_EPOCHS, MODEL_EPOCHS = 20, 15
+
+
+def batches(data, epochs: int, seed: int):
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(epochs):
+        for batch in torch.randperm(len(data.train), generator=generator).split(BATCH_SIZE):
+            yield vaelib.data.draw_binary(data.train[batch], generator).flatten(1), generator
+
+
+def step(optimizer, loss) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def trained_autoencoder(data, seed: int):
+    torch.manual_seed(seed)
+    encoder = nn.Sequential(
+        nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 2)
+    )
+    decoder = nn.Sequential(
+        nn.Linear(2, 256), nn.ReLU(), nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 784)
+    )
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-3)
+    for x, _ in batches(data, AUTOENCODER_EPOCHS, seed):
+        step(optimizer, -losses.bernoulli_log_likelihood(x, decoder(encoder(x))).mean())
+    return encoder, decoder
+
+
+def prior_cells(side: int, generator=None):
+    corners = torch.cartesian_prod(torch.arange(side), torch.arange(side))
+    inside = 0.5 if generator is None else torch.rand(side * side, 2, generator=generator)
+    return torch.special.ndtri(((corners + inside) / side).clamp(1e-6, 1 - 1e-6))
+
+
+def log_likelihoods(x, logits):
+    return x @ logits.T - nn.functional.softplus(logits).sum(1)
+
+
+def trained_model(data, seed: int):
+    torch.manual_seed(seed)
+    decoder = nn.Sequential(
+        nn.Linear(2, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 784)
+    )
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=2e-3)
+    for x, generator in batches(data, MODEL_EPOCHS, seed):
+        terms = log_likelihoods(x, decoder(prior_cells(CELLS, generator)))
+        step(optimizer, -(terms.logsumexp(1) - math.log(CELLS**2)).mean())
+    return decoder
+
+
+def pictures(decoder, codes):
+    return decoder(codes).sigmoid()
+
+
+def shares(data, images) -> dict:
+    """Largest and smallest share of a digit, in per cent.
+
+    A picture counts for the digit of the nearest training image.
+    """
+    nearest = torch.cdist(images, data.train.flatten(1) / 255).argmin(1)
+    counted = 100 * torch.bincount(data.train_labels[nearest], minlength=10) / len(images)
+    return {"largest_share": counted.max().item(), "smallest_share": counted.min().item()}
+
+
+@torch.no_grad()
+def autoencoder_scores(data, encoder, decoder, seed: int) -> dict:
+    x = data.test.flatten(1) / 255
+    codes, test_codes = encoder(data.train.flatten(1) / 255), encoder(x)
+    generator = torch.Generator().manual_seed(seed)
+    low, high = codes.min(0).values, codes.max(0).values
+    uniform = low + (high - low) * torch.rand(2000, 2, generator=generator)
+    fitted = (
+        codes.mean(0)
+        + torch.randn(2000, 2, generator=generator) @ torch.linalg.cholesky(torch.cov(codes.T)).T
+    )
+
+    def nearest(z):
+        return torch.cdist(z, codes).min(1).values
+
+    far = nearest(test_codes).quantile(0.99)
+    return {
+        "test_loss": -losses.bernoulli_log_likelihood(x, decoder(test_codes)).mean().item(),
+        "width": (high - low).max().item(),
+        "empty": 100 * (nearest(uniform) > far).float().mean().item(),
+        "fitted_far": 100 * (nearest(fitted) > far).float().mean().item(),
+        **shares(data, pictures(decoder, uniform)),
+    }
+
+
+@torch.no_grad()
+def model_scores(data, decoder, seed: int) -> dict:
+    terms = log_likelihoods(data.test.flatten(1) / 255, decoder(prior_cells(FINE)))
+    mass = torch.softmax(terms, 1)
+    rho = (mass**2).sum(1) * FINE**2
+    z = torch.randn(2000, 2, generator=torch.Generator().manual_seed(seed))
+    return {
+        "log_likelihood": (terms.logsumexp(1) - math.log(FINE**2)).mean().item(),
+        "kl": (mass * (mass * FINE**2).clamp(min=1e-30).log()).sum(1).mean().item(),
+        "median_rho": rho.median().item(),
+        **shares(data, pictures(decoder, z)),
+    }
+
+
+def gaussian_model() -> dict:
+    """The relative variance of a draw, and the error of log estimates, at x = 0.
+
+    There the answers are known.
+    """
+
+    def log_ratio(n, d, sigma, generator):
+        z = torch.randn(n, d, generator=generator, dtype=torch.float64)
+        return -(z**2).sum(-1) / (2 * sigma**2) + d / 2 * math.log((1 + sigma**2) / sigma**2)
+
+    growth = {}
+    for d in (2, 4, 8, 12):
+        generator = torch.Generator().manual_seed(d)
+        squares = torch.stack(
+            [torch.exp(2 * log_ratio(50_000, d, 0.5, generator)).mean() - 1 for _ in range(20)]
+        )
+        growth[f"d{d}"] = {
+            "measured": squares.mean().item(),
+            "standard_error": (squares.std() / 20**0.5).item(),
+            "derived": (5 / 3) ** d - 1,
+        }
+    typical = {}
+    for d in (2, 4, 8, 16):
+        generator = torch.Generator().manual_seed(d)
+        errors = log_ratio(200 * 1000, d, 0.1, generator).reshape(200, 1000).logsumexp(
+            1
+        ) - math.log(1000)
+        typical[f"d{d}"] = {"median": errors.median().item(), "best": errors.max().item()}
+    return {"growth": growth, "typical": typical}
+
+
+@torch.no_grad()
+def draw_pictures(data, encoder, decoder, model) -> None:
+    codes = encoder(data.train.flatten(1) / 255)
+    pairs = torch.randint(len(codes), (2, 5000), generator=torch.Generator().manual_seed(1))
+    midpoints = (codes[pairs[0]] + codes[pairs[1]]) / 2
+    distance, holes = torch.cdist(midpoints, codes).min(1).values, []
+    for _ in range(12):
+        holes.append(midpoints[distance.argmax()])
+        distance = torch.minimum(distance, (midpoints - holes[-1]).norm(dim=1))
+    holes = torch.stack(holes)
+
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    for digit in range(10):
+        dots = codes[data.train_labels == digit].T
+        left.scatter(
+            *dots, s=5, color=plots.COLOURS[digit], label=str(digit), alpha=0.6, linewidths=0
+        )
+    left.scatter(*holes.T, marker="x", color="black", s=45, linewidths=1.8)
+    for number, place in enumerate(holes.tolist(), start=1):
+        left.annotate(
+            str(number),
+            place,
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=10,
+            fontweight="bold",
+        )
+    left.set(xlabel="first code", ylabel="second code")
+    left.legend(frameon=False, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
+    right.imshow(tiled(pictures(decoder, holes), 3, 4), cmap="gray_r")
+    for i in range(12):
+        right.text(
+            28 * (i % 4) + 1,
+            28 * (i // 4) + 4,
+            str(i + 1),
+            fontsize=10,
+            fontweight="bold",
+            va="center",
+        )
+    right.set_title("what the decoder makes of the crosses", fontsize=11)
+    right.set_axis_off()
+    figure.savefig(image_path("01-holes.png"), dpi=110)
+
+    side, low, high = 16, codes.min(0).values, codes.max(0).values
+    rectangle = torch.cartesian_prod(
+        torch.linspace(high[1], low[1], side), torch.linspace(low[0], high[0], side)
+    ).flip(1)
+    figure = Figure(figsize=(10, 5.3), layout="constrained")
+    titles = (
+        "autoencoder: the rectangle of its codes",
+        "latent-variable model: equal shares of the prior",
+    )
+    planes = ((decoder, rectangle), (model, plots.manifold_grid(side)))
+    for axis, title, (network, grid) in zip(figure.subplots(1, 2), titles, planes):
+        axis.imshow(tiled(pictures(network, grid), side, side), cmap="gray_r")
+        axis.set_title(title, fontsize=11)
+        axis.set_axis_off()
+    figure.savefig(image_path("01-planes.png"), dpi=110)
+
+
+def tiled(images, rows: int, columns: int):
+    return (
+        images.reshape(rows, columns, 28, 28).permute(0, 2, 1, 3).reshape(28 * rows, 28 * columns)
+    )
+
+
+def main() -> None:
+    data = vaelib.load("mnist-5k", binarize=True)
+    autoencoder_runs, model_runs = [], []
+    for seed in SEEDS:
+        encoder, decoder = trained_autoencoder(data, seed)
+        autoencoder_runs.append(autoencoder_scores(data, encoder, decoder, seed))
+        model = trained_model(data, seed)
+        model_runs.append(model_scores(data, model, seed))
+        print(seed, autoencoder_runs[-1], model_runs[-1], flush=True)
+        if seed == 0:
+            draw_pictures(data, encoder, decoder, model)
+    results = {
+        "setting": {
+            "data": "mnist-5k, binarised (train drawn afresh, test drawn once)",
+            "autoencoder_epochs": AUTOENCODER_EPOCHS,
+            "model_epochs": MODEL_EPOCHS,
+            "batch_size": BATCH_SIZE,
+            "seeds": len(SEEDS),
+            **machine("cpu"),
+        },
+        "autoencoder": over_runs(autoencoder_runs),
+        "model": over_runs(model_runs),
+        **gaussian_model(),
+    }
+    write_results("01-latent-variables", results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+"""Chapter 3: how far the ELBO lies below log p(x), over three seeds, and how it climbs.
+
+python book/studies/03-elbo.py    about 6 minutes on 2 cores; writes book/results/03-elbo.json and
+                                  book/images/03-elbo-climb.png
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+from reporting import image_path, machine, over_runs, write_results
+from torch.distributions import MultivariateNormal, kl_divergence
+from torch.nn.functional import softplus
+
+import vaelib
+from vaelib import ConvSpec, metrics
+from vaelib.plots import COLOURS
+
+DEVICE = "cpu"
+SEEDS = range(3)
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 100, 2e-3
+CONVS = (ConvSpec(16, 4, 2, 1), ConvSpec(32, 4, 2, 1))
+SAMPLES = (1, 10, 100, 1000)
+EXTENT, SPACING, WINDOW = (
+    5.0,
+    0.025,
+    60,
+)  # a grid over [-5, 5]^2; half the side of an image's window, in cells
+
+
+def axis_points() -> torch.Tensor:
+    return torch.arange(-round(EXTENT / SPACING), round(EXTENT / SPACING) + 1) * SPACING
+
+
+@torch.no_grad()
+def log_joint_on_grid(model, images) -> torch.Tensor:
+    """log p(x, z) of every image at every point of the grid: (N, side, side) nats."""
+    axis, pixels = axis_points(), images.flatten(1)
+    columns = []
+    for first in axis:  # one line of the grid at a time
+        z = torch.stack([first.expand(len(axis)), axis], 1)
+        logits = model.decode(z).flatten(1)
+        log_prior = -0.5 * z.square().sum(1) - math.log(2 * math.pi)
+        columns.append(pixels @ logits.T - softplus(logits).sum(1) + log_prior)
+    return torch.stack(columns, 1)
+
+
+def normal_on(first, second, mean, log_std) -> torch.Tensor:
+    """Log-density of a diagonal normal on each image's window: (N, 2W+1, 2W+1)."""
+    parts = [
+        -0.5 * ((points - mean[:, [j]]) / log_std[:, [j]].exp()).square()
+        - log_std[:, [j]]
+        - 0.5 * math.log(2 * math.pi)
+        for j, points in enumerate((first, second))
+    ]
+    return parts[0].unsqueeze(2) + parts[1].unsqueeze(1)
+
+
+def window(log_posterior, centre) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The two axes and the table of log p(z | x) on the window round each ``centre`` (N, 2)."""
+    middle = (
+        ((centre + EXTENT) / SPACING)
+        .round()
+        .long()
+        .clamp(WINDOW, log_posterior.shape[1] - 1 - WINDOW)
+    )
+    cells = middle.unsqueeze(2) + torch.arange(-WINDOW, WINDOW + 1)
+    rows = torch.arange(len(centre)).view(-1, 1, 1)
+    first, second = axis_points()[cells[:, 0]], axis_points()[cells[:, 1]]
+    return first, second, log_posterior[rows, cells[:, 0].unsqueeze(2), cells[:, 1].unsqueeze(1)]
+
+
+def fitted_gap(log_posterior, mean, log_std, steps: int = 150) -> tuple[torch.Tensor, torch.Tensor]:
+    """KL(q || posterior), (N,) nats, of the diagonal normals given, and of those fitted to it."""
+    first, second, table = window(log_posterior, mean)
+
+    def gap(shift, stretch):
+        log_q = normal_on(first, second, mean + shift * log_std.exp(), log_std + stretch)
+        return (log_q.exp() * (log_q - table)).sum((1, 2)) * SPACING**2
+
+    shift, stretch = (torch.zeros_like(mean, requires_grad=True) for _ in range(2))
+    given = gap(shift, stretch).detach()
+    optimizer = torch.optim.Adam([shift, stretch], lr=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
+        loss = gap(shift, stretch).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return given, gap(shift, stretch).detach()
+
+
+def peak(log_posterior) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where each posterior is highest on the grid, and the log of its deviations round there."""
+    side = log_posterior.shape[1]
+    highest = log_posterior.flatten(1).argmax(1)
+    centre = axis_points()[torch.stack([highest // side, highest % side], 1)]
+    first, second, table = window(log_posterior, centre)
+    mass = table.flatten(1).softmax(1).view_as(table)
+    variances = [
+        (marginal * points.square()).sum(1) - (marginal * points).sum(1).square()
+        for points, marginal in ((first, mass.sum(2)), (second, mass.sum(1)))
+    ]
+    return centre, 0.5 * torch.stack(variances, 1).clamp(min=SPACING**2).log()
+
+
+def gaps(model, images, table) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """log p(x), the encoder's gap, and the least of a diagonal normal fitted to an image: (N,).
+
+    In nats. The fit is a local search, so it starts twice: at the encoder's normal and at the
+    posterior's highest point.
+    """
+    log_evidence = table.flatten(1).double().logsumexp(1) + 2 * math.log(SPACING)
+    log_posterior = table - log_evidence.float().view(-1, 1, 1)
+    with torch.no_grad():
+        mean, log_var = model.encode(images)
+    encoders, from_encoder = fitted_gap(log_posterior, mean, log_var / 2)
+    _, from_peak = fitted_gap(log_posterior, *peak(log_posterior))
+    return log_evidence.float(), encoders, torch.minimum(from_encoder, from_peak)
+
+
+def scores(data, seed: int) -> dict:
+    torch.manual_seed(seed)
+    model = vaelib.VAE(data.image_shape, 2, convs=CONVS, hidden=256)
+    vaelib.fit(
+        model,
+        data,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        seed=seed,
+        device=DEVICE,
+    )
+    run = {"elbo": metrics.elbo(model, data.test, samples=100).mean().item()}
+    for k in SAMPLES:
+        run[f"k{k}"] = metrics.log_likelihood(model, data.test, samples=k).mean().item()
+    table = log_joint_on_grid(model, data.test / 255)
+    parts = [gaps(model, x, t) for x, t in zip((data.test / 255).split(100), table.split(100))]
+    log_evidence, encoders, least = (torch.cat(part) for part in zip(*parts))
+    run |= {
+        "log_evidence": log_evidence.mean().item(),
+        "gap": log_evidence.mean().item() - run["elbo"],
+        "gap_on_window": encoders.mean().item(),
+        "family_gap": least.mean().item(),
+        "amortisation_gap": (encoders - least).mean().item(),
+    }
+    print(seed, run, flush=True)
+    return run
+
+
+def strip():
+    """The notebook's model of five pixels and two latents: an image's posterior and log p(x)."""
+    W = torch.tensor([[1, 0], [1, 1], [1, 1], [1, 1], [0, 1]], dtype=torch.float64)
+    b, s = torch.full((5,), 0.5, dtype=torch.float64), 0.5
+    x = torch.tensor([1.5, 1.5, 2.0, 1.0, 0.5], dtype=torch.float64)
+    covariance = torch.linalg.inv(torch.eye(2) + W.T @ W / s**2)
+    posterior = MultivariateNormal(covariance @ W.T @ (x - b) / s**2, covariance)
+    log_evidence = MultivariateNormal(b, W @ W.T + s**2 * torch.eye(5)).log_prob(x).item()
+    return posterior, log_evidence
+
+
+def climb(posterior, full: bool, steps: int = 120) -> tuple[list[float], list]:
+    """The gap, and q, at each step of gradient ascent on the ELBO, from the prior.
+
+    Over a diagonal or a full covariance.
+    """
+    mean, log_diagonal, below = (
+        torch.zeros(n, dtype=torch.float64, requires_grad=n > 1 or full) for n in (2, 2, 1)
+    )
+    path, qs = [], []
+    for _ in range(steps + 1):
+        factor = torch.diag(log_diagonal.exp()) + torch.cat(
+            [torch.zeros(2), below, torch.zeros(1)]
+        ).view(2, 2)
+        q = MultivariateNormal(mean, scale_tril=factor)
+        gap = kl_divergence(
+            q, posterior
+        )  # its gradient is that of the negative ELBO: log p(x) does not move
+        path.append(gap.item())
+        qs.append((mean.detach().clone(), q.covariance_matrix.detach().clone()))
+        parameters = [p for p in (mean, log_diagonal, below) if p.requires_grad]
+        with torch.no_grad():
+            for p, slope in zip(parameters, torch.autograd.grad(gap, parameters)):
+                p -= 0.02 * slope
+    return path, qs
+
+
+def ellipse(mean, covariance, deviations: float = 2.0, **style) -> Ellipse:
+    values, vectors = torch.linalg.eigh(covariance)
+    angle = math.degrees(math.atan2(vectors[1, 1], vectors[0, 1]))
+    return Ellipse(
+        mean.tolist(), *(2 * deviations * values.flip(0).sqrt()).tolist(), angle=angle, **style
+    )
+
+
+def draw(path: Path) -> dict:
+    """Draw the ascent; return where the diagonal curve starts and ends, in nats."""
+    posterior, log_evidence = strip()
+    curves = {"diagonal": climb(posterior, full=False), "full": climb(posterior, full=True)}
+    figure = Figure(figsize=(9.6, 3.9), layout="constrained")
+    plane, nats = figure.subplots(1, 2, width_ratios=[1, 1.35])
+    for deviations, alpha in ((2, 0.25), (1, 0.35)):
+        plane.add_patch(
+            ellipse(
+                posterior.loc,
+                posterior.covariance_matrix,
+                deviations,
+                color=COLOURS[8],
+                alpha=alpha,
+                lw=0,
+            )
+        )
+    for step in (0, 2, 5, 10):
+        plane.add_patch(
+            ellipse(*curves["diagonal"][1][step], fill=False, color=COLOURS[5], lw=1, alpha=0.45)
+        )
+    plane.add_patch(ellipse(*curves["diagonal"][1][-1], fill=False, color=COLOURS[5], lw=2.2))
+    plane.add_patch(ellipse(*curves["full"][1][-1], fill=False, color=COLOURS[6], lw=2.2, ls="--"))
+    plane.annotate(
+        "start: the prior", (-1.35, 1.48), (-1.9, 2.3), fontsize=9, color=COLOURS[5], va="center"
+    )
+    plane.set(xlim=(-2.2, 2.4), ylim=(-2.2, 2.6), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
+    plane.set_title("the posterior (grey), and q on its way", fontsize=10)
+
+    elbos = {name: [log_evidence - gap for gap in path] for name, (path, _) in curves.items()}
+    steps = range(len(elbos["full"]))
+    nats.axhline(log_evidence, color=COLOURS[0], lw=1.2)
+    nats.text(118, log_evidence + 0.06, f"log p(x) = {log_evidence:.3f}", ha="right", fontsize=10)
+    nats.fill_between(steps, elbos["diagonal"], log_evidence, color=COLOURS[5], alpha=0.12, lw=0)
+    nats.plot(steps, elbos["full"], color=COLOURS[6], ls="--", lw=2, label="ELBO, full covariance")
+    nats.plot(steps, elbos["diagonal"], color=COLOURS[5], lw=2, label="ELBO, diagonal covariance")
+    gap = curves["diagonal"][0][-1]
+    nats.annotate(
+        "",
+        (100, log_evidence),
+        (100, log_evidence - gap),
+        arrowprops={"arrowstyle": "<->", "lw": 1.1},
+    )
+    nats.text(98, log_evidence - gap / 2, f"gap {gap:.3f}", ha="right", va="center", fontsize=10)
+    nats.set(
+        ylim=(log_evidence - 2.6, log_evidence + 0.35),
+        xlim=(0, 120),
+        xlabel="step of gradient ascent",
+        ylabel="nats",
+    )
+    nats.legend(frameon=False, loc="lower right")
+    nats.grid(alpha=0.3)
+    figure.savefig(path, dpi=130)
+    return {"log_evidence": log_evidence, "start": elbos["diagonal"][0], "gap": gap}
+
+
+def main() -> None:
+    climbed = draw(image_path("03-elbo-climb.png"))
+    data = vaelib.load("mnist-5k", binarize=True)
+    runs = [scores(data, seed) for seed in SEEDS]
+    results = {
+        "setting": {
+            "data": "mnist-5k, binarised (train drawn afresh, test drawn once)",
+            "model": "2 latents, convolutions of 16 and 32 channels, 256 hidden units, Bernoulli",
+            "epochs": EPOCHS,
+            "batch_size": BATCH_SIZE,
+            "learning_rate": LEARNING_RATE,
+            "seeds": len(SEEDS),
+            "grid": f"from -{EXTENT:g} to {EXTENT:g} in both latents, in steps of {SPACING:g}",
+            **machine(DEVICE),
+        },
+        "strip": climbed,
+        "digits": over_runs(runs),
+    }
+    write_results("03-elbo", results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Chapter 6: a clinic of wrong programs, and likelihoods of grey digits, over three seeds.
+
+python book/studies/06-likelihoods.py    about 3 minutes on 2 cores; writes
+                                         book/results/06-likelihoods.json and
+                                         book/images/06-clinic.png
+
+The programs of the clinic are not written down twice: they are read from the chapter's notebook.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from reporting import ROOT, image_path, machine, over_runs, spread, write_results
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+
+import vaelib
+from vaelib import losses, metrics
+from vaelib.plots import COLOURS
+
+SEEDS = range(3)
+CLINIC_EPOCHS, EPOCHS, BATCH_SIZE, LEARNING_RATE, LATENTS = 5, 20, 100, 2e-3, 16
+TITLES = {
+    "mean_over_pixels": "1 mean over pixels",
+    "grey_pixels": "2 grey pixels",
+    "squashed_twice": "3 squashed twice",
+    "log_var_as_sigma": "4 log-variance as sigma",
+    "half_log_var": "5 half the log-variance",
+    "variance_as_sigma": "6 variance as sigma",
+    "kl_sign": "7 KL's sign",
+    "beta_ignored": "8 beta = 4 ignored",
+    "training_mode": "9 test in training mode",
+}
+
+
+def clinic(detached: bool = False) -> dict:
+    """The names that the notebook's cells tagged `measured` define, and its sick programs.
+
+    With z detached, the tenth bug.
+    """
+    cells = json.loads((ROOT / "notebooks" / "06-likelihoods.ipynb").read_text("utf8"))["cells"]
+    sources = [
+        ("measured" in cell["metadata"].get("tags", []), "".join(cell["source"])) for cell in cells
+    ]
+    code = "\n".join(source for tagged, source in sources if tagged)
+    code += "\n" + "\n".join(
+        line
+        for _, source in sources
+        for line in re.findall(r"^\w+ = replace\(healthy.*$", source, re.M)
+    )
+    if detached:
+        line = (
+            "    z = mean + program.noise_scale(log_var) * "
+            "torch.randn(mean.shape, generator=generator)\n    return"
+        )
+        assert code.count(line) == 1
+        code = code.replace(line, line.replace("\n    return", "\n    z = z.detach()\n    return"))
+    names = dict(
+        globals(),
+        Callable=Callable,
+        dataclass=dataclass,
+        replace=replace,
+        nn=nn,
+        losses=losses,
+        vaelib=vaelib,
+    )
+    names |= {
+        "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
+        "logsigmoid": logsigmoid,
+        "__name__": __name__,
+    }
+    exec(compile(code, "clinic", "exec"), names)
+    return names
+
+
+def ward() -> tuple[dict, dict]:
+    """What each program reports and what is true, over the seeds; the runs of the first seed."""
+    names, tenth = clinic(), clinic(detached=True)
+    plan = {"healthy": (names, "healthy", 1.0), "healthy_beta4": (names, "healthy", 4.0)}
+    plan |= {key: (names, key, 4.0 if key == "beta_ignored" else 1.0) for key in TITLES}
+    plan["detached"] = (tenth, "healthy", 1.0)
+    results, first = {}, {}
+    for key, (space, program, beta) in plan.items():
+        epochs = 2 if key == "kl_sign" else CLINIC_EPOCHS
+        runs = [
+            space["train"](space[program], beta=beta, epochs=epochs, seed=seed) for seed in SEEDS
+        ]
+        first[key] = (names[program], *runs[0])
+        ends = {"reported": [run[1][-1] for run in runs], "audited": [run[2][-1] for run in runs]}
+        results[key] = {
+            name: spread(values) for name, values in ends.items() if all(map(math.isfinite, values))
+        }
+        print(key, results[key], flush=True)
+    grey = names["test_grey"]
+    results["grey_floor"] = (
+        (torch.special.entr(grey) + torch.special.entr(1 - grey)).sum(1).mean().item()
+    )
+    mean_image = names["train_grey"].mean(0)
+    results["mean_image"] = (
+        (torch.special.entr(mean_image) + torch.special.entr(1 - mean_image)).sum().item()
+    )
+    return results, {"names": names, "runs": first}
+
+
+def trained(data, likelihood: str, sigma: float | str, seed: int, **options):
+    return clinic()["train_grey_model"](likelihood, sigma, epochs=EPOCHS, seed=seed, **options)[0]
+
+
+def rms(picture, images) -> float:
+    return (picture - images / 255).square().mean().sqrt().item()
+
+
+def gaussian(data, sigma, seed) -> dict:
+    model = trained(data, "gaussian", sigma, seed)
+    terms = metrics.elbo_terms(model, data.test, samples=10)
+    return {
+        "sigma": model.log_sigma.exp().item(),
+        "error": rms(model.reconstruct(data.test), data.test),
+        "kl": terms.kl.mean().item(),
+        "elbo": terms.elbo.mean().item(),
+    }
+
+
+def grey(data, seed) -> dict:
+    """The cross-entropy on grey pixels and the continuous Bernoulli.
+
+    Root mean squared errors, and the nats that are missing.
+    """
+    bare, continuous = (
+        trained(data, name, "learnt", seed) for name in ("bernoulli", "continuous-bernoulli")
+    )
+    with torch.no_grad():
+        output, logits = (model.decode(model.encode(data.test)[0]) for model in (bare, continuous))
+    target = data.test / 255
+    density = losses.continuous_bernoulli_log_likelihood(target, output)
+    return {
+        "missing": (density - losses.bernoulli_log_likelihood(target, output)).mean().item(),
+        "bare_error": rms(output.sigmoid(), data.test),
+        "lambda_error": rms(logits.sigmoid(), data.test),
+        "mean_error": rms(losses.continuous_bernoulli_mean(logits), data.test),
+    }
+
+
+def bits(data, seed) -> dict:
+    """Bits per dimension, both ways, of a model of dequantised pixels and one of grey levels."""
+    noise = torch.rand(data.train.shape, generator=torch.Generator().manual_seed(seed))
+    gaussian = trained(
+        data, "gaussian", "learnt", seed, start=0.2, images=(data.train + noise) / 256
+    )
+    logistic = trained(data, "discretised-logistic", "learnt", seed, start=0.05)
+    scores = {}
+    for name, model in (("gaussian", gaussian), ("logistic", logistic)):
+        scores[name + "_discretised"], scores[name + "_dequantised"] = clinic()["bits_both_ways"](
+            model, data.test, seed
+        )
+    return scores
+
+
+def over_seeds(measure, *arguments) -> dict:
+    runs = [measure(*arguments, seed) for seed in SEEDS]
+    result = over_runs(runs)
+    print(measure.__name__, *arguments[1:], result, flush=True)
+    return result
+
+
+def draw(path: Path, names: dict, runs: dict) -> None:
+    """Nine panels: the learning curves of a bug, and under them samples of what was trained."""
+    figure = Figure(figsize=(10.5, 9.2), layout="constrained")
+    panels = figure.subfigures(3, 3).ravel()
+    reference = runs["healthy"]
+    for panel, (key, title) in zip(panels, TITLES.items()):
+        program, model, reported, audited = runs[key]
+        curves, images = panel.subplots(2, 1, height_ratios=[2.7, 1])
+        epochs = range(len(reported))
+        curves.plot(
+            range(len(reference[2])), reference[2], color=COLOURS[5], lw=2, label="healthy program"
+        )
+        curves.plot(epochs, reported, "o-", color=COLOURS[6], ms=4, label="this program reports")
+        curves.plot(
+            epochs, audited, "x--", color=COLOURS[3], ms=5, label="the same model, scored rightly"
+        )
+        curves.set(ylim=(-40, 420) if key != "squashed_twice" else (-40, 600), xlim=(-0.2, 5.2))
+        curves.set_title(title, fontsize=11)
+        curves.grid(alpha=0.3)
+        if key == "mean_over_pixels":
+            curves.legend(frameon=False, fontsize=8, loc="upper right")
+        if list(TITLES).index(key) % 3 == 0:
+            curves.set_ylabel("negative ELBO, nats")
+        samples = names["pictures"](program, model)[8:15]
+        images.imshow(torch.cat(list(samples), 1), cmap="gray_r", vmin=0, vmax=1)
+        images.set(xticks=[], yticks=[])
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    results, first = ward()
+    draw(image_path("06-clinic.png"), first["names"], first["runs"])
+    data = vaelib.load("mnist-5k")
+    setting = {
+        "data": "mnist-5k; the clinic binarises it (train drawn afresh, test drawn once), "
+        "the rest is grey",
+        "model": f"{LATENTS} latents, one hidden layer of 256 each way",
+        "clinic_epochs": CLINIC_EPOCHS,
+        "epochs": EPOCHS,
+        "batch_size": BATCH_SIZE,
+        "learning_rate": LEARNING_RATE,
+        "seeds": len(SEEDS),
+        **machine("cpu"),
+    }
+    scales = {"one": 1.0, "learnt": "learnt", "optimal": "optimal"}
+    measured = {
+        "setting": setting,
+        "clinic": results,
+        "sigma": {name: over_seeds(gaussian, data, sigma) for name, sigma in scales.items()},
+        "grey": over_seeds(grey, data),
+        "bits": over_seeds(bits, data),
+    }
+    write_results("06-likelihoods", measured)
+
+
+if __name__ == "__main__":
+    main()

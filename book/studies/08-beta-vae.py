@@ -1,0 +1,182 @@
+"""Chapter 8: what a price on the rate does to models of sprites and digits.
+
+python book/studies/08-beta-vae.py    about 4 minutes on 2 cores
+
+Writes book/results/08-beta-vae.json and book/images/08-*.png. Sprites: from the table and the
+models of sprites.py, and the models that ship with vaelib. Digits: trained here; each finished run
+is kept in _build/beta-vae/, so the command can be stopped and given again; --seconds S starts no
+new run after S seconds.
+"""
+
+from __future__ import annotations
+
+from functools import cache, partial
+
+import beta_vae_pictures as pictures
+import sprites
+import torch
+from beta_vae_tables import IN_USE, PRICES, chords, key_of, of_capacity, of_sprites, total
+from legibility import Judge
+from reporting import (
+    ROOT,
+    existing,
+    image_path,
+    kept,
+    machine,
+    over_runs,
+    stop_time,
+    write_results,
+)
+
+import vaelib
+from vaelib import metrics, objectives, pretrained
+
+KEPT = ROOT / "_build" / "beta-vae"
+DEVICE = "cpu"
+SEEDS = range(3)
+CAPACITY, GAMMAS = 15.0, (10, 100, 1000)  # of the digits: nats, reached after half the steps
+EPOCHS, BATCH_SIZE, LEARNING_RATE, LATENT_DIM = 20, 100, 2e-3, 16
+
+
+def objective_of(name: str, weight: float) -> objectives.Objective:
+    if name == "price":
+        return objectives.beta_vae(weight)
+    rise = EPOCHS * 4500 // BATCH_SIZE // 2
+    return objectives.annealed_capacity(objectives.linear(0, CAPACITY, rise), float(weight))
+
+
+@cache
+def judge() -> Judge:
+    return Judge(vaelib.load("mnist-5k"))
+
+
+def scores(data, name: str, weight: float, seed: int) -> dict:
+    torch.manual_seed(seed)
+    model = vaelib.VAE(data.image_shape, LATENT_DIM, convs=(), hidden=256)
+    options = dict(
+        batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, seed=seed, device=DEVICE, progress=False
+    )
+    history = vaelib.fit(
+        model, data, epochs=EPOCHS, objective=objective_of(name, weight), **options
+    )
+    drawn = vaelib.data.draw_binary(data.train, torch.Generator().manual_seed(1))
+    test, train = (
+        metrics.elbo_terms(model, data.test, samples=10),
+        metrics.elbo_terms(model, drawn, samples=5),
+    )
+    log_p = metrics.log_likelihood(model, data.test, samples=100)
+    return {
+        "distortion": test.reconstruction.mean().item(),
+        "rate": test.kl.mean().item(),
+        "elbo": test.elbo.mean().item(),
+        "train_distortion": train.reconstruction.mean().item(),
+        "train_rate": train.kl.mean().item(),
+        "log_likelihood": log_p.mean().item(),
+        "used": int((metrics.kl_per_dimension(model, data.test) > IN_USE).sum()),
+        "legible_reconstruction": judge().legible(model.reconstruct(data.test)),
+        "legible_sample": judge().legible(model.sample(2000, torch.Generator().manual_seed(seed))),
+        "seconds": history.seconds,
+    }
+
+
+def directions(run: dict) -> torch.Tensor:
+    """Where in the picture the two latents that know most of the position rise fastest.
+
+    (2, 2): of each latent x and y.
+    """
+    path = existing(sprites.model_path(sprites.key_of(run)), sprites.SCRIPT)
+    data = vaelib.load("sprites", image_size=32)
+    images, factors = data.sample(4000, torch.Generator().manual_seed(0))
+    codes, _ = metrics.encode(vaelib.load_model(path), images)
+    place = factors[:, 3:].float() - factors[:, 3:].float().mean(0)
+    slopes = torch.linalg.lstsq(place, codes - codes.mean(0)).solution.T
+    explained = (place @ slopes.T).var(0) / codes.var(0) * (codes.var(0) > 0.01)
+    return slopes[explained.topk(2).indices]
+
+
+def turn(slopes: torch.Tensor) -> float:
+    """By how many degrees, 0 to 45, the two directions are turned against x and y, on average."""
+    degrees = torch.rad2deg(torch.atan2(slopes[:, 1], slopes[:, 0])).remainder(90)
+    return torch.minimum(degrees, 90 - degrees).mean().item()
+
+
+def main() -> None:
+    stop = stop_time()
+    torch.set_num_threads(1)
+    study = sprites.read_study()
+    falling = [run for run in study["runs"] if run["method"] == "falling-beta"]
+    slopes = {run["seed"]: directions(run) for run in falling}
+    data, runs = vaelib.load("mnist-5k", binarize=True), {}
+    wanted = [("price", price) for price in PRICES] + [("gamma", gamma) for gamma in GAMMAS]
+    for seed in SEEDS:
+        for name, weight in wanted:
+            path = KEPT / f"{name}-{weight:g}-seed{seed}.json"
+            run = kept(path, stop, partial(scores, data, name, weight, seed))
+            runs.setdefault((name, weight), []).append(run)
+    sprites_points = [
+        {
+            r["weight"]: (r["kl"], r["reconstruction"])
+            for r in study["runs"]
+            if (r["method"], r["seed"]) == ("beta-vae", s)
+        }
+        for s in sorted({r["seed"] for r in study["runs"]})
+    ]
+    digits = {price: runs["price", price] for price in PRICES}
+    digits_points = [
+        {p: (digits[p][s]["train_rate"], digits[p][s]["train_distortion"]) for p in PRICES}
+        for s in SEEDS
+    ]
+    results = {
+        "setting": {
+            "data": "mnist-5k, binarised (train drawn afresh, test drawn once), 500 test digits",
+            "model": "16 latents, one hidden layer of 256 on either side, Bernoulli pixels",
+            "epochs": EPOCHS,
+            "batch_size": BATCH_SIZE,
+            "learning_rate": LEARNING_RATE,
+            "seeds": len(SEEDS),
+            **machine(DEVICE),
+        },
+        "study": study["setting"],
+        "fast_learning_rate": sprites.learning_rate_of(sprites.FAST),
+        "digits": {key_of(price): over_runs(digits[price]) for price in PRICES},
+        "digits_capacity": {
+            "nats": CAPACITY,
+            **{f"g{gamma}": over_runs(runs["gamma", gamma]) for gamma in GAMMAS},
+        },
+        "digits_chords": total([chords(points) for points in digits_points]),
+        "sprites": of_sprites(study["runs"]),
+        "sprites_chords": total([chords(points) for points in sprites_points]),
+        "falling_turn": {
+            "min": min(map(turn, slopes.values())),
+            "max": max(map(turn, slopes.values())),
+        },
+        "capacity": of_capacity(study),
+        "shipped": {
+            name.replace("-", "_"): shipped_scores(name)
+            for name in pretrained.names()
+            if name.startswith("sprites")
+        },
+    }
+    write_results("08-beta-vae", results)
+    drawn = {
+        "rate-distortion": pictures.rate_distortion(results, study),
+        "switching-on": pictures.switching_on(study),
+        "seeds": pictures.seeds(study, slopes),
+        "shipped": pictures.shipped("sprites-beta-vae"),
+    }
+    for name, figure in drawn.items():
+        figure.savefig(image_path(f"08-{name}.png"), dpi=130)
+
+
+def shipped_scores(name: str) -> dict:
+    card = pretrained.card(name)
+    wanted = ("elbo", "reconstruction", "kl", "mig", "mig_gaps")
+    return {
+        "seed": card["seed"],
+        "steps": card["steps"],
+        **{key: card["scores"][key] for key in wanted},
+    }
+
+
+if __name__ == "__main__":
+    main()

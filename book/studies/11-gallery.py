@@ -1,0 +1,300 @@
+"""Chapter 11: the gallery's pictures, tables and shipped models.
+
+python book/studies/11-gallery.py    a minute, from what gallery.py and literature.py have left
+
+Writes book/results/11-gallery.json, book/images/11-*.png, and three of the models with their cards
+to vaelib/pretrained/. A run that has not been made is left out, and named.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from functools import cache, partial
+
+import gallery
+import literature
+import torch
+from matplotlib.figure import Figure
+from photographs import load_photographs
+from PIL import Image
+from reporting import (
+    RESULTS,
+    card_scores,
+    image_path,
+    markdown,
+    read_json,
+    rounded,
+    write_card,
+    write_results,
+)
+from side_by_side import side_by_side
+
+import vaelib
+from vaelib import metrics, plots, pretrained
+from vaelib.experiments import config, run_folder
+from vaelib.models import as_float
+
+NETWORK = "compact"  # whose pictures the book shows
+SHIPPED = {
+    "mnist-z2": "beta 1, the plain VAE",
+    "mnist-z16": "beta 1, the plain VAE",
+    "mnist-z2-beta4": "beta 4 throughout",
+}
+SHOWN = {  # test images, of each data set but CIFAR-10, of which the first are shown
+    "mnist": [3, 2, 1, 18, 4, 8, 11, 61],
+    "fashion-mnist": [0, 1, 3, 5, 6, 8, 11, 18],
+}
+MOST = 150_000  # bytes of a picture
+
+
+def models(names: list[str]) -> dict[str, vaelib.VAE]:
+    """Those of the runs that are finished."""
+    folders = {name: gallery.folder(name, NETWORK) for name in names}
+    return {
+        name: vaelib.load_model(folder / run_folder.MODEL)
+        for name, folder in folders.items()
+        if run_folder.results(folder)
+    }
+
+
+def manifolds(rows: dict[str, vaelib.VAE], size: int = 12) -> Figure:
+    """What the decoders draw over the plane of two latents, side by side."""
+    figure = Figure(figsize=(2.6 * len(rows), 2.95), layout="constrained")
+    for axis, (label, model) in zip(figure.subplots(1, len(rows), squeeze=False)[0], rows.items()):
+        plots.show_image(axis, plots.manifold_image(model, size))
+        axis.set(title=label, xticks=[], yticks=[])
+    return figure
+
+
+@cache
+def shown(name: str) -> torch.Tensor:
+    """Test images for the pictures, loaded where a picture needs them."""
+    if name == "cifar10":
+        return load_photographs()[1].test
+    return vaelib.load(name, binarize=True).test[SHOWN[name]]
+
+
+def beside(data: str, rows: dict[str, vaelib.VAE]) -> Figure:
+    return side_by_side(rows, shown(data))
+
+
+def traversals(rows: dict[str, vaelib.VAE]) -> Figure:
+    """Of the only model, the five latents with the most KL."""
+    (model,) = rows.values()
+    sprites = vaelib.load("sprites", image_size=32)
+    start = sprites.images(torch.tensor([[2, 4, 0, 16, 16]]))[0]
+    images, _ = sprites.sample(1000, torch.Generator().manual_seed(0))
+    by_kl = metrics.kl_per_dimension(model, images).argsort(descending=True).tolist()
+    return plots.traversals(model, start, dimensions=tuple(by_kl[:5]))
+
+
+def by_latents(data: str, sizes: tuple[int, ...], end: str = "") -> dict[str, str]:
+    """Runs, and what a row of a picture calls them."""
+    return {f"{data}-z{n}{end}": f"{n} latent" + "s" * (n > 1) for n in sizes}
+
+
+MNIST_PRICES = {
+    "mnist-z2": "beta 1",
+    **{f"mnist-z2-beta{beta}": f"beta {beta}" for beta in (4, 80, 150)},
+}
+PICTURES: dict[str, tuple[dict[str, str], Callable[[dict[str, vaelib.VAE]], Figure]]] = {
+    # name: its runs with their labels, and what draws their models
+    "mnist-latents": (by_latents("mnist", (2, 4, 8, 16)), partial(beside, "mnist")),
+    "mnist-prices": (MNIST_PRICES, partial(beside, "mnist")),
+    "mnist-planes": (MNIST_PRICES, manifolds),
+    "fashion-latents": (by_latents("fashion", (1, 2, 8, 16)), partial(beside, "fashion-mnist")),
+    "fashion-beta3": (
+        by_latents("fashion", (1, 2, 8, 16), "-beta3"),
+        partial(beside, "fashion-mnist"),
+    ),
+    "fashion-planes": ({"fashion-z2": "beta 1", "fashion-z2-beta3": "beta 3"}, manifolds),
+    "cifar10": (by_latents("cifar10", (8, 128)), partial(beside, "cifar10")),
+    "sprites": ({"sprites": "sprites"}, traversals),
+}
+
+
+def draw() -> set[str]:
+    """Every picture whose models are there; the names of those runs that are not."""
+    missing: set[str] = set()
+    for name, (labels, figure_of) in PICTURES.items():
+        trained = models(list(labels))
+        missing |= labels.keys() - trained.keys()
+        if len(trained) == len(labels):
+            save_picture(figure_of({labels[run]: model for run, model in trained.items()}), name)
+    return missing
+
+
+def codes() -> dict:
+    """How far the codes of photographs are from the prior, a model each.
+
+    Of a run whose model is not here, as it was when it was.
+    """
+    path = RESULTS / "11-gallery.json"
+    before = json.loads(path.read_text())["codes"] if path.exists() else {}
+    photographed = models(["cifar10-z8", "cifar10-z128"])
+    return before | {
+        name: spread_of_codes(model, shown("cifar10")[:2000])
+        for name, model in photographed.items()
+    }
+
+
+def spread_of_codes(model: vaelib.VAE, images: torch.Tensor) -> dict:
+    """The median latent's deviation over ``images`` and the largest mean (the prior: 1 and 0).
+
+    The deviation includes the noise of the encoder.
+    """
+    mean, log_var = metrics.encode(model, as_float(images))
+    deviation = (mean.var(0) + log_var.exp().mean(0)).sqrt()
+    return {
+        "deviation": deviation.median().item(),
+        "offset": mean.mean(0).abs().max().item(),
+        "images": len(images),
+    }
+
+
+def learning_curves(rows: list[dict]) -> Figure:
+    """-log p(x) of 1,000 test digits over training, a curve a k; the published values as lines."""
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axis = figure.subplots()
+    for row, colour, style in zip(rows, (0, 5, 6, 3, 7), ("-", "--", "-.", ":", "-")):
+        name = "VAE" if row["k"] == 1 else f"IWAE, k = {row['k']}"
+        at, values = zip(*((point["epoch"], point["nll"]) for point in row["curve"]))
+        axis.plot(
+            at,
+            values,
+            style,
+            color=plots.COLOURS[colour],
+            label=f"{name}, {row['of_epochs']} epochs",
+        )
+        axis.axhline(row["published"], color=plots.COLOURS[colour], lw=0.7, alpha=0.6)
+    axis.set(
+        xlabel="epoch",
+        ylabel="nats",
+        xscale="log",
+        ylim=(83, 110),
+        title="$-\\log p(x)$ of 1,000 test digits",
+    )
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    return figure
+
+
+def save_picture(figure: Figure, name: str) -> None:
+    """book/images/11-NAME.png, in a palette of 256: a third of the size."""
+    stream, path = io.BytesIO(), image_path(f"11-{name}.png")
+    figure.savefig(stream, dpi=110)
+    Image.open(stream).convert("RGB").quantize(256).save(path, optimize=True)
+    if path.stat().st_size > MOST:
+        print(f"{path.name}: {path.stat().st_size:,} bytes, more than {MOST:,}")
+
+
+def ship(rows: dict[str, dict]) -> None:
+    """Three of the models, in half precision, and their cards, scored on the digits of mnist-5k."""
+    data = vaelib.load("mnist-5k", binarize=True)
+    for name, objective in SHIPPED.items():
+        source = gallery.folder(name, NETWORK)
+        if name not in rows or not run_folder.results(source):
+            continue
+        vaelib.save_model(
+            vaelib.load_model(source / run_folder.MODEL),
+            pretrained.FOLDER / f"{name}.safetensors",
+            half=True,
+        )
+        row = rows[name]
+        training = config.read(source / run_folder.CONFIG).hyperparameters
+        history = [
+            json.loads(line) for line in (source / run_folder.METRICS).read_text().splitlines()
+        ]
+        card = {
+            "data": {"name": "mnist-5k", "binarize": True},
+            "trained_on": "MNIST, all 60,000 training images, binarised",
+            "objective": objective,
+            "method": "beta-vae",
+            "weight": training.beta,
+            "seed": training.seed,
+            "epochs": training.epochs,
+            "steps": history[-1]["step"],
+            "batch_size": training.batch_size,
+            "learning_rate": training.learning_rate,
+            "seconds": row["seconds"],
+            "scores": card_scores(vaelib.load_pretrained(name), data.test),
+            "scores_mnist": {
+                key: row[key] for key in ("elbo", "elbo_error", "reconstruction", "kl", "images")
+            },
+            "history": {
+                "steps": [record["step"] for record in history],
+                "reconstruction": rounded(
+                    [record["train"]["reconstruction"] for record in history]
+                ),
+                "kl": rounded([record["train"]["kl"] for record in history]),
+                "kl_per_dimension": [rounded(record["kl_per_dimension"]) for record in history],
+            },
+            "hardware": row["hardware"],
+            "torch": row["torch"],
+            "command": f"python book/studies/gallery.py --only {name}",
+        }
+        write_card(name, card)
+
+
+def gallery_table(rows: list[dict]) -> str:
+    """The gallery as the page shows it, a row a run."""
+    columns = ["run", "data", "latents", "beta", "ELBO", "reconstruction", "KL", "active", "min"]
+    shown = [
+        [
+            f"`{row['name']}`" + ("" if row["network"] != "original" else " (original network)"),
+            row["data"],
+            str(row["latents"]),
+            f"{row['beta']:g}" + ("" if row["schedule"] == "constant" else f" ({row['schedule']})"),
+            f"{row['elbo']:.1f} ± {row['elbo_error']:.1f}",
+            f"{row['reconstruction']:.1f}",
+            f"{row['kl']:.2f}",
+            f"{row['active_units']}",
+            f"{row['seconds'] / 60:.1f}",
+        ]
+        for row in rows
+    ]
+    return markdown([columns, *shown])
+
+
+def main() -> None:
+    rows = read_json(gallery.TABLE, gallery.SCRIPT)["runs"]
+    measured = read_json(literature.RESULTS, literature.SCRIPT)
+    without_model = draw()
+    by_name = {row["name"]: row for row in rows if row["network"] != "original"}
+    ship(by_name)
+    if measured["nll"]:
+        by_k = sorted(measured["nll"], key=lambda row: row["k"])
+        save_picture(learning_curves(by_k), "literature")
+    write_results(
+        "11-gallery",
+        {
+            "setting": {
+                "hardware": "; ".join(sorted({row["hardware"] for row in rows})),
+                "torch": ", ".join(sorted({row["torch"] for row in rows})),
+                "command": f"python {gallery.SCRIPT}",
+            },
+            "table": gallery_table(rows),
+            "literature": literature.table(measured),
+            "photographs": literature.photograph_table(measured),
+            "hardware": sorted({row["hardware"] for row in rows}),
+            "minutes": sum(row["seconds"] for row in rows) / 60,
+            "runs": by_name,
+            "codes": codes(),
+            "nll_by_k": {
+                str(row["k"]): row
+                for row in measured["nll"]
+                if row["of_epochs"] == literature.EPOCHS[row["k"]]
+            },
+            "bits": measured["bits"],
+        },
+    )
+    if without_model:
+        print(f"not drawn anew, their models are not here: {', '.join(sorted(without_model))}")
+    if missing := gallery.RUNS.keys() - {row["name"] for row in rows}:
+        print(f"not yet made: {', '.join(sorted(missing))}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Chapter 8's pictures, of the runs of the study of sprites, the digits and a shipped model."""
+
+from __future__ import annotations
+
+import torch
+from beta_vae_tables import IN_USE, METHODS, OWN, PRICES, annealed, key_of, mean_capacity
+from matplotlib.figure import Figure
+
+import vaelib
+from vaelib import disentanglement, metrics
+from vaelib.data.sprites import FACTOR_NAMES
+from vaelib.plots import COLOURS
+
+
+def curve(
+    axis, groups: list[tuple[str, dict]], colour: int, label: str, place=(6, 5), line=":"
+) -> None:
+    """(rate, distortion) of each group, its deviations over the seeds, and its weight beside it."""
+    rate, distortion = (
+        [group[term]["mean"] for _, group in groups] for term in ("rate", "distortion")
+    )
+    deviations = dict(
+        xerr=[group["rate"]["sd"] for _, group in groups],
+        yerr=[group["distortion"]["sd"] for _, group in groups],
+    )
+    axis.errorbar(
+        rate,
+        distortion,
+        **deviations,
+        color=COLOURS[colour],
+        fmt="o" + line,
+        ms=5,
+        capsize=2,
+        label=label,
+    )
+    for (name, _), at in zip(groups, zip(rate, distortion)):
+        axis.annotate(
+            name, at, xytext=place, textcoords="offset points", fontsize=8, color=COLOURS[colour]
+        )
+
+
+def equal_elbo(axis, step: int) -> None:
+    right, top = axis.get_xlim()[1], axis.get_ylim()[1]
+    for elbo in range(step, 1000, step):
+        axis.plot([0, right], [elbo, elbo - right], color="#cccccc", lw=0.7, zorder=0)
+    axis.set(xlim=(0, right), ylim=(0, top))
+
+
+def rate_distortion(results: dict, study: dict) -> Figure:
+    """What a price buys, of sprites and of digits; whether gamma holds the rate at the capacity."""
+    figure = Figure(figsize=(11, 3.7), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    for name, colour in METHODS.values():
+        if name == "fast":  # it would cover the slower one
+            continue
+        groups = [
+            (k.removeprefix(name), g) for k, g in results["sprites"].items() if k.startswith(name)
+        ]
+        groups.sort(key=lambda pair: float(pair[0]))
+        label = {
+            "constant": r"constant $\beta$",
+            "falling": r"$\beta$ falls",
+            "capacity": "capacity C",
+        }[name]
+        curve(left, groups, colour, label)
+    left.set(title=f"sprites, {results['study']['steps']} steps")
+    curve(
+        middle,
+        [(f"{price:g}", results["digits"][key_of(price)]) for price in PRICES],
+        5,
+        r"constant $\beta$",
+    )
+    middle.set(title="digits, 3 seeds")
+    for axis, step in ((left, 10), (middle, 20)):
+        axis.set(xlabel="rate, nats", ylabel="distortion, nats")
+        axis.set_xlim(0, 1.1 * axis.get_xlim()[1])
+        axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
+        equal_elbo(axis, step)
+        axis.legend(frameon=False, fontsize=8)
+    for run in annealed(study):
+        right.plot(run["history"]["steps"], run["history"]["kl"], color=COLOURS[7], lw=4, alpha=0.5)
+    at = study["runs"][0]["history"]["steps"]
+    weight = annealed(study)[0]["weight"]
+    right.plot(
+        at,
+        [mean_capacity(study, weight, step) for step in at],
+        "--",
+        color="black",
+        label="capacity C",
+    )
+    right.plot([], [], color=COLOURS[7], lw=4, alpha=0.5, label="rate, each seed")
+    right.set(title=r"sprites, $\gamma = 100$", xlabel="step", ylabel="nats", ylim=(0, None))
+    right.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def shipped(name: str) -> Figure:
+    """A model's heatmap of latents against factors; beside each latent, what moving it does."""
+    model, sprites = vaelib.load_pretrained(name), vaelib.load("sprites", image_size=32)
+    images, factors = sprites.sample(10_000, torch.Generator().manual_seed(0))
+    codes, _ = metrics.encode(model, images)
+    start, _ = metrics.encode(model, sprites.images(torch.tensor([[2, 4, 0, 16, 16]])))
+    rates = metrics.kl_per_dimension(model, images)
+    order = rates.argsort(descending=True).tolist()
+    matrix = disentanglement.mutual_information(codes, factors)
+    matrix /= disentanglement.factor_entropy(factors)
+    figure = Figure(figsize=(10.4, 0.62 * len(order) + 0.6))
+    axis = figure.add_axes((0.1, 0.02, 0.36, 0.91))
+    axis.imshow(matrix[order], cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axis.set_xticks(range(5), FACTOR_NAMES)
+    axis.xaxis.tick_top()
+    axis.set_yticks(range(len(order)), [f"$z_{{{j + 1}}}$: {rates[j]:.2f} nats" for j in order])
+    axis.tick_params(length=0)
+    height = 0.91 / len(order)
+    for row, latent in enumerate(order):
+        for column, value in enumerate(matrix[latent].tolist()):
+            style = dict(fontsize=9, color="white" if value > 0.55 else "black")
+            axis.text(column, row, f"{value:.2f}", ha="center", va="center", **style)
+        bottom = 0.02 + height * (len(order) - 1 - row) + 0.004
+        beside = figure.add_axes((0.48, bottom, 0.51, height - 0.008))
+        beside.imshow(moved(model, start, latent), cmap="gray_r", vmin=0, vmax=1)
+        beside.set_axis_off()
+    return figure
+
+
+def moved(model: vaelib.VAE, start: torch.Tensor, latent: int) -> torch.Tensor:
+    """A strip of nine images: ``start`` (1, d) decoded with one latent moved from -2.5 to 2.5."""
+    z = start.repeat(9, 1)
+    z[:, latent] = torch.linspace(-2.5, 2.5, 9)
+    framed = torch.nn.functional.pad(model.decoded(z).squeeze(1), (1, 1, 1, 1), value=0.35)
+    return framed.permute(1, 0, 2).flatten(1)
+
+
+def seeds(study: dict, slopes: dict[int, torch.Tensor]) -> Figure:
+    """The gap of scale, x and y of every run, a dot a seed; below, what ``slopes`` says.
+
+    ``slopes``: by seed, the directions of the falling price's two latents that know the position.
+    """
+    columns = {}
+    for run in study["runs"]:
+        if run["method"] in METHODS:
+            kind = list(METHODS).index(run["method"]), run["weight"]
+            columns.setdefault(kind, []).append(run["mig_gaps"])
+    names = (r"$\beta={:g}$", r"$\beta\to{:g}$", r"$\beta\to{:g}$, fast", r"$C={:g}$")
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=(3.2, 1.9))
+    for axis, factor in zip(upper.subplots(1, 3, sharey=True), ("scale", "x", "y")):
+        for at, key in enumerate(sorted(columns)):
+            values = [gaps[FACTOR_NAMES.index(factor)] for gaps in columns[key]]
+            spots = [at + 0.08 * (seed - (len(values) - 1) / 2) for seed in range(len(values))]
+            colour = COLOURS[list(METHODS.values())[key[0]][1]]
+            axis.plot(spots, values, "o", ms=5, color=colour, alpha=0.85)
+        axis.axhline(OWN, color=COLOURS[8], linestyle=":", lw=1)
+        ticks = [names[kind].format(weight) for kind, weight in sorted(columns)]
+        axis.set_xticks(range(len(columns)), ticks, rotation=45)
+        axis.set(title=factor, ylim=(-0.03, 1))
+        axis.grid(axis="x", alpha=0.2)
+    upper.axes[0].set_ylabel("gap")
+    gaps = {
+        run["seed"]: run["mig_gaps"] for run in study["runs"] if run["method"] == "falling-beta"
+    }
+    for axis, seed in zip(lower.subplots(1, len(slopes)), sorted(slopes)):
+        of_length_one = slopes[seed] / slopes[seed].norm(dim=1, keepdim=True)
+        for (x, y), colour in zip(of_length_one.tolist(), (5, 6)):
+            arrow = dict(arrowstyle="-|>", color=COLOURS[colour], lw=2)
+            axis.annotate("", (x, y), (-x, -y), arrowprops=arrow)
+        axis.set(xlim=(-1.1, 1.1), ylim=(1.1, -1.1), xticks=(), yticks=(), aspect="equal")
+        axis.set_title(rf"$\beta\to4$, gaps {gaps[seed][3]:.2f}, {gaps[seed][4]:.2f}", fontsize=10)
+    return figure
+
+
+def switching_on(study: dict) -> Figure:
+    """The KL of each latent over training, first seed, under five objectives."""
+    shown = [
+        ("beta-vae", 1, r"$\beta = 1$"),
+        ("beta-vae", 4, r"$\beta = 4$"),
+        ("beta-vae", 16, r"$\beta = 16$"),
+    ]
+    shown += [
+        ("falling-beta", 4, r"$\beta$ falls to 4"),
+        ("annealed-capacity", None, "rising capacity"),
+    ]
+    figure = Figure(figsize=(11, 2.8), layout="constrained")
+    for axis, (method, weight, title) in zip(figure.subplots(1, 5, sharey=True), shown):
+        run = next(
+            r for r in study["runs"] if r["method"] == method and weight in (None, r["weight"])
+        )
+        record = torch.tensor(run["history"]["kl_per_dimension"])
+        for latent in range(record.shape[1]):
+            used = record[-1, latent] > IN_USE
+            style = dict(color=COLOURS[latent], lw=1.5) if used else dict(color="#bbbbbb", lw=0.8)
+            axis.plot(run["history"]["steps"], record[:, latent], **style)
+        axis.set_title(f"{title}: {int((record[-1] > IN_USE).sum())} in use", fontsize=10)
+        axis.set_xlabel("step")
+    figure.axes[0].set(ylabel="KL of each latent, nats", ylim=(0, None))
+    return figure

@@ -1,0 +1,223 @@
+"""What beta, its schedule, the capacity and the total correlation do to the codes of sprites.
+
+python book/studies/sprites.py    about an hour on 2 cores, two runs at a time
+
+Five seeds of each. Writes book/results/sprites.json, from which chapters 8 to 10 take their figures
+and numbers, and the models to _build/sprites/, from which shipped.py takes those that ship.
+Interrupted, it goes on where it was: a run is made whose record or model is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from reporting import RESULTS, ROOT, machine, read_json, rounded
+
+import vaelib
+from vaelib import ConvSpec, disentanglement, losses, metrics, objectives
+from vaelib.files import write
+
+TABLE = RESULTS / "sprites.json"
+MODELS = ROOT / "_build" / "sprites"
+SCRIPT = "book/studies/sprites.py"
+DEVICE = "cpu"
+SEEDS = range(5)
+STEPS, BATCH_SIZE, LEARNING_RATE = 5000, 128, 1e-3
+LATENT_DIM, CONVS, HIDDEN = 10, (ConvSpec(16), ConvSpec(32), ConvSpec(32)), 128
+SCORED, SCORED_SEED = 10_000, 2026  # images, drawn once: those of every score
+BETAS = (1, 2, 4, 8, 16)
+
+
+def falling(price: float) -> objectives.Schedule:
+    """From 40, at which every latent is off, down to ``price`` over the first 2,000 steps."""
+    return objectives.falling(40, price, 2000)
+
+
+def objective(method: str, weight: float, dataset_size: int) -> objectives.Objective:
+    """What a run descends; each schedule is spelt out in `setting`."""
+    return {
+        "beta-vae": lambda: objectives.beta_vae(weight),
+        "falling-beta": lambda: objectives.beta_vae(falling(weight)),
+        "falling-beta-fast": lambda: objectives.beta_vae(falling(weight)),
+        "annealed-capacity": lambda: objectives.annealed_capacity(
+            objectives.linear(0, weight, 4 * STEPS // 5), 100.0
+        ),
+        "beta-tcvae": lambda: objectives.beta_tcvae(weight, dataset_size),
+        "falling-tcvae": lambda: objectives.beta_tcvae(
+            falling(weight), dataset_size, rest=falling(2)
+        ),
+    }[method]()
+
+
+# falling-beta with twice the learning rate: how much of the result is the time that training had
+FAST = "falling-beta-fast"
+METHODS = [
+    ("falling-beta", 4),
+    (FAST, 4),
+    ("falling-tcvae", 10),
+    ("beta-tcvae", 15),
+    *(("beta-vae", beta) for beta in BETAS),
+    ("annealed-capacity", 10),
+]
+# seed by seed, so that whatever has been reached is balanced
+RUNS = [(method, weight, seed) for seed in SEEDS for method, weight in METHODS]
+
+
+def run(method: str, weight: float, seed: int) -> dict:
+    """Train and score one model; its record, and its weights in MODELS."""
+    torch.set_num_threads(1)
+    sprites = vaelib.load("sprites", image_size=32)
+    images, factors = sprites.sample(SCORED, torch.Generator().manual_seed(SCORED_SEED))
+    torch.manual_seed(seed)
+    model = vaelib.VAE(sprites.image_shape, LATENT_DIM, CONVS, HIDDEN)
+    terms = {"steps": [], **{name: [] for name in losses.KLTerms._fields}}
+
+    def watch(model, history):
+        if history.steps[-1] % 500 == 0:
+            parts = metrics.kl_decomposition(model, images[:2000], len(sprites), points=500)
+            terms["steps"].append(history.steps[-1])
+            for name, values in parts._asdict().items():
+                terms[name].append(round(values.mean().item(), 4))
+
+    history = vaelib.fit(
+        model,
+        sprites,
+        steps=STEPS,
+        batch_size=BATCH_SIZE,
+        learning_rate=learning_rate_of(method),
+        objective=objective(method, weight, len(sprites)),
+        seed=seed,
+        device=DEVICE,
+        progress=False,
+        on_record=watch,
+    )
+    MODELS.mkdir(parents=True, exist_ok=True)
+    vaelib.save_model(model, model_path((method, weight, seed)), half=True)
+    return {
+        "method": method,
+        "weight": weight,
+        "seed": seed,
+        **scores(model, images, factors, len(sprites)),
+        "seconds": round(history.seconds, 1),
+        "history": {
+            "steps": history.steps,
+            "reconstruction": rounded(history.train["reconstruction"]),
+            "kl": rounded(history.train["kl"]),
+            "kl_per_dimension": [rounded(record) for record in history.kl_per_dimension],
+            "terms": terms,
+        },
+    }
+
+
+def learning_rate_of(method: str) -> float:
+    return 2 * LEARNING_RATE if method == FAST else LEARNING_RATE
+
+
+def scores(model, images: torch.Tensor, factors: torch.Tensor, dataset_size: int) -> dict:
+    """A trained model's ELBO and its terms in nats, the KL's parts, the disentanglement scores."""
+    terms = metrics.elbo_terms(model, images)
+    codes, _ = metrics.encode(model, images)
+    parts = metrics.kl_decomposition(model, images, dataset_size, points=2000)._asdict()
+    information = disentanglement.mutual_information(codes, factors)
+    information /= disentanglement.factor_entropy(factors)
+    return {
+        "elbo": terms.elbo.mean().item(),
+        "reconstruction": terms.reconstruction.mean().item(),
+        "kl": terms.kl.mean().item(),
+        "kl_per_dimension": rounded(metrics.kl_per_dimension(model, images).tolist()),
+        "active_units": int((metrics.active_units(model, images) > 0.01).sum()),
+        **{name: values.mean().item() for name, values in parts.items()},
+        **{
+            f"{name}_se": values.std().item() / math.sqrt(len(values))
+            for name, values in parts.items()
+        },
+        "mig_gaps": rounded(disentanglement.mig_gaps(codes, factors).tolist()),
+        **disentanglement.scores(codes, factors),
+        "information": [rounded(row) for row in information.tolist()],
+    }
+
+
+def key_of(record: dict) -> tuple[str, float, int]:
+    return record["method"], record["weight"], record["seed"]
+
+
+def model_path(key: tuple[str, float, int]) -> Path:
+    method, weight, seed = key
+    return MODELS / f"{method}-{weight}-seed{seed}.safetensors"
+
+
+def setting() -> dict:
+    """Of all runs, as pages quote it."""
+    rise = 4 * STEPS // 5
+    return {
+        "data": "sprites, 32 x 32, black and white; every training image drawn anew",
+        "steps": STEPS,
+        "batch_size": BATCH_SIZE,
+        "learning_rate": LEARNING_RATE,
+        "latent_dim": LATENT_DIM,
+        "network": "convolutions 16, 32, 32 (4 x 4, stride 2), a layer of 128, mirrored; Bernoulli",
+        "seeds": len(SEEDS),
+        "scored_images": SCORED,
+        "falling-beta": "beta from 40 to the weight over the first 2,000 steps, "
+        "by a constant factor a step",
+        FAST: f"the same, learning rate {learning_rate_of(FAST)}",
+        "falling-tcvae": "total correlation's weight as in falling-beta, "
+        "the rest's from 40 to 2 likewise",
+        "annealed-capacity": f"capacity from 0 to the weight, in nats, over {rise} steps, "
+        "gamma 100",
+        "beta-tcvae": "stratified minibatch estimate",
+        **machine(DEVICE),
+    }
+
+
+def read_study() -> dict:
+    """The setting and the runs; SystemExit where the study was not made yet."""
+    return read_json(TABLE, SCRIPT)
+
+
+def read_runs() -> list[dict]:
+    return read_study()["runs"] if TABLE.exists() else []
+
+
+def write_runs(runs: list[dict]) -> None:
+    """The whole table, replaced at once, a run a line, in the order of RUNS."""
+    order = {key: i for i, key in enumerate(RUNS)}
+    runs = sorted(runs, key=lambda r: order.get(key_of(r), len(order)))
+    lines = ",\n".join(json.dumps(record, allow_nan=False) for record in runs)
+    TABLE.parent.mkdir(exist_ok=True)
+    write(TABLE, f'{{"setting": {json.dumps(setting())},\n"runs": [\n{lines}\n]}}\n')
+
+
+def urgency(key: tuple[str, float, int]) -> tuple[int, int]:
+    """What to run first, so that a study that is stopped early has what matters most."""
+    method, _, seed = key
+    order = ("falling-beta", FAST, "falling-tcvae", "beta-vae", "beta-tcvae", "annealed-capacity")
+    return (0 if method in order[:2] else 1 + (seed > 2) * (1 + (method in order[4:])), seed)
+
+
+def main() -> None:
+    records = {key_of(record): record for record in read_runs()}
+    left = [key for key in RUNS if key not in records or not model_path(key).exists()]
+    left.sort(key=urgency)
+    os.environ |= {"OMP_NUM_THREADS": "1"}
+    with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(run, *key) for key in left]):
+            record = future.result()
+            records[key_of(record)] = record
+            write_runs(list(records.values()))
+            print(
+                key_of(record),
+                *(f"{k} {record[k]:.3f}" for k in ("mig", "elbo", "kl")),
+                record["mig_gaps"],
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

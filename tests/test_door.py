@@ -1,0 +1,167 @@
+"""What is refused at the door, in one line that says what was given and what is meant; and what comes out."""
+
+import math
+
+import pytest
+import torch
+
+import vaelib
+from vaelib import VAE, CheckpointError, ConvSpec, TrainingError, fit, metrics, objectives
+
+GREY = torch.randint(
+    256, (20, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
+FLOATS = GREY / 255
+
+
+def model(likelihood="bernoulli"):
+    torch.manual_seed(0)
+    return VAE((1, 8, 8), 2, [ConvSpec(4)], hidden=8, likelihood=likelihood)
+
+
+DOORS = {
+    "fit": lambda model, images: fit(model, images, epochs=1, progress=False),
+    "encode": metrics.encode,
+    "elbo": metrics.elbo,
+    "log_likelihood": lambda model, images: metrics.log_likelihood(model, images, samples=2),
+}
+NO_IMAGES = {
+    "[-1, 1]": (
+        2 * FLOATS - 1,
+        "bernoulli model must be in [0, 1], or uint8 levels; these go from -1 to 1",
+    ),
+    "0 to 255": (GREY.float(), "or uint8 levels; these go from 0 to 255"),
+    "not finite": (torch.full_like(FLOATS, math.nan), "images must be finite; their least is nan"),
+    "(N, H, W)": (FLOATS[:, 0], "got (20, 8, 8); images.unsqueeze(1) adds the channel"),
+    "(N, H, W, C)": (FLOATS.permute(0, 2, 3, 1), "got (20, 8, 8, 1); images.permute(0, 3, 1, 2)"),
+    "float64": (
+        FLOATS.double(),
+        "images must be uint8 or float32; got torch.float64: images.float()",
+    ),
+    "int64": (GREY.long(), "got torch.int64: images.to(torch.uint8) makes them so"),
+    "bool": (GREY > 127, "got torch.bool: 255 * images.to(torch.uint8)"),
+    "none": (FLOATS[:0], "images must be (N, 1, 8, 8), at least one; got (0, 1, 8, 8)"),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("kind", NO_IMAGES)
+def test_what_is_no_image_of_the_model_is_refused_in_one_line(door, kind):
+    images, words = NO_IMAGES[kind]
+    with pytest.raises(ValueError) as refusal:
+        DOORS[door](model(), images)
+    assert words in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("images", [GREY, FLOATS])
+def test_what_is_an_image_comes_in(images):
+    assert metrics.encode(model(), images)[0].shape == (20, 2)
+
+
+def test_a_gaussian_takes_any_finite_pixels():
+    assert metrics.elbo(model("gaussian"), 5 * FLOATS - 1).isfinite().all()
+
+
+@pytest.mark.parametrize("call", [
+    lambda: metrics.elbo(model(), GREY, samples=0),
+    lambda: metrics.elbo(model(), GREY, batch_size=0),
+    lambda: metrics.log_likelihood(model(), GREY, samples=-1),
+    lambda: metrics.log_likelihood(model(), GREY, samples=2.5),
+    lambda: metrics.log_likelihood(model(), GREY, samples=2, batch_size=0),
+    lambda: metrics.kl_per_dimension(model(), GREY, batch_size=0),
+    lambda: model().sample(0),
+])  # fmt: skip
+def test_counts_below_one_are_refused_by_name(call):
+    with pytest.raises(
+        ValueError, match=r"^(samples|batch_size|n) must be a whole number, at least 1"
+    ):
+        call()
+
+
+def test_a_cycle_of_one_step_would_never_weigh_the_kl():
+    with pytest.raises(ValueError, match="period must be a whole number, at least 2"):
+        objectives.cyclical(2.0, period=1)
+
+
+@pytest.mark.parametrize("argument", ["beta", "learning_rate"])
+@pytest.mark.parametrize("value", [math.nan, -1.0, math.inf])
+def test_a_schedule_may_not_leave_the_numbers(argument, value):
+    schedule = lambda step: value if step == 2 else 1e-3  # noqa: E731 - named for the call below
+    with pytest.raises(
+        ValueError, match=f"{argument} must be at least 0 at every step; got .* step 2"
+    ):
+        fit(model(), GREY, epochs=2, batch_size=8, progress=False, **{argument: schedule})
+
+
+def test_a_training_that_diverges_at_its_last_step_has_failed(tmp_path):
+    """Every loss is finite, and the weights that the last step leaves are not."""
+
+    def objective(log_likelihood, mean, log_var, z, step):
+        loss = -log_likelihood.mean()
+        return loss if step < 2 else (loss - loss.detach()).sqrt()  # 0, with an infinite slope
+
+    path = tmp_path / "run.pt"
+    with pytest.raises(TrainingError, match="a weight is no longer finite after step 3"):
+        fit(
+            model(),
+            GREY,
+            epochs=1,
+            batch_size=8,
+            objective=objective,
+            progress=False,
+            checkpoint=path,
+        )
+    assert not path.exists()
+
+
+def linear_to(end):
+    return objectives.linear(0.0, end, 50)
+
+
+@pytest.mark.parametrize(("first", "then", "what"), [
+    ({"beta": linear_to(1.0)}, {"beta": linear_to(4.0)}, "losses on a probe"),
+    ({}, {"objective": objectives.iwae()}, "losses on a probe"),
+    ({"learning_rate": lambda step: 1e-3}, {"learning_rate": lambda step: 1e-3 / (1 + step)}, "learning rates"),
+    ({}, {"learning_rate": lambda step: 1e-4}, "learning rates"),
+])  # fmt: skip
+def test_another_loss_or_rate_is_another_run(tmp_path, first, then, what):
+    path = tmp_path / "run.pt"
+    fit(model(), GREY, epochs=1, progress=False, checkpoint=path, **first)
+    fit(model(), GREY, epochs=2, progress=False, checkpoint=path, **first)  # goes on
+    with pytest.raises(CheckpointError, match=f"of a run with {what}"):
+        fit(model(), GREY, epochs=3, progress=False, checkpoint=path, **then)
+
+
+def test_other_images_are_another_run(tmp_path):
+    path = tmp_path / "run.pt"
+    fit(model(), GREY, epochs=1, progress=False, checkpoint=path)
+    with pytest.raises(CheckpointError, match="of a run with images"):
+        fit(model(), 255 - GREY, epochs=2, progress=False, checkpoint=path)
+    labels = torch.zeros(20, dtype=torch.int64)
+    data = vaelib.ImageData("binary", GREY, GREY, labels, labels, binarize=True)
+    with pytest.raises(CheckpointError, match="of a run with binarize False, not True"):
+        fit(model(), data, epochs=2, progress=False, checkpoint=path)
+
+
+def test_a_device_without_float64_trains(monkeypatch):
+    """Apple's GPU has none: whatever becomes a double is on the CPU by then."""
+    there = set()
+    double, cpu = torch.Tensor.double, torch.Tensor.cpu
+
+    def moved(tensor):
+        there.add(id(copy := cpu(tensor).clone()))
+        kept.append(copy)
+        return copy
+
+    def refused(tensor):
+        if id(tensor) not in there:
+            raise TypeError("Cannot convert a tensor to float64: the device does not support it")
+        return double(tensor)
+
+    kept = []
+    monkeypatch.setattr(torch.Tensor, "cpu", moved)
+    monkeypatch.setattr(torch.Tensor, "double", refused)
+    labels = torch.zeros(20, dtype=torch.int64)
+    data = vaelib.ImageData("binary", GREY, GREY, labels, labels, binarize=True)
+    history = fit(model(), data, epochs=1, progress=False)
+    assert math.isfinite(history.test["elbo"][0])

@@ -1,0 +1,55 @@
+"""Every name that a user may choose, and the defaults that several modules share; it imports
+nothing of vaelib.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+LIKELIHOODS = ("bernoulli", "continuous-bernoulli", "gaussian", "discretised-logistic")
+# the likelihoods with one scale for all pixels: the words that may stand for a number there
+SIGMA_WORDS = {"gaussian": ("learnt", "optimal"), "discretised-logistic": ("learnt",)}
+ACTIVATIONS = ("relu", "tanh")
+PRECISIONS = ("fp32", "bf16")
+SAMPLINGS = ("weighted", "stratified")  # how a batch's codes stand for those of a data set
+VARIATIONS = ("VAE", "B-VAE")
+
+SCHEDULES = {  # of the KL's weight: the numbers that follow the name in a configuration
+    "constant": (),
+    "warm-up": ("STEPS",),
+    "linear": ("START", "STEPS"),
+    "falling": ("START", "STEPS"),
+    "cyclical": ("PERIOD",),
+    "capacity": ("NATS", "STEPS", "GAMMA"),
+    "iwae": (),
+}
+WITHOUT_BETA = ("capacity", "iwae")  # they say all of what is descended
+
+BATCH_SIZE = 128
+LEARNING_RATE = 1e-3
+IMAGE_SIZE = 64
+SPRITE_SIZES = (32, 64)
+
+
+class DataChoice(NamedTuple):
+    """A data set: its name as people write it, its images' shape where that is always the same, its
+    own options' defaults.
+    """
+
+    written: str
+    image_shape: tuple[int, int, int] | None = None
+    options: dict[str, int | bool] = {}
+    stream: bool = False  # drawn without end: measured in steps, and already black and white
+
+
+SPRITES_OPTIONS = {"image_size": IMAGE_SIZE, "colour": False}
+FOLDER_OPTIONS = {"image_size": IMAGE_SIZE, "colour": True}
+DATASETS = {
+    "mnist": DataChoice("MNIST", (1, 28, 28)),
+    "fashion-mnist": DataChoice("FashionMNIST", (1, 28, 28)),
+    "cifar10": DataChoice("CIFAR10", (3, 32, 32)),
+    "mnist-5k": DataChoice("mnist-5k", (1, 28, 28)),
+    "sprites": DataChoice("sprites", options=SPRITES_OPTIONS, stream=True),
+    "dsprites": DataChoice("dsprites", options={"image_size": IMAGE_SIZE}, stream=True),
+    "folder": DataChoice("folder", options=FOLDER_OPTIONS),
+}

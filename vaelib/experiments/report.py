@@ -1,0 +1,116 @@
+"""`report.html`: a run on one page that a person opens anywhere; everything is in the file, nothing
+is fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from html import escape
+from string import Template
+
+from vaelib.experiments.config import Config
+
+CAPTIONS = {
+    "learning curves": "The ELBO and its two terms while it learned, in nats an image.",
+    "reconstructions": "Images that it was not trained on, and what it makes of each.",
+    "samples": "Images drawn from the prior.",
+    "manifold": "All of its two latents: the first grows to the right, the second upwards, in steps of equal probability.",
+    "latents": "Where it puts the images that it was not trained on; a colour a label.",
+    "traversals": "One image, and one latent at a time moved from -2.5 to 2.5; the latents with the most KL first.",
+}
+PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; margin: 1rem 0; }
+th, td { text-align: left; font-weight: normal; padding: 0.15rem 1.5rem 0.15rem 0; vertical-align: top; }
+tr + tr > * { border-top: 1px solid color-mix(in srgb, currentColor 20%, transparent); }
+td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+h3 { font-size: 1rem; margin: 1.5rem 0 0; }
+figure { margin: 1.5rem 0; }
+img { max-width: 100%; background: white; border-radius: 4px; }
+pre { overflow-x: auto; }
+</style>
+</head>
+<body>
+<h1>$title</h1>
+<p>$summary</p>
+<h2>Figures</h2>
+$figures
+<h2>Pictures</h2>
+$pictures
+<h2>Settings</h2>
+$settings
+<h2>Commands</h2>
+<pre>$commands</pre>
+</body>
+</html>
+""")
+
+
+def page(title: str, config: Config, results: Mapping, pictures: Mapping[str, bytes]) -> str:
+    """The page of a run: its configuration, its ``results`` as `vaelib.experiments.run` makes them,
+    and PNG ``pictures`` by name.
+    """
+    unit = "epochs" if config.hyperparameters.epochs else "steps"
+    data = config.configuration.dataset
+    summary = (
+        f"ELBO {results['elbo']:.2f} nats an image on {results['images']:,} images of {data} that it was not trained on, "
+        f"after {config.length:,} {unit} in {results['seconds']:,} s."
+    )
+    # the folder's own name, so that the page stays true when the folder moves
+    commands = f"vaelib evaluate {title}\nvaelib sample {title} --number 50 --seed 1\nvaelib export {title}"
+    return PAGE.substitute(
+        title=escape(title),
+        summary=escape(summary),
+        figures=_table(_figures(results)),
+        pictures="\n".join(_picture(name, pictures[name]) for name in CAPTIONS if name in pictures),
+        settings="\n".join(_settings(config)),
+        commands=escape(commands),
+    )
+
+
+def _figures(results: Mapping) -> list[tuple[str, str]]:
+    kl = sorted(results["kl_per_dimension"], reverse=True)
+    error = f" ± {results['elbo_error']:.2f}" if results["elbo_error"] is not None else ""
+    return [
+        ("ELBO", f"{results['elbo']:.2f}{error} nats an image (± one standard error)"),
+        ("reconstruction", f"{results['reconstruction']:.2f} nats"),
+        ("KL", f"{results['kl']:.2f} nats"),
+        (
+            "latents in use",
+            f"{results['active_units']} of {len(kl)} (variance of the posterior mean above 0.01)",
+        ),
+        ("KL of each latent", ", ".join(f"{value:.2f}" for value in kl)),
+        (
+            "speed",
+            f"{results['images_per_second']:,} images/s on {results['device']}, torch {results['torch']}",
+        ),
+    ]
+
+
+def _settings(config: Config) -> list[str]:
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for section, key, value in config.items():
+        rows.setdefault(section, []).append((key, value))
+    return [f"<h3>{section}</h3>\n{_table(pairs)}" for section, pairs in rows.items()]
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    cells = (
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+        for name, value in rows
+    )
+    return "<table>\n" + "\n".join(cells) + "\n</table>"
+
+
+def _picture(name: str, png: bytes) -> str:
+    source = "data:image/png;base64," + base64.b64encode(png).decode()
+    caption = escape(CAPTIONS[name])
+    return f'<figure>\n<figcaption>{caption}</figcaption>\n<img alt="{escape(name)}" src="{source}">\n</figure>'

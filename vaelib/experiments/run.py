@@ -1,0 +1,163 @@
+"""A run, from a configuration to its report: trained, resumed, finished."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from vaelib import distributed, plots
+from vaelib.experiments import report
+from vaelib.experiments.build import build_model, checked_device, fit_arguments, load_data
+from vaelib.experiments.config import Config
+from vaelib.experiments.measure import measurements, pictures, png
+from vaelib.experiments.run_folder import (
+    CHECKPOINT,
+    CONFIG,
+    METRICS,
+    MODEL,
+    REPORT,
+    RESULTS,
+    claimable,
+    results,
+)
+from vaelib.files import save_model, write
+from vaelib.history import History
+from vaelib.models import VAE
+from vaelib.train import fit
+
+
+def train(
+    config: Config,
+    folder: Path,
+    device: str = "auto",
+    resume: bool = False,
+    data=None,
+    say: Callable = print,
+) -> dict:
+    """Train what ``config`` says into ``folder``, which is new, or with ``resume`` holds that run;
+    its results.
+
+    The folder gets the configuration as used, `metrics.jsonl` and a checkpoint after each epoch,
+    and at the end the model, its pictures, results and report. Until the first epoch has ended a
+    run that fails leaves no folder behind. ``say`` is called with each line for a person to read.
+    Of several processes that train together the first writes and the others only compute. Raises
+    ConfigError, DataError, CheckpointError and TrainingError.
+    """
+    device = checked_device(device)
+    model, team = build_model(config), distributed.team()
+    try:
+        team.check(model)
+    except ValueError as error:
+        raise config.error(
+            "architecture", "sigma", str(error).removeprefix("sigma = optimal ")
+        ) from None
+    fresh, done = team.broadcast(lambda: (claimable(folder, config, resume), results(folder)))
+    if done and done["length"] == config.length:
+        say(f"{folder}: this run is finished")
+        return done
+    with team.leader_first():
+        data = load_data(config, say) if data is None else data
+    processes = f"; {team.size} processes" if team.size > 1 else ""
+    say(
+        f"{sum(p.numel() for p in model.parameters()):,} weights; {device}; {config.hyperparameters.precision}{processes}"
+    )
+    if team.leads:
+        folder.mkdir(parents=True, exist_ok=True)
+        if fresh:
+            write(folder / CONFIG, config.text())
+    training = config.hyperparameters
+    try:
+        history = fit(
+            model,
+            data,
+            epochs=training.epochs,
+            steps=training.steps,
+            batch_size=training.batch_size,
+            learning_rate=training.learning_rate,
+            **fit_arguments(config, data),
+            samples=training.samples,
+            seed=training.seed,
+            device=device,
+            precision=training.precision,
+            on_record=(lambda _, history: keep(config, folder, history)) if team.leads else None,
+            checkpoint=folder / CHECKPOINT,
+        )
+    except BaseException:
+        if team.leads and fresh and not (folder / CHECKPOINT).exists():
+            discard(folder)
+        raise
+    return team.broadcast(lambda: finish(config, folder, model, data, history))
+
+
+def discard(folder: Path) -> None:
+    """Take away what a run that failed before its first epoch has written, and the folder where it
+    is then empty.
+    """
+    for name in (CONFIG, METRICS):
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def keep(config: Config, folder: Path, history: History) -> None:
+    """Bring the folder of a run under way up to date, once it has gone beyond what is there: its
+    checkpoint follows.
+    """
+    for old in (
+        *folder.glob(".*.partial"),
+        folder / RESULTS,
+        folder / REPORT,
+    ):  # of a killed run, or of a shorter one
+        old.unlink(missing_ok=True)
+    write(folder / CONFIG, config.text())
+    write(folder / METRICS, lines(history))
+
+
+def finish(config: Config, folder: Path, model: VAE, data, history: History) -> dict:
+    """Everything that a finished training leaves in its folder; the results, which are written
+    last.
+    """
+    images, labels = data.held_out()
+    result = {
+        "length": config.length,
+        "seconds": round(history.seconds, 1),
+        "device": history.device,
+    }
+    result |= {"images_per_second": round(history.images_per_second), "torch": torch.__version__}
+    result |= measurements(model, images)
+    keep(config, folder, history)
+    save_model(model, folder / MODEL)
+    drawn = {name: png(figure) for name, figure in pictures(model, images).items()}
+    for name, picture in drawn.items():
+        write(folder / f"{name}.png", picture)
+    drawn["learning curves"] = png(plots.learning_curves(history))
+    if (
+        model.latent_dim == 2
+        and not data.factor_names
+        and len(labels.unique()) <= len(plots.COLOURS)
+    ):
+        drawn["latents"] = png(plots.latent_scatter(model, images[:2000], labels[:2000]))
+    write(folder / REPORT, report.page(folder.name, config, result, drawn))
+    write(folder / RESULTS, json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def lines(history: History) -> str:
+    """`metrics.jsonl`: a line an epoch (100 steps of a stream), written anew from the whole history
+    each time.
+    """
+    rows = []
+    for i, step in enumerate(history.steps):
+        row = {"epoch": i + 1} if history.test["elbo"] else {}
+        row |= {"step": step, "train": {term: values[i] for term, values in history.train.items()}}
+        row |= (
+            {"test": {term: values[i] for term, values in history.test.items()}}
+            if history.test["elbo"]
+            else {}
+        )
+        rows.append(json.dumps({**row, "kl_per_dimension": history.kl_per_dimension[i]}) + "\n")
+    return "".join(rows)

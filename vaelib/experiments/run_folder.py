@@ -1,0 +1,70 @@
+"""The folder of a run: the names of its files, who may write into it, what a finished one holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from vaelib.experiments.config import Config, ConfigError, read
+from vaelib.files import load_model
+from vaelib.models import VAE
+
+CONFIG, CHECKPOINT, MODEL, METRICS = (
+    "config.cfg",
+    "checkpoint.pt",
+    "model.safetensors",
+    "metrics.jsonl",
+)
+RESULTS, REPORT = "results.json", "report.html"
+
+
+def claimable(folder: Path, config: Config, resume: bool) -> bool:
+    """Whether ``folder`` is new; ConfigError where a run must not go: into another run, or any
+    folder with files in it.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return True
+    if not (folder / CONFIG).is_file():
+        raise ConfigError(
+            f"{folder}: exists, and is not the folder of a run; write elsewhere with --output"
+        )
+    if not resume:
+        raise ConfigError(
+            f"{folder}: there is a run already; go on with --resume, or write elsewhere with --output"
+        )
+    before = read(folder / CONFIG)
+    if before.length > config.length:
+        raise ConfigError(
+            f"{folder}: the run is of length {before.length}; it can be made longer, but not {config.length}"
+        )
+    was, now = (
+        {(section, key): value for section, key, value in c.items()} for c in (before, config)
+    )
+    for section, key in [*now, *was]:
+        if key not in ("epochs", "steps") and was.get((section, key)) != now.get((section, key)):
+            old, new = (values.get((section, key), "not set") for values in (was, now))
+            raise ConfigError(
+                f"{folder}: the run has [{section}] {key} = {old}, not {new}; write elsewhere with --output"
+            )
+    return False
+
+
+def results(folder: Path) -> dict | None:
+    """What a finished run came to; None of one that is not finished."""
+    try:
+        return json.loads((folder / RESULTS).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def opened(folder: Path) -> tuple[Config, VAE]:
+    """The configuration and the trained model in ``folder``; ConfigError when it holds no finished
+    run.
+    """
+    if not (folder / CONFIG).is_file():
+        raise ConfigError(f"{folder}: not the folder of a run")
+    if not results(folder):
+        raise ConfigError(
+            f"{folder}: this run is not finished; go on with --resume --output {folder}"
+        )
+    return read(folder / CONFIG), load_model(folder / MODEL)

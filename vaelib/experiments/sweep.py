@@ -1,0 +1,145 @@
+"""A sweep: one configuration, some keys varied, several seeds; a folder a run, and one table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaelib.experiments import build, run
+from vaelib.experiments.config import Config, ConfigError, read
+from vaelib.experiments.workers import cluster_rows, process_rows
+from vaelib.files import write
+from vaelib.history import TrainingError
+
+TABLE = "sweep.csv"
+FIGURES = ("elbo", "elbo_error", "reconstruction", "kl", "active_units", "seconds", "device")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep: what it varies, as {"section.key": value}, and the configuration that
+    comes of it.
+    """
+
+    varied: Mapping[str, str]
+    config: Config
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        parts = (f"{key.partition('.')[2]}={value}" for key, value in self.varied.items())
+        return re.sub(r"[^\w=,.+-]+", "_", ",".join(parts))
+
+
+def points(file: str, grid: Mapping[str, Sequence[str]], seeds: int, variation: str) -> list[Point]:
+    """Every combination of the ``grid``'s values with seeds 0 to ``seeds`` - 1, each checked as if
+    it stood in the file.
+
+    Seed by seed, so that a sweep that was stopped has seen every combination alike. Raises
+    ConfigError before any is run.
+    """
+    if variation == "VAE" and (
+        fixed := {"hyperparameters.beta", "hyperparameters.schedule"} & grid.keys()
+    ):
+        raise ConfigError(f"--grid {min(fixed)}: -v VAE has beta 1 throughout; give -v B-VAE")
+    wanted = []
+    for seed, *values in itertools.product(range(seeds), *grid.values()):
+        varied = dict(zip(grid, values)) | (
+            {} if "hyperparameters.seed" in grid else {"hyperparameters.seed": str(seed)}
+        )
+        config = read(file, varied).variation(variation)
+        build.check_shapes(config)
+        wanted.append(Point(varied, config))
+    if len({point.name for point in wanted}) < len(wanted):
+        raise ConfigError("--grid: a value is given twice, or the seed as well as --seeds")
+    return wanted
+
+
+def sweep(
+    sweep_points: Sequence[Point],
+    folder: Path,
+    device: str,
+    resume: bool,
+    say: Callable = print,
+    jobs: int = 1,
+    cluster: str | None = None,
+) -> list[dict]:
+    """Run every point into its own folder under ``folder``; the rows of the table, which is written
+    at the end.
+
+    ``jobs`` runs are made at a time, each in a process of its own with one thread; or all of them
+    by the workers of the Dask ``cluster`` at that address, to which ``folder`` and the data must
+    have the same names as here. A run whose loss is no longer finite gets a row that says so, and
+    the others go on.
+    """
+    claim(folder, resume)
+    folder.mkdir(parents=True, exist_ok=True)
+    if cluster or jobs > 1:
+        for config in {point.config.configuration: point.config for point in sweep_points}.values():
+            build.load_data(
+                config, say
+            )  # so that what must be downloaded is, once, before the others look for it
+    if cluster:
+        rows = cluster_rows(run_point, sweep_points, folder.resolve(), device, cluster, say)
+    elif jobs > 1:
+        rows = process_rows(run_point, sweep_points, folder, device, jobs, say)
+    else:
+        rows = _each(sweep_points, folder, device, say)
+    rows = list(rows)
+    write(folder / TABLE, table(rows))
+    return rows
+
+
+def claim(folder: Path, resume: bool) -> None:
+    """ConfigError where ``folder`` has something in it, unless ``resume`` says to go on there."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: exists, and is not a folder; write elsewhere with --output")
+    if folder.exists() and any(folder.iterdir()) and not resume:
+        raise ConfigError(
+            f"{folder}: there is a sweep already; go on with --resume, or write elsewhere with --output"
+        )
+
+
+def _each(
+    sweep_points: Sequence[Point], folder: Path, device: str, say: Callable
+) -> Iterator[dict]:
+    """One row a point, in order, one run at a time."""
+    loaded = {}
+    for number, point in enumerate(sweep_points, start=1):
+        say(f"run {number} of {len(sweep_points)}: {point.name}")
+        wanted = point.config.configuration
+        if wanted not in loaded:
+            loaded = {wanted: build.load_data(point.config, say)}
+        yield run_point(point, folder, device, loaded[wanted], say)
+
+
+def run_point(
+    point: Point, folder: Path, device: str, data=None, say: Callable = lambda line: None
+) -> dict:
+    """One run, and its row of the table; it knows its own configuration and folder, and no other's."""
+    row = {**point.varied, "folder": point.name, "status": "done"}
+    try:
+        result = run.train(
+            point.config, folder / point.name, device, resume=True, data=data, say=say
+        )
+        row |= {name: result[name] for name in FIGURES}
+    except TrainingError as error:
+        say(str(error))
+        row["status"] = str(error)
+    return row
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> str:
+    """The rows as CSV, a column a key."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    columns.sort(key=lambda name: name in ("folder", "status"))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()

@@ -1,0 +1,122 @@
+"""Independent runs side by side: in processes of this machine, or on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from vaelib.experiments.config import ConfigError
+
+SECONDS = 10  # to wait for a cluster's answer
+
+
+class JobError(RuntimeError):
+    """A run that ended without a result; the message is one line."""
+
+
+def process_rows(
+    run: Callable, points: Sequence, folder: Path, device: str, jobs: int, say: Callable
+) -> list[dict]:
+    """``run(point, folder, device)`` of every point, ``jobs`` at a time, in fresh processes; the
+    results in order.
+
+    An exception, or Ctrl-C, ends the other processes at once: what they have not written they do
+    again with --resume. Raises JobError when one of them is killed.
+    """
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(
+        min(jobs, len(points)), multiprocessing.get_context("spawn"), _begin
+    ) as pool:
+        try:
+            futures = [pool.submit(run, point, folder, device) for point in points]
+            return _in_order(points, futures, as_completed(futures), say)
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise JobError(
+                    "a process of the sweep was killed, as when memory runs out; --resume goes on"
+                ) from None
+            raise
+
+
+def _begin() -> None:
+    """One thread a process; Ctrl-C is for the parent, which ends this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["TQDM_DISABLE"] = "1"
+    import torch
+    from tqdm import tqdm
+
+    torch.set_num_threads(1)
+    tqdm.set_lock(
+        threading.RLock()
+    )  # its own is a semaphore, which would be left behind by a process that is ended
+
+
+def cluster_rows(
+    run: Callable, points: Sequence, folder: Path, device: str, address: str, say: Callable
+) -> list[dict]:
+    """The same on the workers of the Dask cluster at ``address``, each with one thread; the results
+    in order.
+
+    Raises ConfigError, in one line, when `distributed` is not installed, nobody answers, or a
+    worker has several threads: a run draws from PyTorch's global random numbers, so it needs a
+    process of its own.
+    """
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise ConfigError('--cluster needs Dask: pip install "vaelib[cluster]"') from None
+    try:
+        client = Client(address, timeout=SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError(
+            f"--cluster {address}: no Dask scheduler answers there ({reason})"
+        ) from None
+    with client:
+        threads = client.nthreads().values()
+        if not threads or max(threads) > 1:
+            what = "a worker has several threads" if threads else "there are no workers"
+            raise ConfigError(
+                f"--cluster {address}: {what}; start them with: dask worker {address} --nthreads 1"
+            )
+        futures = client.map(
+            _quietly, *zip(*((run, point, folder, device) for point in points)), pure=False
+        )
+        try:
+            return _in_order(points, futures, as_completed(futures, loop=client.loop), say)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                client.cancel(futures, force=True)
+            raise
+
+
+def _quietly(run: Callable, *arguments) -> dict:
+    """On a worker of a cluster: with one thread and no progress bar."""
+    os.environ["TQDM_DISABLE"] = "1"
+    import torch
+
+    torch.set_num_threads(1)
+    return run(*arguments)
+
+
+def _in_order(
+    points: Sequence, futures: Sequence[Future], done: Iterator[Future], say: Callable
+) -> list[dict]:
+    """The results in the order of ``points``, each said as it comes in; the first exception is
+    raised.
+    """
+    number, rows = {future: i for i, future in enumerate(futures)}, {}
+    for future in done:
+        rows[number[future]] = row = future.result()
+        say(f"{len(rows)} of {len(points)}: {row['folder']}: {row['status']}")
+    return [rows[i] for i in range(len(points))]

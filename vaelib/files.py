@@ -1,0 +1,143 @@
+"""Models and training states on disk, each file whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from vaelib.layers import ConvSpec
+from vaelib.models import VAE
+
+FORMAT = "vaelib-1"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that can't be read, or is of another run; the message is one line that says
+    which and why.
+    """
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to write into that becomes ``path`` when the block ends, whole; where the block fails,
+    nothing is left behind.
+
+    Raises OSError when it can't be written.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # a power cut must not leave a name with nothing behind it
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write(path: str | Path, content: str | bytes) -> None:
+    """Write a file, whole or not at all; text as UTF-8."""
+    with whole(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def save_model(model: VAE, path: str | Path, half: bool = False) -> None:
+    """Write weights and configuration to one safetensors file, whole or not at all; OSError when it
+    can't be written.
+
+    ``half`` rounds the weights to float16, half the size; `load_model` makes them float32 again.
+
+    >>> model = VAE((1, 28, 28), latent_dim=2)
+    >>> save_model(model, "model.safetensors")
+    >>> load_model("model.safetensors").latent_dim
+    2
+    """
+    config = {**model.config, "convs": [asdict(conv) for conv in model.convs]}
+    dtype = torch.float16 if half else None
+    weights = {
+        name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()
+    }
+    write(path, save(weights, metadata={"format": FORMAT, "config": json.dumps(config)}))
+
+
+def load_model(path: str | Path) -> VAE:
+    """The model that `save_model` wrote to ``path``, on the CPU; ValueError naming the file when it
+    is not one of those.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise ValueError(f"{path}: not a model written by vaelib.save_model")
+            weights = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
+    config = json.loads(metadata["config"])
+    model = VAE(**{**config, "convs": [ConvSpec(**conv) for conv in config["convs"]]})
+    model.load_state_dict(weights)
+    return model
+
+
+def save_checkpoint(
+    path: str | Path, model, optimizer, generator, history: dict, settings: dict
+) -> None:
+    """Write weights, Adam's averages, the random stream, history and settings to one file, whole or
+    not at all.
+    """
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "generator": generator.get_state(),
+        "history": history,
+        "settings": settings,
+    }
+    with whole(path) as file:
+        torch.save(state, file)
+
+
+def load_checkpoint(path: str | Path, model, optimizer, generator, settings: dict) -> dict | None:
+    """Put the state at ``path`` into model, optimizer and generator, and return its history; None
+    where there is no file.
+
+    Raises CheckpointError when the file is damaged, of another model, or of a run with other
+    ``settings``.
+    """
+    if not Path(path).exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        saved = state["settings"]
+    except Exception:  # bytes that are no checkpoint may end the reading in any of them
+        raise CheckpointError(
+            f"{path}: not a whole checkpoint of vaelib; delete it to start again"
+        ) from None
+    for name, value in settings.items():
+        if name in saved and saved[name] != value:
+            raise CheckpointError(
+                f"{path}: of a run with {name} {saved.get(name)!r}, not {value!r}; go on with that, or start elsewhere"
+            )
+    try:
+        model.load_state_dict(state["model"])
+    except RuntimeError:
+        raise CheckpointError(
+            f"{path}: of another model; go on with that one, or start elsewhere"
+        ) from None
+    optimizer.load_state_dict(state["optimizer"])
+    try:
+        generator.set_state(state["generator"])
+    except (RuntimeError, TypeError):  # a GPU's random numbers are not a CPU's
+        where = state["history"].get("device")
+        raise CheckpointError(
+            f"{path}: of a run on {where}; go on there, or start elsewhere"
+        ) from None
+    return state["history"]

@@ -1,0 +1,38 @@
+"""Trained models that come with the package: safetensors in half precision, each beside its card, a
+JSON file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from vaelib.files import load_model
+from vaelib.models import VAE
+
+FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """What `load_pretrained` can load."""
+    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
+def load_pretrained(name: str) -> VAE:
+    """The trained model called ``name``, on the CPU; ValueError naming those there are when there
+    is no such one.
+    """
+    return load_model(_checked(name, ".safetensors"))
+
+
+def card(name: str) -> dict:
+    """How a model was made and what it scores: configuration, data, seed, steps, hardware, seconds,
+    scores, history.
+    """
+    return json.loads(_checked(name, ".json").read_text())
+
+
+def _checked(name: str, suffix: str) -> Path:
+    if name not in names():
+        raise ValueError(f"unknown pretrained model {name!r}; there are: {', '.join(names())}")
+    return FOLDER / f"{name}{suffix}"
