@@ -38,9 +38,10 @@ def main(names: list[str]) -> None:
             figure = page.locator(f"#live-{name}")
             figure.scroll_into_view_if_needed()
             page.wait_for_selector(f"#live-{name}.live-open")
+            page.wait_for_timeout(1500)  # what is computed little by little is done
             path = HERE / f"{name}.png"
             figure.locator(".live-body").screenshot(path=path)
-            Image.open(path).convert("RGB").quantize(256, kmeans=1).save(
+            Image.open(path).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE).save(
                 path, optimize=True
             )  # a third of the bytes
             print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
