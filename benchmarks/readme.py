@@ -5,18 +5,17 @@ python benchmarks/readme.py    at once, from benchmarks/results/*.json: no numbe
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
-from shared import markdown
+from shared import markdown, read_json
 
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"
 
 
 def measured(name: str) -> dict:
-    return json.loads((HERE / "results" / f"{name}.json").read_text())
+    return read_json(HERE / "results" / f"{name}.json", f"benchmarks/{name}.py")
 
 
 def timed(result: dict) -> str:

@@ -8,6 +8,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "book" / "studies"))
 
-from reporting import hardware, machine, markdown, markdown_row  # noqa: E402  (found there only now)
+from reporting import hardware, machine, markdown, markdown_row, read_json  # noqa: E402
 
-__all__ = ["ROOT", "hardware", "machine", "markdown", "markdown_row"]
+__all__ = ["ROOT", "hardware", "machine", "markdown", "markdown_row", "read_json"]
