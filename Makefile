@@ -92,7 +92,7 @@ bench: $(STAMP)
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
 
 lint: $(STAMP)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy book/_ext/course
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:
 	@rm -rf _build .pytest_cache .ruff_cache .hypothesis build dist
