@@ -1,9 +1,11 @@
-"""What is refused at the door, in one line that says what was given and what is meant; and what comes out."""
+"""What is refused at the door, in one line that says what is meant; and what comes out."""
 
 import math
+import os
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import vaelib
 from vaelib import VAE, CheckpointError, ConvSpec, TrainingError, fit, metrics, objectives
@@ -121,8 +123,8 @@ def linear_to(end):
 @pytest.mark.parametrize(("first", "then", "what"), [
     ({"beta": linear_to(1.0)}, {"beta": linear_to(4.0)}, "losses on a probe"),
     ({}, {"objective": objectives.iwae()}, "losses on a probe"),
-    ({"learning_rate": lambda step: 1e-3}, {"learning_rate": lambda step: 1e-3 / (1 + step)}, "learning rates"),
-    ({}, {"learning_rate": lambda step: 1e-4}, "learning rates"),
+    ({"learning_rate": linear_to(1e-3)}, {"learning_rate": linear_to(1e-2)}, "learning rates"),
+    ({}, {"learning_rate": linear_to(1e-4)}, "learning rates"),
 ])  # fmt: skip
 def test_another_loss_or_rate_is_another_run(tmp_path, first, then, what):
     path = tmp_path / "run.pt"
@@ -165,3 +167,40 @@ def test_a_device_without_float64_trains(monkeypatch):
     data = vaelib.ImageData("binary", GREY, GREY, labels, labels, binarize=True)
     history = fit(model(), data, epochs=1, progress=False)
     assert math.isfinite(history.test["elbo"][0])
+
+
+SMALL = '{"image_shape": [1, 8, 8], "latent_dim": 2, "convs": []'
+
+
+@pytest.mark.parametrize(("config", "words"), [
+    ("{not json", "not a model that vaelib can build (Expecting property name"),
+    ('{"image_shape": [1, 8, 8]}', "not a model that vaelib can build ('convs')"),
+    (SMALL + ', "depth": 3}', "unexpected keyword argument 'depth'"),
+    (SMALL + ', "hidden": []}', "Missing key(s) in state_dict"),
+])  # fmt: skip
+def test_a_strangers_file_is_refused_in_one_line(tmp_path, config, words):
+    path = tmp_path / "theirs.safetensors"
+    save_file({"a": torch.zeros(2)}, path, metadata={"format": "vaelib-1", "config": config})
+    with pytest.raises(ValueError) as refusal:
+        vaelib.load_model(path)
+    assert words in str(refusal.value) and str(path) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_weights_that_are_no_numbers_do_not_load(tmp_path):
+    broken = model()
+    torch.nn.init.constant_(broken.to_mean.bias, math.nan)
+    vaelib.save_model(broken, tmp_path / "nan.safetensors")
+    with pytest.raises(
+        ValueError, match=r"nan.safetensors: to_mean.bias holds weights that are not finite"
+    ):
+        vaelib.load_model(tmp_path / "nan.safetensors")
+
+
+def test_a_saved_model_may_be_read_by_those_whom_the_umask_lets(tmp_path):
+    before = os.umask(0o022)
+    try:
+        vaelib.save_model(model(), tmp_path / "model.safetensors")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644

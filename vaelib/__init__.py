@@ -14,7 +14,8 @@ if TYPE_CHECKING:
         plots,
         pretrained,
     )
-    from vaelib.data import DataError, ImageData, load, sprites
+    from vaelib.data import DataError, ImageData, sprites
+    from vaelib.data.load import load
     from vaelib.files import CheckpointError, load_model, save_model
     from vaelib.history import History, TrainingError
     from vaelib.layers import ConvSpec

@@ -20,14 +20,14 @@ def check_whole(name: str, value: object, least: int = 1) -> None:
 
 def check_weight(name: str, value: object) -> None:
     """ValueError unless ``value`` is a finite number, at least 0, or a function of the step."""
-    if not callable(value) and not (isinstance(value, Real) and 0 <= value < math.inf):
+    if not callable(value) and not (isinstance(value, Real) and 0 <= float(value) < math.inf):
         what = f"{name} must be a number at least 0, or a function of the step"
         raise ValueError(f"{what}; got {value!r}")
 
 
 def check_rate(name: str, value: object) -> None:
     """ValueError unless ``value`` is a finite number above 0, or a function of the step."""
-    if not callable(value) and not (isinstance(value, Real) and 0 < value < math.inf):
+    if not callable(value) and not (isinstance(value, Real) and 0 < float(value) < math.inf):
         what = f"{name} must be a positive number, or a function of the step"
         raise ValueError(f"{what}; got {value!r}")
 

@@ -4,7 +4,8 @@ nothing of vaelib.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 LIKELIHOODS = ("bernoulli", "continuous-bernoulli", "gaussian", "discretised-logistic")
 # the likelihoods with one scale for all pixels: the words that may stand for a number there
@@ -38,12 +39,12 @@ class DataChoice(NamedTuple):
 
     written: str
     image_shape: tuple[int, int, int] | None = None
-    options: dict[str, int | bool] = {}
+    options: Mapping[str, Any] = {}
     stream: bool = False  # drawn without end: measured in steps, and already black and white
 
 
-SPRITES_OPTIONS = {"image_size": IMAGE_SIZE, "colour": False}
-FOLDER_OPTIONS = {"image_size": IMAGE_SIZE, "colour": True}
+SPRITES_OPTIONS: dict[str, Any] = {"image_size": IMAGE_SIZE, "colour": False}
+FOLDER_OPTIONS: dict[str, Any] = {"image_size": IMAGE_SIZE, "colour": True}
 DATASETS = {
     "mnist": DataChoice("MNIST", (1, 28, 28)),
     "fashion-mnist": DataChoice("FashionMNIST", (1, 28, 28)),

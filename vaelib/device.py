@@ -1,6 +1,4 @@
-"""The machine that trains: which device, how it computes, and what becomes of memory that a step
-has freed.
-"""
+"""The machine that trains: its device, how it computes, what becomes of freed memory."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Several processes, one training: each takes its rows of every minibatch, and all of them the same
-step.
-"""
+"""Several processes, one training: each takes its rows of every minibatch, all the same step."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ from vaelib.models import VAE
 
 
 class Team:
-    """The processes that train together: this one has number ``rank`` of ``size``; alone, it is 0
-    of 1.
-    """
+    """The processes that train together: this is number ``rank`` of ``size``; alone, 0 of 1."""
 
     def __init__(self, rank: int = 0, size: int = 1):
         self.rank, self.size = rank, size
@@ -35,8 +31,7 @@ class Team:
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
     def gather(self, n: int, log_likelihood: Tensor, *codes: Tensor) -> list[Tensor]:
-        """The ``n`` images of all processes, from the own ones of each; gradients flow into the own
-        ones.
+        """The ``n`` images of all processes; gradients flow into the own ones of each.
 
         The images are the last dimension of ``log_likelihood``, and the last but one of the
         ``codes``. So every process has the loss of the whole minibatch, whatever an objective makes
@@ -73,8 +68,9 @@ class Team:
     def check(self, model: VAE) -> None:
         """ValueError for a model whose loss needs a whole minibatch in each process."""
         if self.size > 1 and model.likelihood == "gaussian" and model.sigma == "optimal":
-            what = f"sigma = optimal is that of a whole minibatch, which none of {self.size} processes has"
-            raise ValueError(f"{what}; train in one process, or take learnt, or a number")
+            what = "sigma = optimal is that of a whole minibatch, which none of"
+            instead = "train in one process, or take learnt, or a number"
+            raise ValueError(f"{what} {self.size} processes has; {instead}")
 
     def same_weights(self, model: VAE) -> None:
         """The leader's weights, in all processes; ValueError as of `check`."""
@@ -85,12 +81,10 @@ class Team:
             tensor.copy_(own)
 
     def broadcast(self, question: Callable[[], Any]) -> Any:
-        """The leader's answer, in all processes; where it raises an exception, all of them raise
-        it.
-        """
+        """The leader's answer, in all processes; an exception there is raised in all."""
         if self.size == 1:
             return question()
-        answer = [None, None]
+        answer: list[Any] = [None, None]
         if self.leads:
             try:
                 answer[0] = question()
@@ -103,9 +97,7 @@ class Team:
 
     @contextmanager
     def leader_first(self) -> Iterator[None]:
-        """The leader goes through alone, then the others: so that one of them downloads, and the
-        rest find the files.
-        """
+        """The leader goes through alone, then the others: one downloads, the rest find it."""
         if self.size > 1 and not self.leads:
             dist.barrier()
         try:
@@ -124,8 +116,9 @@ def team() -> Team:
 
 @contextmanager
 def started_by_torchrun() -> Iterator[Team]:
-    """Inside, the processes that torchrun started know each other; without torchrun, or one process
-    of it, nothing is set up.
+    """Inside, the processes that torchrun started know each other.
+
+    Without torchrun, or with one process of it, nothing is set up.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield Team()

@@ -1,11 +1,11 @@
-"""`explore(model, images)`: a slider for each latent, and beside them what the model decodes there,
-in a notebook.
-"""
+"""`explore(model, images)`: in a notebook, a slider a latent, and what the model decodes there."""
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from matplotlib.image import imsave
@@ -19,9 +19,8 @@ INACTIVE = 0.01  # nats: a latent whose KL is below this says next to nothing ab
 DECIMALS = 2  # of the sliders
 
 
-def explore(model: VAE, images: Tensor, seed: int = 0, span: float = 3.0, columns: int = 9):
-    """An ipywidgets box that moves through the latent space of ``model``, its sliders in the order
-    of their KL.
+def explore(model: VAE, images: Tensor, seed: int = 0, span: float = 3.0, columns: int = 9) -> Any:
+    """An ipywidgets box that moves through ``model``'s latents, its sliders by their KL.
 
     The KL of each latent (the summands of eq:kl-standard) is its mean over ``images`` (N, C, H, W),
     uint8 or floats. Sliders run from -``span`` to ``span`` and widen for values beyond; a traversal
@@ -38,8 +37,7 @@ def explore(model: VAE, images: Tensor, seed: int = 0, span: float = 3.0, column
 
 
 class Explorer:
-    """A point z of a model's latent space that moves, and what the model decodes there; no widgets
-    needed.
+    """A point z of a model's latent space that moves, and what is decoded there; no widgets needed.
 
     ``kl`` is (latent_dim,) in nats, ``order`` the latents by falling KL, ``latent`` the one touched
     last, ``index`` the image chosen, ``start`` where z last began, in words; ``on_move()`` is
@@ -50,17 +48,14 @@ class Explorer:
         self, model: VAE, images: Tensor, seed: int = 0, span: float = 3.0, columns: int = 9
     ):
         if images.shape[1:] != model.image_shape or len(images) == 0:
-            raise ValueError(
-                f"images of shape {model.image_shape} are needed, at least one; got {tuple(images.shape)}"
-            )
+            what = f"images of shape {model.image_shape} are needed, at least one"
+            raise ValueError(f"{what}; got {tuple(images.shape)}")
         if model.image_shape[0] not in (1, 3):
-            raise ValueError(
-                f"only images of 1 or 3 channels can be shown; the model's have {model.image_shape[0]}"
-            )
+            what = "only images of 1 or 3 channels can be shown"
+            raise ValueError(f"{what}; the model's have {model.image_shape[0]}")
         if not span >= 10**-DECIMALS or columns < 2:
-            raise ValueError(
-                f"span must be at least {10**-DECIMALS}, columns at least 2; got {span!r} and {columns!r}"
-            )
+            what = f"span must be at least {10**-DECIMALS}, columns at least 2"
+            raise ValueError(f"{what}; got {span!r} and {columns!r}")
         self.model, self.images, self.span, self.columns = model, images, span, columns
         self.kl = kl_per_dimension(model, images).cpu()
         self.order = self.kl.argsort(descending=True, stable=True).tolist()
@@ -103,9 +98,7 @@ class Explorer:
         return self.model.decoded(self.z.unsqueeze(0)).cpu()
 
     def traverse(self, latent: int | None = None) -> Tensor:
-        """Images (columns, C, H, W) at z with one latent moved from -span to span: ``latent``, or
-        the one touched last.
-        """
+        """Images (columns, C, H, W) at z, ``latent`` (or the last) moved from -span to span."""
         z = self.z.repeat(self.columns, 1)
         z[:, self.latent if latent is None else latent] = torch.linspace(
             -self.span, self.span, self.columns
@@ -114,15 +107,15 @@ class Explorer:
 
 
 class _Panel:
-    """The sliders, buttons and pictures of an `Explorer`: an event moves it, then `_refresh` shows
-    where it is.
+    """The sliders, buttons and pictures of an `Explorer`: events move it, `_refresh` shows it.
 
     That sets sliders and so fires their events, but one that says what z already is moves nothing:
     a move decodes once.
     """
 
-    def __init__(self, widgets, explorer: Explorer):
-        self.explorer, self._strip_at = explorer, None
+    def __init__(self, widgets: Any, explorer: Explorer):
+        self.explorer = explorer
+        self._strip_at: tuple[int, list[float]] | None = None
         self.original, self.decoded, self.strip = (
             widgets.Image(layout={"align_self": "flex-start"}) for _ in range(3)
         )
@@ -136,14 +129,14 @@ class _Panel:
         self.prior_button = self._button(widgets, "draw from the prior", explorer.draw)
         self.origin_button = self._button(widgets, "to the origin", explorer.to_origin)
         self.traverse_button = self._button(widgets, "", self._traverse)
-        super().__init__(self._rows(widgets))
+        super().__init__(self._rows(widgets))  # type: ignore[call-arg]  # of the VBox
         explorer.on_move = self._refresh
         self._refresh()
 
     def __repr__(self) -> str:  # what a notebook stores: the same on every machine
         return f"explore({len(self.sliders)} latents, {len(self.explorer.images)} images)"
 
-    def _slider(self, widgets, latent: int):
+    def _slider(self, widgets: Any, latent: int) -> Any:
         limit = round(self.explorer.span, DECIMALS)
         slider = widgets.FloatSlider(0, min=-limit, max=limit, step=10**-DECIMALS)
         slider.description = f"z{latent + 1}  {self.explorer.kl[latent]:z.2f} nats"
@@ -151,7 +144,7 @@ class _Panel:
         slider.observe(lambda _: self._slid(latent), "value")
         return slider
 
-    def _rows(self, widgets) -> list:
+    def _rows(self, widgets: Any) -> list:
         ranked = [self.sliders[latent] for latent in self.explorer.order]
         active = int((self.explorer.kl >= INACTIVE).sum())
         stacks = [widgets.VBox(ranked[:active])]
@@ -172,7 +165,7 @@ class _Panel:
         ]
         return [widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap")) for row in rows]
 
-    def _button(self, widgets, text: str, action):
+    def _button(self, widgets: Any, text: str, action: Callable[[], None]) -> Any:
         button = widgets.Button(description=text, layout=widgets.Layout(width="auto"))
         button.on_click(lambda _: action())
         return button
@@ -234,9 +227,7 @@ class _Panel:
 
 
 def png(images: Tensor, least: int) -> bytes:
-    """A PNG of ``images`` (N, C, H, W) in a row, enlarged to at least ``least`` wide each; grey as
-    in `plots`: 1 is black.
-    """
+    """A PNG of ``images`` (N, C, H, W) in a row, each at least ``least`` wide; 1 is black."""
     inked = images if images.shape[1] == 3 else (1 - images).expand(-1, 3, -1, -1)
     scale = math.ceil(least / images.shape[3])
     large = (

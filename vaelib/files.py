@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -21,17 +22,14 @@ FORMAT = "vaelib-1"
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that can't be read, or is of another run; the message is one line that says
-    which and why.
-    """
+    """A checkpoint that can't be read, or is of another run; one line says which and why."""
 
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to write into that becomes ``path`` when the block ends, whole; where the block fails,
-    nothing is left behind.
+    """A file to write into that becomes ``path`` when the block ends, whole, or not at all.
 
-    Raises OSError when it can't be written.
+    Where the block fails, nothing is left behind. Raises OSError when it can't be written.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -46,16 +44,21 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def write(path: str | Path, content: str | bytes) -> None:
-    """Write a file, whole or not at all; text as UTF-8."""
+    """Write a file, whole or not at all; text as UTF-8.
+
+    >>> write("note.txt", "nats")
+    >>> Path("note.txt").read_text()
+    'nats'
+    """
     with whole(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 def save_model(model: VAE, path: str | Path, half: bool = False) -> None:
-    """Write weights and configuration to one safetensors file, whole or not at all; OSError when it
-    can't be written.
+    """Write weights and configuration to one safetensors file, whole or not at all.
 
     ``half`` rounds the weights to float16, half the size; `load_model` makes them float32 again.
+    Raises OSError when it can't be written.
 
     >>> model = VAE((1, 28, 28), latent_dim=2)
     >>> save_model(model, "model.safetensors")
@@ -64,15 +67,15 @@ def save_model(model: VAE, path: str | Path, half: bool = False) -> None:
     """
     config = {**model.config, "convs": [asdict(conv) for conv in model.convs]}
     dtype = torch.float16 if half else None
-    weights = {
-        name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()
-    }
+    state = model.state_dict().items()
+    weights = {name: t.detach().to("cpu", dtype).contiguous() for name, t in state}
     write(path, save(weights, metadata={"format": FORMAT, "config": json.dumps(config)}))
 
 
 def load_model(path: str | Path) -> VAE:
-    """The model that `save_model` wrote to ``path``, on the CPU; ValueError naming the file when it
-    is not one of those.
+    """The model that `save_model` wrote to ``path``, on the CPU.
+
+    Raises ValueError naming the file when it is not one of those, or its weights are not finite.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -82,17 +85,30 @@ def load_model(path: str | Path) -> VAE:
             weights = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
-    config = json.loads(metadata["config"])
-    model = VAE(**{**config, "convs": [ConvSpec(**conv) for conv in config["convs"]]})
-    model.load_state_dict(weights)
+    try:
+        config = json.loads(metadata["config"])
+        model = VAE(**{**config, "convs": [ConvSpec(**conv) for conv in config["convs"]]})
+        model.load_state_dict(weights)
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{path}: not a model that vaelib can build ({reason})") from None
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise ValueError(f"{path}: {name} holds weights that are not finite")
     return model
 
 
 def save_checkpoint(
-    path: str | Path, model, optimizer, generator, history: dict, settings: dict
+    path: str | Path,
+    model: VAE,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    history: dict,
+    settings: dict,
 ) -> None:
-    """Write weights, Adam's averages, the random stream, history and settings to one file, whole or
-    not at all.
+    """Write weights, Adam's averages, random stream, history and settings to one file.
+
+    Whole or not at all. Raises OSError when it can't be written.
     """
     state = {
         "model": model.state_dict(),
@@ -101,16 +117,22 @@ def save_checkpoint(
         "history": history,
         "settings": settings,
     }
-    with whole(path) as file:
-        torch.save(state, file)
+    stream = io.BytesIO()  # of a full disk torch.save has words of its own
+    torch.save(state, stream)
+    write(path, stream.getvalue())
 
 
-def load_checkpoint(path: str | Path, model, optimizer, generator, settings: dict) -> dict | None:
-    """Put the state at ``path`` into model, optimizer and generator, and return its history; None
-    where there is no file.
+def load_checkpoint(
+    path: str | Path,
+    model: VAE,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    settings: dict,
+) -> dict | None:
+    """Put the state at ``path`` into model, optimizer and generator; its history, or None.
 
-    Raises CheckpointError when the file is damaged, of another model, or of a run with other
-    ``settings``.
+    None where there is no file. Raises CheckpointError when the file is damaged, of another model,
+    or of a run with other ``settings``.
     """
     if not Path(path).exists():
         return None
@@ -118,26 +140,22 @@ def load_checkpoint(path: str | Path, model, optimizer, generator, settings: dic
         state = torch.load(path, map_location="cpu", weights_only=True)
         saved = state["settings"]
     except Exception:  # bytes that are no checkpoint may end the reading in any of them
-        raise CheckpointError(
-            f"{path}: not a whole checkpoint of vaelib; delete it to start again"
-        ) from None
+        what = "not a whole checkpoint of vaelib; delete it to start again"
+        raise CheckpointError(f"{path}: {what}") from None
     for name, value in settings.items():
         if name in saved and saved[name] != value:
-            raise CheckpointError(
-                f"{path}: of a run with {name} {saved.get(name)!r}, not {value!r}; go on with that, or start elsewhere"
-            )
+            what = f"of a run with {name} {saved[name]!r}, not {value!r}"
+            raise CheckpointError(f"{path}: {what}; go on with that, or start elsewhere")
     try:
         model.load_state_dict(state["model"])
     except RuntimeError:
-        raise CheckpointError(
-            f"{path}: of another model; go on with that one, or start elsewhere"
-        ) from None
+        what = "of another model; go on with that one, or start elsewhere"
+        raise CheckpointError(f"{path}: {what}") from None
     optimizer.load_state_dict(state["optimizer"])
     try:
         generator.set_state(state["generator"])
     except (RuntimeError, TypeError):  # a GPU's random numbers are not a CPU's
         where = state["history"].get("device")
-        raise CheckpointError(
-            f"{path}: of a run on {where}; go on there, or start elsewhere"
-        ) from None
+        what = f"of a run on {where}; go on there, or start elsewhere"
+        raise CheckpointError(f"{path}: {what}") from None
     return state["history"]

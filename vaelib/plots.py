@@ -1,15 +1,15 @@
-"""Figures of images, latents and learning: each function takes tensors or a model and returns a
-matplotlib Figure.
-"""
+"""Figures of images, latents and learning: each function returns a matplotlib Figure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from vaelib.history import History
 from vaelib.metrics import encode
 from vaelib.models import VAE, as_float
 
@@ -31,12 +31,13 @@ COLOURS = (
 def image_grid(
     images: Tensor, columns: int, row_labels: tuple[str, ...] = (), size: float = 0.62
 ) -> Figure:
-    """Images (N, C, H, W), uint8 or floats in [0, 1], in reading order, ``columns`` a row; grey or
-    RGB; ``size`` inches each.
+    """Images (N, C, H, W), uint8 or floats in [0, 1], in reading order, ``columns`` a row.
+
+    Grey or RGB, ``size`` inches each.
     """
     rows = -(-len(images) // columns)
     left = 0.09 * max(map(len, row_labels), default=0)
-    figure = Figure(figsize=(columns * size + left, rows * size), layout="none")
+    figure = Figure(figsize=(columns * size + left, rows * size), layout="none")  # type: ignore[arg-type]  # its stub
     inset = left / (columns * size + left)
     axes = figure.subplots(
         rows,
@@ -67,8 +68,7 @@ def samples(
 
 
 def manifold(model: VAE, size: int = 20) -> Figure:
-    """What a 2-latent model decodes over a ``size`` x ``size`` grid of equal prior mass (inverse
-    normal CDF).
+    """What a 2-latent model decodes over a ``size`` x ``size`` grid of equal prior mass.
 
     The first latent grows to the right, the second upwards. Raises ValueError when latent_dim is
     not 2. Source: Kingma & Welling (2014), figure 4.
@@ -92,8 +92,9 @@ def manifold_image(model: VAE, size: int) -> Tensor:
 
 
 def manifold_grid(size: int) -> Tensor:
-    """(size * size, 2) latents in reading order: the midpoints of ``size`` slices of equal
-    probability on each axis.
+    """(size * size, 2) latents in reading order: midpoints of slices of equal probability.
+
+    ``size`` slices on each axis, by the inverse normal CDF.
     """
     quantiles = torch.special.ndtri((torch.arange(size) + 0.5) / size)
     return torch.cartesian_prod(quantiles.flip(0), quantiles).flip(1)
@@ -108,14 +109,9 @@ def latent_scatter(
     axis = figure.subplots()
     for label in labels.unique().tolist():
         points = mean[labels == label][:, list(dimensions)]
-        axis.scatter(
-            *points.T,
-            s=12,
-            color=COLOURS[label % len(COLOURS)],
-            label=str(label),
-            alpha=0.75,
-            linewidths=0,
-        )
+        right, up = points.T
+        colour = COLOURS[label % len(COLOURS)]
+        axis.scatter(right, up, s=12, color=colour, label=str(label), alpha=0.75, linewidths=0)
     axis.set(
         xlabel=f"mean of $z_{{{dimensions[0] + 1}}}$",
         ylabel=f"mean of $z_{{{dimensions[1] + 1}}}$",
@@ -132,9 +128,7 @@ def traversals(
     extent: float = 2.5,
     dimensions: tuple[int, ...] | None = None,
 ) -> Figure:
-    """One row a latent: ``image`` (C, H, W) encoded, then that latent alone moved from -extent to
-    +extent.
-    """
+    """One row a latent: ``image`` (C, H, W) encoded, that latent moved from -extent to extent."""
     dimensions = tuple(range(model.latent_dim)) if dimensions is None else dimensions
     mean = encode(model, image.unsqueeze(0))[0].cpu()
     z = mean.repeat(len(dimensions) * steps, 1)
@@ -144,9 +138,7 @@ def traversals(
 
 
 def heatmap(matrix: Tensor, rows: Sequence[str], columns: Sequence[str], label: str = "") -> Figure:
-    """A matrix (rows, columns) of values in [0, 1] as shades of blue with the numbers in them, such
-    as codes against factors.
-    """
+    """A matrix (rows, columns) of values in [0, 1] as shades of blue with the numbers in them."""
     figure = Figure(
         figsize=(1.4 + 0.85 * len(columns), 0.8 + 0.32 * len(rows)), layout="constrained"
     )
@@ -170,18 +162,17 @@ def heatmap(matrix: Tensor, rows: Sequence[str], columns: Sequence[str], label: 
     return figure
 
 
-def learning_curves(history) -> Figure:
-    """ELBO, reconstruction and KL over a `History`'s epochs (steps, of a stream), train and test,
-    in nats an image.
+def learning_curves(history: History) -> Figure:
+    """ELBO, reconstruction and KL over a `History`, train and test, in nats an image.
+
+    Against epochs, or a stream's steps.
     """
     figure = Figure(figsize=(9, 2.9), layout="constrained")
     titles = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
     for axis, (term, title) in zip(figure.subplots(1, 3), titles.items()):
-        at, unit = (
-            (range(1, len(history) + 1), "epoch")
-            if history.test[term] or not history.steps
-            else (history.steps, "step")
-        )
+        at, unit = history.steps, "step"
+        if history.test[term] or not history.steps:
+            at, unit = list(range(1, len(history) + 1)), "epoch"
         axis.plot(at, history.train[term], color=COLOURS[5], label="train")
         if history.test[term]:
             axis.plot(at, history.test[term], color=COLOURS[6], linestyle="--", label="test")
@@ -192,11 +183,8 @@ def learning_curves(history) -> Figure:
     return figure
 
 
-def show_image(axis, image: Tensor) -> None:
-    """One image (C, H, W), uint8 or floats in [0, 1], in matplotlib axes; of grey ones 1 is black,
-    as ink is.
-    """
+def show_image(axis: Axes, image: Tensor) -> None:
+    """One image (C, H, W), uint8 or floats in [0, 1], in matplotlib axes; 1 is black, as ink."""
     pixels = as_float(image).permute(1, 2, 0)
-    axis.imshow(
-        pixels.squeeze(-1), cmap="gray_r" if pixels.shape[-1] == 1 else None, vmin=0, vmax=1
-    )
+    shades = "gray_r" if pixels.shape[-1] == 1 else None
+    axis.imshow(pixels.squeeze(-1), cmap=shades, vmin=0, vmax=1)

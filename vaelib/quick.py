@@ -1,4 +1,4 @@
-"""`ConvTransposeToOne`: the decoder's last layer for grey images, in the form that a CPU is quick at."""
+"""`ConvTransposeToOne`: the decoder's last layer for grey images, quick on a CPU."""
 
 from __future__ import annotations
 

@@ -28,8 +28,7 @@ PIECE = 4096  # images of it read at a time
 
 
 def dsprites(root: Path, download: bool = True, image_size: int = IMAGE_SIZE) -> FactorImages:
-    """The published dSprites (Matthey et al., 2017) from ``root``, downloaded there (26 MB) when it
-    is missing.
+    """The published dSprites (Matthey et al., 2017) from ``root``, or downloaded (26 MB).
 
     The file's 3 GB of images are read as a stream and kept as bits, 377 MB in memory; with
     ``image_size`` 32 each pixel is white when at least two of its four are, 94 MB. Its orientations
@@ -77,8 +76,9 @@ def _fetch(path: Path, download: bool) -> None:
 
 
 def _read_npz(path: Path, size: int) -> tuple[Tensor, tuple[int, ...]]:
-    """The images as packed bits, uint8 (N, size * size / 8), and the sizes of the factors after
-    colour, which has one.
+    """The images as packed bits, uint8 (N, size * size / 8), and the sizes of the factors.
+
+    Of all but colour, which comes first and has one value.
     """
     with zipfile.ZipFile(path) as archive:
         with archive.open("latents_classes.npy") as file:
@@ -87,9 +87,8 @@ def _read_npz(path: Path, size: int) -> tuple[Tensor, tuple[int, ...]]:
             np.lib.format.read_magic(file)
             (n, *side), _, dtype = np.lib.format.read_array_header_1_0(file)
             if n != math.prod(sizes) or side != [64, 64] or dtype != np.uint8:
-                raise DataError(
-                    f"dsprites: {path} holds {n} images {side} of {dtype}, not one for each of {sizes}"
-                )
+                held = f"{n} images {side} of {dtype}"
+                raise DataError(f"dsprites: {path} holds {held}, not one for each of {sizes}")
             bits = np.empty((n, size * size // 8), dtype=np.uint8)
             for first in range(0, n, PIECE):
                 rows = bits[first : first + PIECE]

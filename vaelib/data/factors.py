@@ -17,11 +17,15 @@ HELD_OUT, HELD_OUT_SEED = (
 
 @dataclass(frozen=True)
 class FactorImages:
-    """One image for each combination of factor values: ``draw`` makes uint8 images (n, C, H, W) of
-    factors (n, F).
+    """One image for each combination of factor values.
 
-    ``binary`` says that every pixel is black or white. The index of an image counts through the
-    grid with the last factor fastest, which is the order of dSprites.
+    ``draw`` makes uint8 images (n, C, H, W) of factors (n, F). ``binary`` says that every pixel is
+    black or white. The index of an image counts through the grid with the last factor fastest,
+    which is the order of dSprites.
+
+    >>> sprites = vaelib.load("sprites", image_size=32)
+    >>> sprites.factors(torch.tensor([33]))  # shape, scale, orientation, x, y
+    tensor([[0, 0, 0, 1, 1]])
     """
 
     name: str
@@ -42,33 +46,27 @@ class FactorImages:
         return math.prod(self.factor_sizes)
 
     def images(self, factors: Tensor) -> Tensor:
-        """The images of ``factors``, int64 (n, F): uint8 (n, C, H, W) on their device; ValueError
-        for one out of range.
+        """The images of ``factors``, int64 (n, F): uint8 (n, C, H, W) on their device.
+
+        Raises ValueError for a factor out of range.
         """
         return self.draw(self._valid(factors))
 
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """``n`` images and their factors, uniform over the grid, drawn from ``generator`` on its
-        device.
-        """
+        """``n`` images and their factors, uniform over the grid, on the generator's device."""
         indices = torch.randint(len(self), (n,), generator=generator, device=generator.device)
         factors = self.factors(indices)
         return self.draw(factors), factors
 
     def held_out(self, n: int | None = None) -> tuple[Tensor, Tensor]:
-        """``n`` images (1,000 unless said otherwise) to measure a model on, always the same, and
-        their factors.
-        """
+        """``n`` images (or 1,000) to measure a model on, always the same, and their factors."""
         return self.sample(n or HELD_OUT, torch.Generator().manual_seed(HELD_OUT_SEED))
 
     def factors(self, indices: Tensor) -> Tensor:
-        """The factor values, int64 (n, F), of the images with these ``indices`` (n,) in the grid;
-        see `indices`.
-        """
+        """The factors, int64 (n, F), of the images with these ``indices`` (n,); see `indices`."""
         if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < len(self):
-            raise ValueError(
-                f"indices must be 0 to {len(self) - 1}; got {int(indices.min())} to {int(indices.max())}"
-            )
+            least, most = int(indices.min()), int(indices.max())
+            raise ValueError(f"indices must be 0 to {len(self) - 1}; got {least} to {most}")
         return torch.stack(torch.unravel_index(indices, self.factor_sizes), -1)
 
     def indices(self, factors: Tensor) -> Tensor:
@@ -82,9 +80,8 @@ class FactorImages:
             or factors.is_floating_point()
         ):
             kind, names = f"{factors.dtype} {tuple(factors.shape)}", ", ".join(self.factor_names)
-            raise ValueError(
-                f"factors must be whole numbers (n, {len(self.factor_sizes)}), one column each of {names}; got {kind}"
-            )
+            what = f"factors must be whole numbers (n, {len(self.factor_sizes)})"
+            raise ValueError(f"{what}, one column each of {names}; got {kind}")
         sizes = torch.tensor(self.factor_sizes, device=factors.device)
         wrong = ((factors < 0) | (factors >= sizes)).nonzero()
         if len(wrong):
@@ -97,4 +94,5 @@ class FactorImages:
 
 
 def ravel(factors: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    return sum(column * math.prod(sizes[i + 1 :]) for i, column in enumerate(factors.unbind(1)))
+    places = torch.tensor([math.prod(sizes[i + 1 :]) for i in range(len(sizes))])
+    return (factors * places.to(factors.device)).sum(1)

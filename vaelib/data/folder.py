@@ -1,5 +1,6 @@
-"""Your own images: any tree of pictures as uint8 tensors of one size; a file that can't be read is
-named and left out.
+"""Your own images: any tree of pictures as uint8 tensors of one size.
+
+A file that can't be read is named and left out.
 """
 
 from __future__ import annotations
@@ -23,9 +24,7 @@ NAMED = 10  # unreadable files in a warning; all are in `FolderImages.skipped`
 
 @dataclass(frozen=True)
 class FolderImages(ImageData):
-    """An `ImageData` read from files: the labels' names, and the files that could not be read, each
-    with the reason.
-    """
+    """An `ImageData` read from files: its labels' names, and the files that can't be read."""
 
     classes: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
@@ -38,8 +37,7 @@ def folder(
     test_fraction: float = 0.1,
     seed: int = 0,
 ) -> FolderImages:
-    """The pictures under ``root``, cut to a square in their middle and scaled to ``image_size``;
-    RGB, or grey.
+    """The pictures under ``root``, cut to a square and scaled to ``image_size``; RGB, or grey.
 
     The folder directly under ``root`` is a picture's label, as in torchvision's ImageFolder;
     pictures in ``root`` itself have the label "". Where ``root`` holds nothing but the folders
@@ -65,8 +63,9 @@ def folder(
         for name, part in parts.items()
     )
     if not len(train) or not len(test):
+        readable = f"{len(train) + len(test)} of the {len(files)} pictures"
         raise DataError(
-            f"folder: {len(train) + len(test)} of the {len(files)} pictures under {root} can be read: "
+            f"folder: {readable} under {root} can be read: "
             f"{len(train)} to train on and {len(test)} to test on are too few"
             + _reasons("; ", skipped)
         )
@@ -76,19 +75,20 @@ def folder(
     names = [[_label(file, given) for file in part] for part in (train_files, test_files)]
     classes = tuple(sorted({*names[0], *names[1]}))
     number = {name: i for i, name in enumerate(classes)}
-    labels = (torch.tensor([number[name] for name in part]) for part in names)
+    train_labels, test_labels = (torch.tensor([number[name] for name in part]) for part in names)
     return FolderImages(
         "folder",
         torch.from_numpy(train),
         torch.from_numpy(test),
-        *labels,
+        train_labels,
+        test_labels,
         classes=classes,
         skipped=tuple(skipped),
     )
 
 
 def _files(root: Path) -> list[str]:
-    """The pictures under ``root``, relative to it, in an order that does not depend on the machine."""
+    """The pictures under ``root``, relative to it, in the same order on every machine."""
     if not root.is_dir():
         raise DataError(f"folder: {root} is not a folder")
     found = []
@@ -124,10 +124,9 @@ def _read(
     channels: int,
     skipped: list[tuple[str, str]],
 ) -> tuple[np.ndarray, list[str]]:
-    """The pixels of ``files`` and those files that could be read; the others are added to
-    ``skipped``.
-    """
-    pixels, kept = np.empty((len(files), channels, size, size), dtype=np.uint8), []
+    """The pixels of ``files`` that can be read, and those files; the others go to ``skipped``."""
+    pixels = np.empty((len(files), channels, size, size), dtype=np.uint8)
+    kept: list[str] = []
     description = f"reading {name}, {pixels.nbytes / 1e6:,.1f} MB"
     for file in tqdm(
         files, desc=description, unit=" pictures", disable=bool(os.environ.get("TQDM_DISABLE"))
@@ -144,13 +143,12 @@ def _read(
 
 def _decode(path: Path, size: int, channels: int) -> np.ndarray:
     """One picture as uint8 (channels, size, size)."""
-    with Image.open(path) as picture:
-        picture.draft(None, (2 * size, 2 * size))  # a large JPEG is read at a part of its size
-        picture = ImageOps.exif_transpose(picture)
+    with Image.open(path) as file:
+        file.draft(None, (2 * size, 2 * size))  # a large JPEG is read at a part of its size
+        picture: Image.Image = ImageOps.exif_transpose(file)
         if picture.mode.startswith("I"):
-            picture = Image.fromarray(
-                (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-            )
+            levels = np.asarray(picture).astype(np.int64) >> 8
+            picture = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
         if picture.mode == "F":
             raise ValueError("its pixels are floating-point numbers")
         if picture.has_transparency_data:

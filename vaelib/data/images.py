@@ -10,9 +10,7 @@ from torch import Tensor
 
 
 class DataError(RuntimeError):
-    """A data set that can't be had or read; the message is one line that says which, where, and
-    what to do.
-    """
+    """A data set that can't be had or read; one line says which, where, and what to do."""
 
 
 @runtime_checkable
@@ -47,7 +45,8 @@ class ImageData:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one image."""
-        return tuple(self.train.shape[1:])
+        _, channels, height, width = self.train.shape
+        return channels, height, width
 
     @property
     def summary(self) -> str:
@@ -59,7 +58,7 @@ class ImageData:
 
     @property
     def binary(self) -> bool:
-        """Whether the pixels are black and white, and so have a log-probability under Bernoullis."""
+        """Whether pixels are black and white, and have a log-probability under Bernoullis."""
         return self.binarize
 
     def __len__(self) -> int:
@@ -72,8 +71,10 @@ class ImageData:
 
 
 def draw_binary(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Black-and-white images drawn as Bernoulli(pixel / 255): uint8 (N, ...) to floats 0 or 1 of
-    that shape.
+    """Images drawn as Bernoulli(pixel / 255): uint8 (N, ...) to floats 0 or 1 of that shape.
+
+    >>> draw_binary(torch.tensor([0, 255], dtype=torch.uint8), torch.Generator())
+    tensor([0., 1.])
     """
     noise = torch.rand(images.shape, generator=generator, device=images.device)
     return (noise < images / 255).float()

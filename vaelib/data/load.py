@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -36,7 +37,7 @@ def load(
     root: str | Path | None = None,
     download: bool = True,
     binarize: bool = False,
-    **options,
+    **options: Any,
 ) -> ImageData | FactorImages:
     """The data set called ``name``: "mnist-5k" (embedded), "mnist", "fashion-mnist" or "cifar10"
     (by torchvision).

@@ -35,8 +35,7 @@ def sprites(
     antialias: bool = False,
     colour: bool = SPRITES_OPTIONS["colour"],
 ) -> FactorImages:
-    """Squares, ellipses and hearts drawn on demand, over the factor grid of dSprites (Matthey et
-    al., 2017).
+    """Squares, ellipses and hearts drawn on demand, over dSprites' factors (Matthey et al., 2017).
 
     ``shape`` 3 (square, ellipse, heart); ``scale`` 6, from 0.5 to 1; ``orientation`` 40,
     anticlockwise by 2 pi k / 40; ``x`` (to the right) and ``y`` (downwards) 32 each, the sprite's
@@ -84,9 +83,7 @@ def _draw_coloured(factors: Tensor, white: Callable[[Tensor], Tensor]) -> Tensor
 
 
 def _own_axes(factors: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Every pixel's centre in the sprite's own coordinates at scale 1, u to its right and v up (n,
-    H, W); its scale (n,).
-    """
+    """Every pixel's centre in the sprite's axes at scale 1, u right, v up (n, H, W); its scale."""
     _, scale, turn, x, y = factors.unbind(1)
     scale = 0.5 + 0.1 * scale
     angle = turn * (math.tau / FACTOR_SIZES[2])
@@ -118,9 +115,7 @@ def _ellipse(u: Tensor, v: Tensor) -> Tensor:
 
 
 def _heart(u: Tensor, v: Tensor) -> Tensor:
-    """A square standing on its corner, and on each of its upper sides a disc with that side as
-    diameter.
-    """
+    """A square on its corner, and on each of its upper sides a disc with that side as diameter."""
     u, v = u.abs_(), v.add_(HEART * HEART_CENTRE)
     square = (u + v.abs()).sub_(HEART).mul_(math.sqrt(0.5))
     disc = (

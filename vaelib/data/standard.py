@@ -1,17 +1,18 @@
-"""The standard data sets: digits embedded in a package, and those that torchvision reads or
-downloads.
-"""
+"""The standard data sets: embedded digits, and what torchvision reads or downloads."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from vaelib.data.images import DataError, ImageData
+
+WITHOUT = 'load("mnist-5k") needs no download'
 
 
 def embedded_digits() -> ImageData:
@@ -36,33 +37,32 @@ def published(name: str, root: Path, download: bool) -> ImageData:
     }[name]
     _refuse_damaged_files(name, source, root)
     sets = [_read(name, source, root, train, download) for train in (True, False)]
-    images = [torch.as_tensor(s.data) for s in sets]
-    images = [i.unsqueeze(1) if i.ndim == 3 else i.permute(0, 3, 1, 2).contiguous() for i in images]
-    labels = [torch.as_tensor(s.targets) for s in sets]
-    return ImageData(name, *images, *labels)
+    train, test = (torch.as_tensor(s.data) for s in sets)
+    if train.ndim == 3:
+        train, test = train.unsqueeze(1), test.unsqueeze(1)
+    else:
+        train, test = (images.permute(0, 3, 1, 2).contiguous() for images in (train, test))
+    train_labels, test_labels = (torch.as_tensor(s.targets) for s in sets)
+    return ImageData(name, train, test, train_labels, test_labels)
 
 
-def _read(name: str, source: Callable, root: Path, train: bool, download: bool):
+def _read(name: str, source: Callable, root: Path, train: bool, download: bool) -> Any:
     try:
         return source(root, train=train, download=False)
     except RuntimeError:
         if not download:
-            raise DataError(
-                f'{name}: not found under {root} and download is off; load("mnist-5k") needs no download'
-            ) from None
+            what = f"{name}: not found under {root} and download is off"
+            raise DataError(f"{what}; {WITHOUT}") from None
     try:
         return source(root, train=train, download=True)
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(
-            f'{name}: not found under {root} and the download failed ({reason}); load("mnist-5k") needs no download'
-        ) from None
+        what = f"{name}: not found under {root} and the download failed ({reason})"
+        raise DataError(f"{what}; {WITHOUT}") from None
 
 
-def _refuse_damaged_files(name: str, source, root: Path) -> None:
-    """DataError naming the first file in place that is truncated or corrupt; silent about missing
-    ones.
-    """
+def _refuse_damaged_files(name: str, source: Any, root: Path) -> None:
+    """DataError naming the first file in place that is damaged; silent about missing ones."""
     if hasattr(source, "train_list"):
         from torchvision.datasets.utils import check_integrity
 
@@ -82,8 +82,9 @@ def _refuse_damaged_files(name: str, source, root: Path) -> None:
 
 
 def _is_whole_idx(path: Path) -> bool:
-    """Whether an IDX file (magic number 0, 0, 8 = uint8, rank; then big-endian sizes) has the bytes
-    its header promises.
+    """Whether an IDX file has the bytes that its header promises.
+
+    The header: 0, 0, 8 (for uint8), the rank; then big-endian sizes.
     """
     with path.open("rb") as file:
         head = file.read(4)

@@ -4,7 +4,7 @@ LaTeX becomes pages: `notes` reads macros and numbers, `tex_to_myst` translates,
 the result into a page, `boxes` draws its theorems. Marks: `numbering` gives equations and figures
 the numbers of the PDF, `checks` ties equations to the cells that test them. `chapters` links a
 chapter's forms, `results` brings measured numbers, `glossary` links terms, `citations` prints
-round brackets.
+round brackets, `live` puts figures that move into a page.
 """
 
 from sphinx.application import Sphinx
@@ -17,6 +17,7 @@ from . import (
     citations,
     derivation,
     glossary,
+    live,
     numbering,
     results,
 )
@@ -30,6 +31,7 @@ PARTS = (
     results,
     glossary,
     citations,
+    live,
 )
 
 

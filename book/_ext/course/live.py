@@ -1,0 +1,158 @@
+"""The directive `{live} NAME`: a figure that moves, book/live/NAME.js, and what it reads.
+
+A figure has its question above, a picture for print and for readers without JavaScript, and one
+line below that says what was to be seen. Weights and digits reach the page as scripts written at
+build time, because a browser lets no page that was opened from a folder read the files beside it.
+"""
+
+import base64
+import json
+import re
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.writers.html5 import HTML5Translator
+
+SHARED = ("live.js", "engine.js", "stage.js")
+# a figure's first words name what it reads: live.figure("plane", ["mnist-z2", "digits"], ...
+FIRST_WORDS = re.compile(r'^live\.figure\("([\w-]+)", (\[[^\]]*\]),', re.MULTILINE)
+
+
+def folder(app: Sphinx) -> Path:
+    return Path(app.srcdir, "book", "live")
+
+
+def needs(script: Path) -> list[str]:
+    """The names of the models and data that a figure's script reads."""
+    found = FIRST_WORDS.search(script.read_text("utf8"))
+    if not found or found[1] != script.stem:
+        raise ValueError(f'{script.name} must call live.figure("{script.stem}", [...], ...)')
+    names: list[str] = json.loads(found[2])
+    return names
+
+
+class LiveFigure(nodes.General, nodes.Element):
+    """The figure's element: question, picture and last line are its children."""
+
+
+class Live(SphinxDirective):
+    """Refuses a figure that lacks its script, its picture, its question, its line or its words."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec = {"alt": directives.unchanged, "caption": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        script, picture = (folder(self.env.app) / f"{name}{ending}" for ending in (".js", ".png"))
+        for path in (script, picture):
+            self.env.note_dependency(str(path))
+            if not path.is_file():
+                raise self.error(f"live figure {name!r}: book/live/{path.name} is missing")
+        for option, what in (("alt", "alternative text"), ("caption", "line below it")):
+            if not self.options.get(option, "").strip():
+                raise self.error(f"live figure {name!r}: its {what} is missing, give :{option}:")
+        if not self.content:
+            raise self.error(
+                f"live figure {name!r}: its question is missing, write it as the content"
+            )
+        try:
+            needs(script)
+        except ValueError as error:
+            raise self.error(str(error)) from None
+        figure = LiveFigure(name=name)
+        question = nodes.container(classes=["live-question"])
+        self.state.nested_parse(self.content, self.content_offset, question)
+        still = nodes.image(
+            uri=f"/book/live/{name}.png", alt=self.options["alt"], classes=["live-still"]
+        )
+        words, problems = self.state.inline_text(self.options["caption"], self.lineno)
+        figure += [
+            question,
+            still,
+            nodes.container("", nodes.paragraph("", "", *words), classes=["live-caption"]),
+        ]
+        self.set_source_info(figure)
+        return [figure, *problems]
+
+
+def visit_live(self: HTML5Translator, node: LiveFigure) -> None:
+    self.body.append(f'<figure class="live" id="live-{node["name"]}" data-live="{node["name"]}">')
+
+
+def depart_live(self: HTML5Translator, node: LiveFigure) -> None:
+    self.body.append("</figure>\n")
+
+
+def add_loader(
+    app: Sphinx, pagename: str, template: str, context: dict, doctree: nodes.document | None
+) -> None:
+    """Only a page with a live figure loads anything of theirs."""
+    if doctree is not None and next(doctree.findall(LiveFigure), None) is not None:
+        app.add_js_file("live/live.js")
+
+
+def as_script(table: str, name: str, value: str) -> str:
+    return f"(window.{table} ??= {{}})[{json.dumps(name)}] = {value};\n"
+
+
+def model_script(name: str) -> str:
+    """A shipped model's safetensors, as they are, in base64."""
+    from vaelib.pretrained import FOLDER
+
+    weights = base64.b64encode((FOLDER / f"{name}.safetensors").read_bytes()).decode()
+    return as_script("VAELIB_MODELS", name, json.dumps(weights))
+
+
+def digits_script() -> str:
+    """mnist-5k's 500 test digits, binarised: packed pixels, labels, codes by mnist-z2, colours."""
+    import numpy as np
+
+    from vaelib import plots
+    from vaelib.data.images import ImageData
+    from vaelib.data.load import load
+    from vaelib.pretrained import load_pretrained
+
+    data = load("mnist-5k", binarize=True)
+    assert isinstance(data, ImageData)
+    model = load_pretrained("mnist-z2").eval()
+    mean = model.encode(data.test)[0].detach().numpy().astype("<f4")
+    value = {
+        "labels": "".join(map(str, data.test_labels.tolist())),
+        "bits": base64.b64encode(np.packbits(data.test.numpy() > 0).tobytes()).decode(),
+        "codes": base64.b64encode(mean.tobytes()).decode(),
+        "colours": plots.COLOURS,
+    }
+    return as_script("VAELIB_DATA", "digits", json.dumps(value))
+
+
+def read_by_figures(app: Sphinx) -> set[str]:
+    scripts = [path for path in folder(app).glob("*.js") if path.name not in SHARED]
+    return {need for script in scripts for need in needs(script)}
+
+
+def write_scripts(app: Sphinx, target: Path) -> None:
+    """Every script of the figures, and the models and data that they read, into ``target``."""
+    target.mkdir(parents=True, exist_ok=True)
+    for script in folder(app).glob("*.js"):
+        (target / script.name).write_bytes(script.read_bytes())
+    for need in read_by_figures(app):
+        text = digits_script() if need == "digits" else model_script(need)
+        (target / f"{need}.js").write_text(text, "utf8")
+
+
+def write_into_book(app: Sphinx) -> None:
+    # before the pages: Sphinx looks a page's scripts up when it writes the page
+    if app.builder.format == "html":
+        write_scripts(app, Path(app.outdir, "_static", "live"))
+
+
+def setup(app: Sphinx) -> None:
+    app.add_node(LiveFigure, html=(visit_live, depart_live))
+    app.add_directive("live", Live)
+    app.connect("builder-inited", write_into_book)
+    app.connect("html-page-context", add_loader)
+    app.add_css_file("live.css")

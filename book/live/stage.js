@@ -1,0 +1,236 @@
+// What live figures share: plots, points that are dragged, images, bars, controls and numbers.
+// A figure says what it shows; how that follows theme, keyboard, finger and screen reader stands here.
+"use strict";
+
+live.stage = function (element) {
+  const name = element.dataset.live;
+  const root = make("div", { class: "live-body" });
+  const said = make("p", { class: "live-said", "aria-live": "polite" });
+  let onScreen = false, waiting, ids = 0;
+  const whenSeen = [];
+
+  function make(tag, attributes = {}, ...children) {
+    const svg = ["svg", "g", "circle", "ellipse", "line", "path", "rect", "text", "tspan"].includes(tag);
+    const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+    put(made, attributes);
+    made.append(...children);
+    return made;
+  }
+
+  function put(target, attributes) {
+    for (const [key, value] of Object.entries(attributes)) target.setAttribute(key, value);
+    return target;
+  }
+
+  const add = (child, parent = root) => (parent.append(child), child);
+  const group = (kinds, parent = root) => add(make("div", { class: kinds.replace(/\S+/g, "live-$&") }), parent);
+  const freshId = () => `live-${name}-${++ids}`;
+
+  // words with their formulas' letters slanted: a letter that stands alone is a variable
+  const formula = (text) => text.split(/(?<![A-Za-z])([a-z])(?![A-Za-z])/).map((part, i) => (i % 2 ? make("i", {}, part) : part));
+
+  // numbers are read by people rounded, and by tests whole: <data value="85.321">85.32</data>
+  function number(label, parent, unit = "", { digits = 2, colour } = {}) {
+    const data = make("data");
+    const words = make("span", { class: "live-label" }, ...formula(label));
+    const swatch = colour ? make("span", { class: "live-swatch", style: `background: var(--${colour})` }) : "";
+    add(make("p", { class: "live-number" }, swatch, words, " ", data, unit && ` ${unit}`), parent);
+    return {
+      set(value) {
+        data.value = value;
+        data.textContent = value.toFixed(digits).replace("-", "−");
+      },
+      element: data,
+    };
+  }
+
+  // the reader who does not see the figure hears its numbers, once a movement has come to rest
+  function say(text) {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => (said.textContent = text), 500);
+  }
+
+  // ---- controls ----
+
+  function slider(label, { min, max, step = 1, value, parent = root, show = String }, changed) {
+    const id = freshId(), input = make("input", { type: "range", id, min, max, step });
+    const output = make("output", { for: id });
+    const set = (to) => {
+      input.value = to;
+      output.textContent = show(Number(input.value));
+    };
+    input.addEventListener("input", () => (set(input.value), changed(Number(input.value))));
+    add(make("p", { class: "live-slider" }, make("label", { for: id }, ...formula(label)), input, output), parent);
+    set(value);
+    return { set, input };
+  }
+
+  // a few choices side by side, of which one holds
+  function choice(label, options, parent, changed) {
+    const group = freshId(), inputs = {};
+    const set = (to) => (inputs[to].checked = true);
+    const box = make("fieldset", { class: "live-choice" }, make("legend", {}, label));
+    for (const [value, words] of Object.entries(options)) {
+      inputs[value] = make("input", { type: "radio", name: group, value });
+      inputs[value].addEventListener("change", () => changed(value));
+      box.append(make("label", {}, inputs[value], ` ${words}`));
+    }
+    add(box, parent);
+    return { set };
+  }
+
+  function menu(label, options, parent, changed) {
+    const id = freshId(), select = make("select", { id });
+    for (const [value, words] of Object.entries(options)) select.append(make("option", { value }, words));
+    select.addEventListener("change", () => changed(select.value));
+    add(make("p", { class: "live-menu" }, make("label", { for: id }, label), " ", select), parent);
+    return { set: (to) => (select.value = to) };
+  }
+
+  function button(words, parent, pressed) {
+    const made = add(make("button", { type: "button", class: "live-button" }, words), parent);
+    made.addEventListener("click", pressed);
+    return made;
+  }
+
+  // ---- pictures ----
+
+  // pixels in [0, 1], 1 is white, as vaelib.plots shows them
+  function image(label, height, width, parent) {
+    const canvas = make("canvas", { width, height, role: "img", "aria-label": label });
+    const pen = canvas.getContext("2d"), box = pen.createImageData(width, height);
+    add(make("div", { class: "live-image" }, canvas, make("p", { "aria-hidden": "true" }, label)), parent);
+    return {
+      canvas,
+      draw(pixels) {
+        pixels.forEach((v, i) => box.data.set([255 * v, 255 * v, 255 * v, 255], 4 * i));
+        pen.putImageData(box, 0, 0);
+      },
+      label(words) {
+        canvas.setAttribute("aria-label", words);
+        canvas.nextElementSibling.textContent = words;
+      },
+    };
+  }
+
+  // bars of nats on one scale from zero, each a row of parts: [value, a colour of the style sheet]
+  function bars(parent) {
+    const box = add(make("div", { class: "live-bars", "aria-hidden": "true" }), parent);
+    return {
+      set(rows) {
+        const most = Math.max(...rows.map((row) => row.reduce((all, [value]) => all + value, 0)));
+        box.replaceChildren(...rows.map((row) => make("div", {}, ...row.map(([value, colour]) =>
+          make("span", { style: `width: ${(100 * Math.max(0, value)) / most}%; background: var(--${colour})` })))));
+      },
+    };
+  }
+
+  // a square plane with axes; sx, sy map its numbers to the picture's
+  function plane(label, { extent, names, parent = root, ticks = 1 }) {
+    const side = 400, edge = 34;
+    const sx = (x) => edge + ((x + extent) / (2 * extent)) * (side - edge - 8);
+    const sy = (y) => side - edge - ((y + extent) / (2 * extent)) * (side - edge - 8);
+    const svg = make("svg", { viewBox: `0 0 ${side} ${side}`, role: "group", "aria-label": label, class: "live-plane" });
+    const axes = add(make("g", { class: "live-axes", "aria-hidden": "true" }), svg);
+    for (let t = -Math.floor(extent); t <= extent; t += ticks) {
+      add(make("line", { x1: sx(t), x2: sx(t), y1: sy(-extent), y2: sy(extent), class: t ? "" : "zero" }), axes);
+      add(make("line", { x1: sx(-extent), x2: sx(extent), y1: sy(t), y2: sy(t), class: t ? "" : "zero" }), axes);
+      const words = String(t).replace("-", "−");
+      add(make("text", { x: sx(t), y: side - edge + 16, "text-anchor": "middle" }, words), axes);
+      add(make("text", { x: edge - 6, y: sy(t) + 4, "text-anchor": "end" }, words), axes);
+    }
+    const italic = (text) => make("tspan", { "font-style": "italic" }, text[0]);
+    const small = (text) => make("tspan", { dy: 3, "font-size": "10" }, text.slice(1));
+    add(make("text", { x: side - 14, y: side - 3, class: "name" }, italic(names[0]), small(names[0])), axes);
+    add(make("text", { x: 2, y: 16, class: "name" }, italic(names[1]), small(names[1])), axes);
+    add(svg, parent);
+
+    const at = (event) => {
+      const box = svg.getBoundingClientRect(), unit = side / box.width;
+      const x = (event.clientX - box.left) * unit, y = (event.clientY - box.top) * unit;
+      return [invert(sx, x), invert(sy, y)];
+    };
+    const invert = (s, v) => ((v - s(0)) / (s(1) - s(0)));
+    const clamp = (v) => Math.min(extent, Math.max(-extent, v));
+
+    function points(list, kind = "live-points") {
+      const layer = make("g", { class: kind, "aria-hidden": "true" });
+      for (const { x, y, colour } of list) add(make("circle", { cx: sx(x), cy: sy(y), r: 3.2, fill: colour }), layer);
+      return add(layer, svg);
+    }
+
+    function words(x, y, text, colour) {
+      const style = { x: sx(x), y: sy(y) + 6, "text-anchor": "middle", class: "live-mark", fill: colour, "aria-hidden": "true" };
+      return add(make("text", style, text), svg);
+    }
+
+    function ellipse(kind) {
+      const made = add(make("ellipse", { class: kind, "aria-hidden": "true" }), svg);
+      const scale = sx(1) - sx(0);
+      return (x, y, rx, ry) => put(made, { cx: sx(x), cy: sy(y), rx: rx * scale, ry: ry * scale });
+    }
+
+    // a point that mouse, finger and arrow keys move; a press anywhere on the plane brings it there
+    function handle(label, moved) {
+      const dot = make("g", { class: "live-handle", tabindex: 0, role: "slider", "aria-label": label,
+        "aria-roledescription": "point in a plane", "aria-valuemin": -extent, "aria-valuemax": extent },
+      make("circle", { r: 26, class: "reach" }), make("circle", { r: 9, class: "dot" }));
+      let [x, y] = [0, 0], dragging = false;
+      const set = (toX, toY) => {
+        [x, y] = [clamp(toX), clamp(toY)];
+        const said = `${names[0]} ${x.toFixed(2)}, ${names[1]} ${y.toFixed(2)}`;
+        put(dot, { transform: `translate(${sx(x)} ${sy(y)})`, "aria-valuenow": x.toFixed(2), "aria-valuetext": said });
+      };
+      const move = (toX, toY) => (set(toX, toY), moved(x, y));
+      svg.addEventListener("pointerdown", (event) => {
+        if (event.button) return;
+        dragging = true;
+        svg.setPointerCapture(event.pointerId);
+        dot.focus({ preventScroll: true });
+        move(...at(event));
+        event.preventDefault();
+      });
+      svg.addEventListener("pointermove", (event) => dragging && move(...at(event)));
+      for (const end of ["pointerup", "pointercancel"]) svg.addEventListener(end, () => (dragging = false));
+      dot.addEventListener("keydown", (event) => {
+        const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key] ?? [];
+        if (dx === undefined) return;
+        const step = event.shiftKey ? 0.25 : 0.05;
+        move(x + dx * step, y + dy * step);
+        event.preventDefault();
+      });
+      add(dot, svg);
+      return { set, element: dot };
+    }
+
+    return { svg, sx, sy, at, points, words, ellipse, handle };
+  }
+
+  // ---- time ----
+
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  new IntersectionObserver(([{ isIntersecting }]) => {
+    onScreen = isIntersecting;
+    if (onScreen) whenSeen.splice(0).forEach((resume) => resume());
+  }).observe(element);
+
+  // calls step(milliseconds since the last) while it returns true, and rests while the figure is out of sight
+  function animate(step) {
+    let last;
+    const frame = (now) => {
+      const more = step(last === undefined ? 0 : Math.min(100, now - last));
+      last = now;
+      if (!more) return;
+      if (onScreen) requestAnimationFrame(frame);
+      else whenSeen.push(() => ((last = undefined), requestAnimationFrame(frame)));
+    };
+    requestAnimationFrame(frame);
+  }
+
+  // the figure takes its still picture's place; it is in the page before it is drawn, so that it knows its width
+  element.querySelector(".live-still").after(root);
+  root.append(said);
+  element.classList.add("live-open");
+
+  return { element, make, put, add, group, number, say, slider, choice, menu, button, image, bars, plane, formula, animate, still };
+};

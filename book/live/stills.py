@@ -1,0 +1,51 @@
+"""Takes each live figure's still picture from the figure itself.
+
+python book/live/stills.py [NAME ...]    of the figures called so, or of all
+
+It opens the built book (`make book`) in Chromium; a new figure needs any book/live/NAME.png first.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+HERE = Path(__file__).parent
+BOOK = HERE.parents[1] / "_build" / "html" / "book"
+SHARED = ("live", "engine", "stage")
+
+
+def page_with(name: str) -> Path:
+    return next(
+        p for p in sorted(BOOK.glob("*.html")) if f'data-live="{name}"' in p.read_text("utf8")
+    )
+
+
+def main(names: list[str]) -> None:
+    browser = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    )
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        context = chromium.new_context(
+            viewport={"width": 1200, "height": 900}, device_scale_factor=2, reduced_motion="reduce"
+        )
+        for name in names:
+            page = context.new_page()
+            page.goto(f"file://{page_with(name)}")
+            figure = page.locator(f"#live-{name}")
+            figure.scroll_into_view_if_needed()
+            page.wait_for_selector(f"#live-{name}.live-open")
+            page.wait_for_timeout(1500)  # what is computed little by little is done
+            path = HERE / f"{name}.png"
+            figure.locator(".live-body").screenshot(path=path)
+            Image.open(path).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE).save(
+                path, optimize=True
+            )  # a third of the bytes
+            print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or sorted(p.stem for p in HERE.glob("*.js") if p.stem not in SHARED))

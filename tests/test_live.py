@@ -1,0 +1,572 @@
+"""Live figures in a real browser: the engine is PyTorch, each figure's numbers are vaelib's."""
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
+from test_book import browser  # noqa: F401
+
+import vaelib
+from notebooks import ROOT
+from vaelib import pretrained
+
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+from course import live
+
+FOLDER = ROOT / "book" / "live"
+
+
+@pytest.fixture(scope="module")
+def engine(browser):  # noqa: F811
+    page = browser.new_page()
+    page.add_script_tag(content=(FOLDER / "engine.js").read_text())
+    yield page
+    page.close()
+
+
+RUN = """(text) => {  // JSON by hand: playwright takes seconds over so many numbers
+  const [name, images, codes] = JSON.parse(text);
+  const model = vaelib.model(name);
+  const sides = images.map((x) => model.encode(x)), outputs = codes.map((z) => model.decode(z));
+  return JSON.stringify({
+    mean: sides.map((s) => [...s.mean]),
+    log_var: sides.map((s) => [...s.log_var]),
+    output: outputs.map((o) => [...o]),
+    expected: outputs.map((o) => [...model.expected_image(o)]),
+  });
+}"""
+
+
+@cache
+def digits(kind: str) -> vaelib.ImageData:
+    return vaelib.load(kind, binarize=True)
+
+
+def images(name: str) -> torch.Tensor:
+    """50 images of the kind that a shipped model was trained on, as floats."""
+    kind, g = pretrained.card(name)["data"]["name"], torch.Generator().manual_seed(1)
+    if kind == "sprites":
+        return vaelib.load(kind, image_size=32).sample(50, g)[0].float() / 255
+    test = digits(kind).test
+    return test[torch.randperm(len(test), generator=g)[:50]].float() / 255
+
+
+def differs(page, name: str, model, x: torch.Tensor) -> float:
+    """How far the page's encode, decode and expected image are from PyTorch's, at most."""
+    z = 2 * torch.randn(50, model.latent_dim, generator=torch.Generator().manual_seed(2))
+    got = json.loads(page.evaluate(RUN, json.dumps([name, x.flatten(1).tolist(), z.tolist()])))
+    with torch.no_grad():
+        (mean, log_var), output = model.eval().encode(x), model.decode(z)
+        want = {
+            "mean": mean,
+            "log_var": log_var,
+            "output": output,
+            "expected": model.expected_image(output),
+        }
+    return max((torch.tensor(got[k]) - v.flatten(1)).abs().max().item() for k, v in want.items())
+
+
+@pytest.mark.parametrize("name", pretrained.names())
+def test_the_engine_is_pytorch_for_every_shipped_model(engine, name):
+    engine.add_script_tag(content=live.model_script(name))
+    worst = differs(engine, name, vaelib.load_pretrained(name), images(name))
+    print(f"{name}: {worst:.1e}")
+    assert worst < 1e-4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(
+            image_shape=(2, 9, 12), latent_dim=3, convs=[vaelib.ConvSpec(3, (3, 5), (2, 3), (1, 0))]
+        ),
+        dict(image_shape=(1, 7, 7), latent_dim=2, convs=[], hidden=(6, 5), activation="tanh"),
+        dict(
+            image_shape=(1, 8, 8), latent_dim=2, hidden=(), likelihood="gaussian", activation="tanh"
+        ),
+        dict(image_shape=(3, 8, 8), latent_dim=2, hidden=9, likelihood="continuous-bernoulli"),
+        dict(image_shape=(1, 8, 8), latent_dim=2, hidden=9, likelihood="discretised-logistic"),
+    ],
+)
+def test_the_engine_is_pytorch_for_uneven_models(engine, monkeypatch, tmp_path, options):
+    torch.manual_seed(3)
+    model = vaelib.VAE(**options)
+    for bias in (p for n, p in model.named_parameters() if n.endswith("bias")):
+        torch.nn.init.normal_(bias)
+    vaelib.save_model(model, tmp_path / "uneven.safetensors")
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    name = f"uneven-{id(options)}"
+    (tmp_path / "uneven.safetensors").rename(tmp_path / f"{name}.safetensors")
+    engine.add_script_tag(content=live.model_script(name))
+    assert differs(engine, name, model, torch.rand(50, *model.image_shape)) < 1e-4
+
+
+def test_the_generator_draws_uniforms_and_normals(engine):
+    draws = engine.evaluate("""() => [0, 1, 12345].map((seed) => {
+      const g = vaelib.generator(seed);
+      const draw = (kind) => Array.from({ length: 20000 }, kind);
+      return { u: draw(g.uniform), n: draw(g.normal) };
+    })""")
+    firsts = [d["u"][0] for d in draws]
+    assert len(set(firsts)) == 3
+    for draw in draws:
+        u, n = (
+            torch.tensor(draw["u"], dtype=torch.float64),
+            torch.tensor(draw["n"], dtype=torch.float64),
+        )
+        four = 4 / 20000**0.5  # standard errors of a mean of unit variance
+        assert abs(u.mean() - 0.5) < four / 12**0.5 and abs((u**2).mean() - 1 / 3) < four * 0.3
+        assert abs(n.mean()) < four and abs((n**2).mean() - 1) < four * 2**0.5
+        assert (
+            abs((u[1:] * u[:-1]).mean() - 0.25) < four * 0.23
+            and abs((n[1:] * n[:-1]).mean()) < four
+        )
+    again = engine.evaluate("() => vaelib.generator(12345).uniform()")
+    assert again == firsts[2]
+
+
+def test_nats_are_those_of_vaelib(engine):
+    g = torch.Generator().manual_seed(5)
+    x, logits = torch.rand(40, generator=g).round(), 6 * torch.randn(40, generator=g)
+    mean, log_var, z = torch.randn(3, 4, generator=g)
+    got = engine.evaluate(
+        """([x, l, m, v, z]) => [vaelib.bernoulli_log_likelihood(x, l), vaelib.bernoulli_entropy(l),
+          vaelib.sum(vaelib.kl_per_dimension(m, v)), vaelib.normal_log_density(z, m, v)]""",
+        [t.tolist() for t in (x, logits, mean, log_var, z)],
+    )
+    want = [
+        vaelib.losses.bernoulli_log_likelihood(x[None], logits[None]).item(),
+        torch.distributions.Bernoulli(logits=logits).entropy().sum().item(),
+        torch.distributions.kl_divergence(
+            torch.distributions.Normal(mean, (log_var / 2).exp()),
+            torch.distributions.Normal(0.0, 1.0),
+        )
+        .sum()
+        .item(),
+        torch.distributions.Normal(mean, (log_var / 2).exp()).log_prob(z).sum().item(),
+    ]
+    assert got == pytest.approx(want, rel=1e-5)
+
+
+# ---- the figures, on small pages of their own, with the book's theme, style and directive ----
+
+CONF = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "book" / "_ext")!r})
+extensions = ["myst_parser", "sphinx.ext.mathjax", "course.live"]
+myst_enable_extensions = ["dollarmath"]
+html_theme = "sphinx_book_theme"
+html_static_path = [{str(ROOT / "book" / "_static")!r}]
+html_css_files = ["course.css"]
+suppress_warnings = ["myst.xref_missing"]
+"""
+BLOCK = re.compile(r"^````\{live\} ([\w-]+)\n.*?^````$", re.MULTILINE | re.DOTALL)
+FIGURES = {}
+for chapter in sorted((ROOT / "book").glob("*.md")):
+    for block in BLOCK.finditer(chapter.read_text()):
+        FIGURES.setdefault(block[1], re.sub(r"\{eq\}`eq:([\w-]+)`", r"`\1`", block[0]))
+
+
+def build(source: Path, pages: dict[str, str], builder: str = "html") -> tuple[Path, str]:
+    """A folder of HTML made of these pages by Sphinx and the directive, and what Sphinx said."""
+    (source / "book").mkdir(parents=True)
+    (source / "book" / "live").symlink_to(FOLDER)
+    (source / "conf.py").write_text(CONF)
+    (source / "index.md").write_text("# Figures\n\n```{toctree}\n" + "\n".join(pages) + "\n```\n")
+    for name, text in pages.items():
+        (source / f"{name}.md").write_text(f"# {name}\n\n{text}\n")
+    out = source.parent / "html"
+    command = [sys.executable, "-m", "sphinx", "-q", "-b", builder, source, out]
+    run = subprocess.run(command, capture_output=True, text=True)
+    return out, run.stderr
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory) -> Path:
+    out, said = build(tmp_path_factory.mktemp("live") / "source", FIGURES)
+    assert said == ""
+    return out
+
+
+class Figure:
+    """A figure alive in a browser without a network; ``wrong`` is what went wrong on its page."""
+
+    def __init__(self, browser, html, name, width=1360, **context):  # noqa: F811
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, **context)
+        self.context.set_offline(True)
+        self.page, self.wrong, self.files = self.context.new_page(), [], []
+        ours = re.compile(
+            "theme mode|mathjax", re.I
+        )  # MathJax comes from the book, not from these pages
+        self.page.on(
+            "console", lambda m: m.type == "error" and note(self.wrong, m.text, m.location["url"])
+        )
+        self.page.on("pageerror", lambda e: self.wrong.append(str(e)))
+        self.page.on("request", lambda r: self.files.append(r.url))
+
+        def note(wrong, text, where):
+            if not ours.search(text + where):
+                wrong.append(f"{text} {where}")
+
+        self.page.goto(f"file://{html}/{name}.html", wait_until="load")
+        self.element = self.page.locator(f"#live-{name}")
+        self.element.scroll_into_view_if_needed()
+        self.page.wait_for_function(f"document.getElementById('live-{name}').get")
+
+    def set(self, **state):
+        self.element.evaluate("(figure, state) => figure.set(state)", state)
+
+    def get(self) -> dict:
+        return self.element.evaluate("(figure) => figure.get()")
+
+    def numbers(self) -> dict[str, float]:
+        """What it displays: label to value, each the rounding of its exact value."""
+        shown = self.element.locator(".live-number:not([hidden])").evaluate_all(
+            """(all) => all.map((p) => [p.querySelector(".live-label"), p.querySelector("data")])
+                          .map(([label, it]) => [label.textContent, it.value, it.textContent])"""
+        )
+        for label, exact, text in shown:
+            digits = len(text.partition(".")[2])
+            assert abs(float(text.replace("−", "-")) - float(exact)) <= 0.5001 * 10**-digits, label
+        return {label: float(exact) for label, exact, _ in shown}
+
+    def pixels(self, index: int) -> torch.Tensor:
+        """The canvas of this number, as (height, width) in [0, 1]."""
+        grey = (
+            self.element.locator("canvas")
+            .nth(index)
+            .evaluate(
+                """(c) => [c.width,
+                           ...c.getContext("2d").getImageData(0, 0, c.width, c.height).data]"""
+            )
+        )
+        return torch.tensor(grey[1::4]).view(-1, grey[0]) / 255
+
+
+@pytest.fixture
+def figure(browser, html):  # noqa: F811
+    opened = []
+
+    def show(name, **options) -> Figure:
+        opened.append(Figure(browser, html, name, **options))
+        return opened[-1]
+
+    yield show
+    for one in opened:
+        assert one.wrong == []
+        one.context.close()
+
+
+def test_every_script_stands_in_the_book_and_every_figure_has_its_script():
+    assert sorted(FIGURES) == sorted(
+        p.stem for p in FOLDER.glob("*.js") if p.name not in live.SHARED
+    )
+
+
+def test_the_plane_shows_what_vaelib_computes(figure):
+    plane, model = figure("plane"), vaelib.load_pretrained("mnist-z2").eval()
+    g = torch.Generator().manual_seed(11)
+    surplus, variance = 0.0, 0.0
+    for seed in range(20):
+        z, show = 6 * torch.rand(2, generator=g) - 3, ("mean", "draw")[seed % 2]
+        plane.set(z=z.tolist(), show=show, seed=seed)
+        with torch.no_grad():
+            logits = model.decode(z[None])
+        pixels = torch.distributions.Bernoulli(logits=logits[0, 0])
+        want = {
+            "log p(z)": torch.distributions.Normal(0, 1).log_prob(z).sum().item(),
+            "entropy of p(x | z)": pixels.entropy().sum().item(),
+        }
+        drawn = plane.pixels(0)
+        if show == "draw":
+            assert set(drawn.unique().tolist()) <= {0.0, 1.0}
+            want["log p(x | z) of this draw"] = model.log_likelihood(
+                drawn[None, None], logits
+            ).item()
+            surplus += (drawn - pixels.mean).sum().item()
+            variance += pixels.variance.sum().item()
+        else:
+            assert (drawn - pixels.mean).abs().max() < 1 / 255
+        assert plane.numbers() == pytest.approx(want, rel=1e-4)
+    assert abs(surplus) < 4 * variance**0.5  # the draws have the pixels' probabilities
+
+
+def test_the_plane_shows_the_nearest_digit_and_the_codes_are_the_encoders(figure):
+    plane, model = figure("plane"), vaelib.load_pretrained("mnist-z2").eval()
+    test = digits("mnist-5k").test
+    with torch.no_grad():
+        codes = model.encode(test)[0]
+    for i in (0, 123, 499):
+        plane.set(z=(codes[i] + 0.001).tolist())
+        closest = (codes - codes[i] - 0.001).square().sum(1).argmin()
+        assert torch.equal(plane.pixels(1), test[closest, 0].float() / 255)
+        assert f"a {int(digits('mnist-5k').test_labels[closest])}" in plane.element.locator(
+            "canvas"
+        ).nth(1).get_attribute("aria-label")
+
+
+def test_the_plane_is_dragged_by_mouse_finger_and_arrow_keys(figure):
+    plane = figure("plane", has_touch=True)
+    dot = plane.element.get_by_role("slider", name="The code z")
+    plane.set(z=[0.0, 0.0])
+    dot.focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowUp", "Shift+ArrowDown"):
+        plane.page.keyboard.press(key)
+    assert plane.get()["z"] == pytest.approx([0.1, -0.2])
+    assert dot.get_attribute("aria-valuetext") == "z1 0.10, z2 −0.20".replace("−", "-")
+    box = plane.element.locator("svg.live-plane").bounding_box()
+    unit = box["width"] / 400  # the plane's own units: -3.5 to 3.5 between 34 and 392
+
+    def where(x, y):
+        return (
+            box["x"] + unit * (34 + (x + 3.5) * 358 / 7),
+            box["y"] + unit * (366 - (y + 3.5) * 358 / 7),
+        )
+
+    plane.page.mouse.move(*where(0.1, -0.2))
+    plane.page.mouse.down()
+    plane.page.mouse.move(*where(-2, 1.5))
+    plane.page.mouse.up()
+    plane.page.mouse.move(*where(3, 3))
+    assert plane.get()["z"] == pytest.approx([-2, 1.5], abs=0.02)
+    plane.page.touchscreen.tap(*where(1, 2))
+    assert plane.get()["z"] == pytest.approx([1, 2], abs=0.02)
+    plane.page.wait_for_function(
+        "document.querySelector('.live-said').textContent.startsWith('z is 1.0')"
+    )
+
+
+def test_the_convolution_is_pytorchs_for_any_sizes(figure):
+    convolution = figure("convolution", reduced_motion="reduce")
+    g, refused = torch.Generator().manual_seed(12), 0
+    for _ in range(20):
+        h, k, s, p = (int(torch.randint(1, top + 1, (), generator=g)) for top in (16, 7, 5, 5))
+        p -= 1
+        convolution.set(h=h, k=k, s=s, p=p)
+        if k > h + 2 * p:
+            refused += 1
+            assert (
+                convolution.numbers() == {} and "does not fit" in convolution.element.inner_text()
+            )
+            continue
+        line = torch.ones(1, 1, h, requires_grad=True)
+        output = torch.nn.functional.conv1d(line, torch.ones(1, 1, k), stride=s, padding=p)
+        output.sum().backward()
+        a = vaelib.ConvSpec(1, k, s, p).output_padding((h, h))[0]
+        shown = list(convolution.numbers().values())
+        assert shown == [output.shape[-1], a, h - a, h, int((line.grad == 0).sum())]
+        assert convolution.element.locator("rect.pixel.never").count() == shown[-1]
+    assert refused < 5
+
+
+def test_the_kernel_moves_in_sight_only_and_never_where_motion_is_unwanted(figure):
+    still = figure("convolution", reduced_motion="reduce")
+    assert not still.get()["playing"]
+    moving = figure("convolution")
+    assert moving.get()["playing"]
+    moving.page.wait_for_function("document.querySelector('figure.live').get().position > 0")
+    moving.page.evaluate(
+        "document.querySelector('figure.live').style.marginTop = '5000px'; scrollTo(0, 0)"
+    )
+    moving.page.wait_for_timeout(300)
+    before = moving.get()["position"]
+    moving.page.wait_for_timeout(1200)
+    assert moving.get()["position"] == before
+    moving.element.scroll_into_view_if_needed()
+    moving.page.wait_for_function(
+        f"document.querySelector('figure.live').get().position != {before}"
+    )
+    moving.element.get_by_role("button", name="Pause").click()
+    assert not moving.get()["playing"]
+
+
+def weighed(drawing):
+    drawing.page.wait_for_function(
+        "(f => f.get().weighed === f.get().samples)(document.querySelector('figure.live'))"
+    )
+
+
+def test_the_ledger_is_vaelibs_for_any_image_and_model(figure):
+    drawing, surplus = figure("draw"), []
+    for number in range(20):
+        model = vaelib.load_pretrained(name := ("mnist-z2", "mnist-z16")[number % 2]).eval()
+        samples, show = (1, 4, 16, 64)[number % 4], ("mean", "draw")[number // 10]
+        drawing.set(digit=7 * number, model=name, samples=samples, seed=number, show=show)
+        weighed(drawing)
+        x, z = drawing.pixels(1)[None, None], torch.tensor(drawing.get()["draws"])
+        assert (
+            torch.equal(x[0, 0], digits("mnist-5k").test[7 * number, 0].float() / 255)
+            and len(z) == samples
+        )
+        with torch.no_grad():
+            mean, log_var = model.encode(x)
+            log_likelihood = model.log_likelihood(x.expand(samples, 1, 28, 28), model.decode(z))
+            decoded = model.expected_image(model.decode(mean if show == "mean" else z[:1]))[0, 0]
+        log_weight = vaelib.losses.log_importance_weight(
+            log_likelihood, z, mean.expand_as(z), log_var.expand_as(z)
+        )
+        kl = vaelib.losses.kl_to_standard_normal(mean, log_var).item()
+        assert drawing.numbers() == pytest.approx(
+            {
+                "distortion, −E log p(x | z)": -log_likelihood.mean().item(),
+                "rate, KL from q(z | x) to p(z)": kl,
+                "their sum, −ELBO": kl - log_likelihood.mean().item(),
+                "K draws weighed together": -vaelib.losses.importance_weighted_bound(
+                    log_weight[:, None]
+                ).item(),
+            },
+            rel=1e-4,
+        )
+        assert (drawing.pixels(2) - decoded).abs().max() < 1.01 / 255
+        surplus.append((z - mean) / (log_var / 2).exp())
+    noise = torch.cat([one.flatten() for one in surplus])  # epsilon: mean 0, variance 1
+    assert abs(noise.mean()) < 4 / len(noise) ** 0.5
+    assert abs(noise.square().mean() - 1) < 4 * (2 / len(noise)) ** 0.5
+
+
+def test_centring_gives_a_digit_of_mnist_back(figure):
+    drawing, grey = figure("draw"), vaelib.load("mnist-5k").test[:20, 0].float() / 255
+    for image in grey:
+        drawing.set(pixels=image.flatten().tolist(), samples=1)
+        assert torch.equal(drawing.pixels(1), (image >= 0.5).float())
+
+
+def arc(x, y, width, height, begin, end):
+    angles = torch.deg2rad(torch.linspace(begin, end, 25))
+    return torch.stack([x + width * angles.cos(), y + height * angles.sin()], 1).tolist()
+
+
+# digits as a finger draws them, in a square of side 1 whose y points down
+SCRIBBLES = [
+    [arc(0.5, 0.5, 0.25, 0.36, -90, 270)],
+    [[[0.58, 0.12], [0.42, 0.88]]],
+    [[*arc(0.52, 0.3, 0.2, 0.18, 190, 400), [0.5, 0.62], [0.3, 0.84], [0.4, 0.8], [0.74, 0.86]]],
+    [arc(0.46, 0.3, 0.2, 0.17, 200, 440) + arc(0.46, 0.67, 0.24, 0.2, -80, 150)],
+    [[[0.34, 0.14], [0.27, 0.5], [0.72, 0.48]], [[0.7, 0.2], [0.62, 0.9]]],
+    [[[0.76, 0.14], [0.4, 0.15], [0.36, 0.44], *arc(0.48, 0.65, 0.22, 0.21, -110, 140)]],
+    [[[0.64, 0.1], [0.42, 0.36], [0.34, 0.64], *arc(0.5, 0.7, 0.17, 0.16, 180, 540)]],
+    [[[0.24, 0.18], [0.76, 0.16], [0.46, 0.88]]],
+    [
+        [[0.68, 0.2], [0.5, 0.12], [0.36, 0.26], [0.48, 0.46], [0.62, 0.64], [0.56, 0.84]],
+        [[0.56, 0.84], [0.38, 0.86], [0.34, 0.7], [0.5, 0.5], [0.66, 0.34], [0.68, 0.2]],
+    ],
+    [[*arc(0.54, 0.3, 0.17, 0.17, 0, 360), [0.7, 0.32], [0.56, 0.6], [0.42, 0.88]]],
+]
+
+
+def test_scribbled_digits_land_where_their_class_is(figure):
+    drawing, model, found = figure("draw"), vaelib.load_pretrained("mnist-z2").eval(), []
+    with torch.no_grad():
+        codes = model.encode(digits("mnist-5k").test)[0]
+        for strokes in SCRIBBLES:
+            scaled = [[[280 * x, 280 * y] for x, y in stroke] for stroke in strokes]
+            drawing.set(strokes=scaled, digit=None, pixels=None, samples=1)
+            mean = model.encode(drawing.pixels(1)[None, None])[0]
+            nearest = (codes - mean).square().sum(1).argsort()[:15]
+            found.append(digits("mnist-5k").test_labels[nearest].mode().values.item())
+    assert sum(digit == right for right, digit in enumerate(found)) >= 8
+
+
+def test_a_digit_is_drawn_with_the_pen(figure):
+    drawing = figure("draw", reduced_motion="reduce")
+    drawing.element.get_by_role("button", name="Clear").click()
+    assert drawing.pixels(1).sum() == 0
+    box = drawing.element.locator("canvas.live-pad").bounding_box()
+    mouse = drawing.page.mouse
+    mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.1 * box["height"])
+    mouse.down()
+    mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.9 * box["height"])
+    mouse.up()
+    mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.9 * box["height"])
+    weighed(drawing)
+    ink = drawing.pixels(1)
+    rows, columns = ink.nonzero().T
+    assert rows.min() >= 3 and rows.max() <= 24 and rows.max() - rows.min() + 1 in (19, 20)
+    assert (rows.float().mean() - 14).abs() < 0.7 and (columns.float().mean() - 14).abs() < 0.7
+    assert (
+        len(drawing.get()["strokes"]) == 1
+        and drawing.numbers()["rate, KL from q(z | x) to p(z)"] > 1
+    )
+    drawing.element.get_by_role("combobox", name="Model").select_option("mnist-z16")
+    assert not drawing.element.locator("svg.live-plane").is_visible()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("width", [320, 1360])
+def test_a_figure_fits_any_window_and_its_controls_have_names(figure, name, width):
+    shown = figure(name, width=width)
+    assert shown.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    inside = """(figure) => [...figure.querySelectorAll("*")].every((e) =>
+      e.closest(".live-said") || e.closest("g") || e.closest("mjx-container") ||
+      e.getBoundingClientRect().right <= figure.getBoundingClientRect().right + 1)"""
+    assert shown.element.evaluate(inside)
+    for control in shown.element.locator("input, select, button").all():
+        assert control.evaluate("(c) => (c.labels?.[0] ?? c).textContent.trim()")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(figure, name, scheme):
+    shown = figure(name, color_scheme=scheme, reduced_motion="reduce")
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "preload": False}
+    found = Axe().run(shown.page, context=f"#live-{name}", options=rules)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_light_and_loads_only_when_near(figure, html, name):
+    shown = figure(name)
+    ours = {url.removeprefix("file://") for url in shown.files if "/live/" in url}
+    ours = [Path(url.partition("?")[0]) for url in ours]
+    weight = sum(path.stat().st_size for path in ours) + (FOLDER / f"{name}.png").stat().st_size
+    print(f"{name}: {weight / 1000:.0f} kB")
+    assert weight < 1.5e6
+    page = shown.context.new_page()
+    requests = []
+    page.on("request", lambda r: requests.append(r.url))
+    text, start = (html / f"{name}.html").read_text(), '<figure class="live"'
+    (html / "far.html").write_text(
+        text.replace(start, f'<div style="height: 3000px"></div>{start}')
+    )
+    page.goto(f"file://{html}/far.html")
+    page.wait_for_timeout(300)
+    assert any(url.partition("?")[0].endswith("live/live.js") for url in requests)
+    assert not [url for url in requests if url.endswith(("engine.js", "stage.js", f"{name}.js"))]
+
+
+def test_without_javascript_and_in_print_the_picture_is_there(browser, html, figure):  # noqa: F811
+    for name in FIGURES:
+        plain = browser.new_context(java_script_enabled=False)
+        page = plain.new_page()
+        page.goto(f"file://{html}/{name}.html")
+        image = page.locator("img.live-still")
+        assert image.is_visible() and len(image.get_attribute("alt")) > 100
+        plain.close()
+        shown = figure(name)
+        assert not shown.element.locator("img.live-still").is_visible()
+        shown.page.emulate_media(media="print")
+        assert shown.element.locator("img.live-still").is_visible()
+        assert not shown.element.locator(".live-body").is_visible()
+
+
+def test_the_directive_refuses_what_is_missing(tmp_path):
+    whole = dict(name="plane", alt=":alt: words\n", caption=":caption: words\n", question="Why?\n")
+    page = "```{{live}} {name}\n{alt}{caption}\n{question}```"
+    lacks = {
+        "script": (whole | dict(name="nowhere"), "book/live/nowhere.js is missing"),
+        "words": (whole | dict(alt=""), "its alternative text is missing"),
+        "line": (whole | dict(caption=""), "its line below it is missing"),
+        "question": (whole | dict(question=""), "its question is missing"),
+    }
+    pages = {name: page.format(**parts) for name, (parts, _) in lacks.items()}
+    _, said = build(tmp_path / "source", pages, "dummy")
+    for name, (_, message) in lacks.items():
+        assert re.search(rf"{name}\.md:3: ERROR: live figure .*{message}", said), said
+    assert said.count("ERROR") == len(lacks)
