@@ -1,0 +1,156 @@
+"""The studies: each page has one, and what they make of stored results is what the pages show."""
+
+import json
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from notebooks import ROOT
+
+BOOK = ROOT / "book"
+STUDIES = sorted((BOOK / "studies").glob("*.py"))
+CHAPTERS = [path for path in STUDIES if path.name[0].isdigit()]
+STEMS = [path.stem for path in CHAPTERS]
+LONG = ("sprites", "peers", "gallery", "literature")
+
+
+@pytest.fixture
+def studies(monkeypatch):
+    """book/studies/ first on the path; what is imported from there is forgotten afterwards."""
+    monkeypatch.syspath_prepend(BOOK / "studies")
+    yield
+    for name in {path.stem for path in STUDIES} & set(sys.modules):
+        del sys.modules[name]
+
+
+@pytest.fixture
+def reporting(studies):
+    import reporting
+
+    return reporting
+
+
+def results(name: str) -> dict:
+    return json.loads((BOOK / "results" / f"{name}.json").read_text())
+
+
+def test_every_page_has_a_study_and_every_study_a_page():
+    pages = sorted(path.stem for path in BOOK.glob("[0-9][0-9]-*.md"))
+    assert pages == STEMS
+
+
+def test_results_are_those_of_the_chapters_and_of_the_long_studies():
+    assert sorted(path.stem for path in (BOOK / "results").iterdir()) == sorted([*STEMS, *LONG])
+    for name in LONG:
+        assert (BOOK / "studies" / f"{name}.py").exists(), name
+
+
+def test_every_picture_is_on_its_chapters_page():
+    for picture in (BOOK / "images").glob("[0-9][0-9]-*"):
+        (page,) = BOOK.glob(f"{picture.name[:2]}-*.md")
+        assert f"images/{picture.name}" in page.read_text(), picture.name
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_study_imports_without_running(studies, path, capsys):
+    names = runpy.run_path(str(path), run_name="imported")
+    assert capsys.readouterr().out == ""
+    runs = "__main__" in path.read_text()
+    assert runs == ("main" in names) and (runs or path not in CHAPTERS)
+
+
+def test_every_command_that_results_cards_and_texts_name_is_there():
+    texts = [path for folder in ("results", "studies") for path in (BOOK / folder).glob("*.*")]
+    texts += [*BOOK.glob("*.md"), *(ROOT / "vaelib" / "pretrained").glob("*.json")]
+    texts += [*(ROOT / "benchmarks").glob("*.*"), *(ROOT / "benchmarks" / "results").glob("*.json")]
+    scripts = {
+        s for t in texts for s in re.findall(r"(?:book|benchmarks)/[\w/-]+\.py", t.read_text())
+    }
+    assert len(scripts) > 15
+    assert {script for script in scripts if not (ROOT / script).exists()} == set()
+
+
+def test_the_hardware_is_what_trained(reporting, monkeypatch):
+    monkeypatch.setattr(reporting.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(reporting.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the card {device}")
+    assert reporting.hardware("cpu") == "8 cores, x86_64, no GPU"
+    assert reporting.hardware("cpu", 2) == "2 of 8 cores, x86_64, no GPU"
+    assert reporting.hardware("cuda:1") == "the card cuda:1"
+    assert reporting.machine("cuda")["hardware"] == "the card cuda"
+
+
+def test_a_command_is_named_from_the_root(reporting, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [str(BOOK / "studies" / "05-vae.py")])
+    assert reporting.machine("cpu")["command"] == "python book/studies/05-vae.py"
+
+
+def test_a_missing_result_is_one_line_that_says_what_makes_it(reporting):
+    with pytest.raises(SystemExit) as refusal:
+        reporting.read_json(ROOT / "book" / "results" / "none.json", "book/studies/sprites.py")
+    assert str(refusal.value) == (
+        "book/results/none.json is missing: python book/studies/sprites.py makes it"
+    )
+
+
+def test_a_kept_measurement_is_made_once_and_not_when_time_is_over(reporting, tmp_path):
+    path, calls = tmp_path / "made" / "run.json", []
+
+    def measure() -> dict:
+        calls.append(1)
+        return {"elbo": -1.5}
+
+    with pytest.raises(SystemExit, match="out of time"):
+        reporting.kept(path, 0.0, measure)
+    assert not calls
+    for _ in range(2):
+        assert reporting.kept(path, float("inf"), measure) == {"elbo": -1.5}
+    assert len(calls) == 1 and reporting.kept(path, 0.0, measure) == {"elbo": -1.5}
+
+
+def test_chapter_10_tabulates_the_study_of_sprites(studies):
+    import measuring_tables
+    import sprites
+
+    runs, page = sprites.read_study()["runs"], results("10-measuring")
+    groups = measuring_tables.by_setting(runs)
+    assert measuring_tables.table(groups, page["reference"]) == page["table"]
+    assert measuring_tables.gap_table(groups) == page["gap_table"]
+    assert measuring_tables.factor_extremes(runs) == page["factors"]
+    assert measuring_tables.peers(results("peers"))["table"] == page["peers"]["table"]
+
+
+def test_chapter_8_sums_up_the_study_of_sprites(studies):
+    import beta_vae_tables
+    import sprites
+
+    rows, page = beta_vae_tables.of_sprites(sprites.read_study()["runs"]), results("08-beta-vae")
+    assert rows.keys() == page["sprites"].keys()
+    for name, row in rows.items():
+        assert row["rate"]["text"] == page["sprites"][name]["rate"]["text"]
+        assert row["own_three"] == page["sprites"][name]["own_three"]
+
+
+def test_chapter_11_tabulates_the_gallery_and_the_literature(studies):
+    import literature
+
+    page, chapter = results("11-gallery"), runpy.run_path(str(BOOK / "studies" / "11-gallery.py"))
+    assert chapter["gallery_table"](results("gallery")["runs"]) == page["table"]
+    assert literature.table(results("literature")) == page["literature"]
+    assert literature.photograph_table(results("literature")) == page["photographs"]
+
+
+def test_make_studies_goes_on_after_one_that_cannot(tmp_path):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\ncase "$1" in *08-*) exit 1;; esac\n')
+    python.chmod(0o755)
+    command = [shutil.which("make"), "--assume-old=.venv/.ready", "studies", f"BIN={tmp_path}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode != 0
+    assert run.stdout.split() == [f"book/studies/{stem}.py" for stem in STEMS]
+    assert "not measured: book/studies/08-beta-vae.py\n" in run.stderr
