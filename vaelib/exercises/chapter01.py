@@ -31,7 +31,8 @@ def exercise_2(log_average) -> None:
     )
     far = answered(log_average(small - 1000))
     assert far.isfinite().all(), (
-        "At -1000 nats, not rare for an image, your answer is not finite: never leave the logarithms."
+        "At -1000 nats, not rare for an image, your answer is not finite: never leave the "
+        "logarithms."
     )
     assert torch.allclose(far, given - 1000), (
         "Dividing every likelihood by e^1000 should subtract 1000, and it does not."
@@ -58,7 +59,8 @@ def exercise_4(grid_posterior) -> None:
         variance = 1 + sigma**2
         exact = -(x**2) / (2 * variance) - 0.5 * math.log(2 * math.pi * variance)
         assert abs(log_p.item() - exact) < 1e-6, (
-            f"With spacing {spacing} your log p(x) is {log_p.item():.4f}; it should be {exact:.4f}. Does the spacing enter once?"
+            f"With spacing {spacing} your log p(x) is {log_p.item():.4f}; it should be "
+            f"{exact:.4f}. Does the spacing enter once?"
         )
         assert abs(density.sum().item() * spacing - 1) < 1e-6, (
             "A density sums to one when each value is weighted by the spacing; "
@@ -70,7 +72,8 @@ def exercise_4(grid_posterior) -> None:
         )
     shifted, log_p = grid_posterior(log_joint - 1000, spacing)
     assert torch.isfinite(torch.as_tensor(log_p)) and torch.allclose(shifted, density), (
-        "Subtract 1000 from every log joint, a usual size for an image, and the posterior should stay what it was."
+        "Subtract 1000 from every log joint, a usual size for an image, and the posterior should "
+        "stay what it was."
     )
 
 
@@ -95,10 +98,12 @@ def exercise_6(draw_codes) -> None:
     # five standard errors of an entry of a sample covariance, sqrt(2 / n) at most, and n - 1 for n
     # among 500 codes
     assert (difference.diagonal().abs() < 5 * (2 / n) ** 0.5 + 0.003).all(), (
-        "The draws are not spread as widely as the codes: is a variance used as a standard deviation, or left out?"
+        "The draws are not spread as widely as the codes: is a variance used as a standard "
+        "deviation, or left out?"
     )
     assert difference.abs().max() < 5 * (2 / n) ** 0.5 + 0.003, (
-        "Each coordinate is right by itself, but the codes are correlated and your draws are not in the same way."
+        "Each coordinate is right by itself, but the codes are correlated and your draws are not "
+        "in the same way."
     )
     assert drawn.unique(dim=0).shape[0] > n // 2, "These are the codes themselves: draw new ones."
     same = draw_codes(codes, 10, torch.Generator().manual_seed(3))

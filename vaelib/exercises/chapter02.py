@@ -34,7 +34,8 @@ def exercise_2(kl_discrete) -> None:
     )
     given = float(kl_discrete(half, quarters))
     assert math.isclose(given, math.log(2), rel_tol=1e-9), (
-        f"Where q = 0 nothing is ever drawn, so nothing should be added; with such an outcome you say {given}."
+        "Where q = 0 nothing is ever drawn, so nothing should be added; with such an outcome you "
+        f"say {given}."
     )
     given = float(kl_discrete(quarters, half))
     assert given == math.inf, f"q can draw an outcome that p calls impossible, and you say {given}."
@@ -92,7 +93,8 @@ def exercise_5(never_negative) -> None:
     )
     error, standard_error = float(given.mean() - 1 / 8), float(given.std() / len(z) ** 0.5)
     assert abs(error) < 5 * standard_error + 1e-6, (
-        f"For two normals whose divergence is 0.125 nats your values have the mean {given.mean():.4f}, "
+        "For two normals whose divergence is 0.125 nats your values have the mean "
+        f"{given.mean():.4f}, "
         f"which is {abs(error) / max(standard_error, 1e-9):.0f} standard errors away. "
         "To what could you add a term whose expectation is known?"
     )

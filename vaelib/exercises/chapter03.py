@@ -37,11 +37,14 @@ def exercise_3(best_diagonal) -> None:
                 other = variances.clone()
                 other[j] *= factor
                 assert gap_of(other) >= yours - 1e-12, (
-                    f"For {d} latents, {'a smaller' if factor < 1 else 'a larger'} variance of latent {j + 1} "
-                    "would bring q closer to the posterior. In which direction do you measure the KL?"
+                    f"For {d} latents, {'a smaller' if factor < 1 else 'a larger'} variance of "
+                    f"latent {j + 1} "
+                    "would bring q closer to the posterior. In which direction do you measure the "
+                    "KL?"
                 )
         assert gap.numel() == 1 and torch.isclose(gap.reshape(()), yours, rtol=1e-6, atol=1e-9), (
-            f"The variances are right. Their gap is not {gap.sum():.4f} nats: is the factor in front right, and the sign?"
+            f"The variances are right. Their gap is not {gap.sum():.4f} nats: is the factor in "
+            "front right, and the sign?"
         )
 
 
@@ -102,7 +105,8 @@ def exercise_5(log_weights_of) -> None:
     kl = kl_divergence(Normal(mean, (log_var / 2).exp()), Normal(0.0, 1.0)).sum(1)
     off = given.mean(0) + reconstruction + kl
     assert (off.abs() < 5 * given.std(0) / math.sqrt(K)).all(), (
-        "The mean of your log-weights is not the ELBO. A log-weight has three terms: are all there, with their signs, "
+        "The mean of your log-weights is not the ELBO. A log-weight has three terms: are all "
+        "there, with their signs, "
         "and is the scale of the noise a standard deviation?"
     )
     # the mean weight is p(x)

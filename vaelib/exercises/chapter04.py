@@ -42,7 +42,8 @@ def exercise_3(pathwise_gradient) -> None:
     mean, variance, noise = MEAN.item(), LOG_VAR.exp().item(), _noise()
     given = _pair(pathwise_gradient(lambda z: 3 * z, MEAN, LOG_VAR, noise))
     assert abs(given[0] - 3) < 1e-9, (
-        f"For f(z) = 3 z each single draw has slope 3 in the mean, without any noise; you get {given[0]:.4f}. "
+        "For f(z) = 3 z each single draw has slope 3 in the mean, without any noise; you get "
+        f"{given[0]:.4f}. "
         "Is it a mean over the draws, taken through f?"
     )
     given = _pair(pathwise_gradient(torch.square, MEAN, LOG_VAR, noise))
@@ -98,7 +99,8 @@ def exercise_5(draw_exponential) -> None:
             expected = math.exp(-value * threshold)
             share = (z > threshold).double().mean().item()
             assert abs(share - expected) < 5 * math.sqrt(expected * (1 - expected) / N), (
-                f"At rate {value}, the share of draws above {threshold} should be {expected:.3f}; yours is {share:.3f}. "
+                f"At rate {value}, the share of draws above {threshold} should be {expected:.3f}; "
+                f"yours is {share:.3f}. "
                 "Which function of u exceeds a threshold with that probability?"
             )
         assert z.requires_grad, (
@@ -106,6 +108,7 @@ def exercise_5(draw_exponential) -> None:
         )
         (slope,) = torch.autograd.grad(z.mean(), rate)
         assert abs(slope.item() + 1 / value**2) < 5 / value**2 / math.sqrt(N), (
-            f"The mean of the draws is 1 / rate, so its slope at rate {value} is {-1 / value**2:.3f}; "
+            f"The mean of the draws is 1 / rate, so its slope at rate {value} is "
+            f"{-1 / value**2:.3f}; "
             f"yours is {slope.item():.3f}."
         )

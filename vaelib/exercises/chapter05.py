@@ -27,7 +27,8 @@ def exercise_2(output_padding) -> None:
         )
         without = (small.shape[-1] - 1) * stride - 2 * padding + kernel
         assert without + given == size, (
-            f"For size {size}, kernel {kernel}, stride {stride}, padding {padding} you add {given}, "
+            f"For size {size}, kernel {kernel}, stride {stride}, padding {padding} you add "
+            f"{given}, "
             f"and the line comes back with {without + given} cells instead of {size}."
         )
 
@@ -49,7 +50,8 @@ def exercise_3(kl_per_dimension) -> None:
         mean, log_var = model.encode(images)
     in_all = losses.kl_to_standard_normal(mean, log_var).mean()
     assert torch.isclose(given.sum(), in_all, rtol=1e-4), (
-        f"Your numbers add up to {given.sum():.4f} nats; the KL of an image is {in_all:.4f} on average."
+        f"Your numbers add up to {given.sum():.4f} nats; the KL of an image is {in_all:.4f} on "
+        "average."
     )
     alone = torch.stack(
         [losses.kl_to_standard_normal(mean[:, [j]], log_var[:, [j]]).mean() for j in range(3)]
@@ -103,7 +105,8 @@ def exercise_5(binarise) -> None:
     assert torch.allclose(
         frequency, torch.tensor([0.0, 0.2, 0.8, 1.0]), atol=5 * (0.16 / 20_000) ** 0.5
     ), (
-        f"Pixels 0, 51, 204 and 255 came out white with frequencies {[round(f, 2) for f in frequency.tolist()]}."
+        "Pixels 0, 51, 204 and 255 came out white with frequencies "
+        f"{[round(f, 2) for f in frequency.tolist()]}."
     )
     again = binarise(images, torch.Generator().manual_seed(1))
     assert not torch.equal(drawn, again), (

@@ -101,7 +101,8 @@ def exercise_5(discretised_normal) -> None:
         p = given.double().exp()
         assert (p <= 1).all() and p.isfinite().all(), "A probability is a number between 0 and 1."
         assert abs(p.sum() - 1) < 1e-6, (
-            f"At mean {mean} and sigma {sigma} your 256 probabilities add up to {p.sum():.4f}. Which levels take the rest?"
+            f"At mean {mean} and sigma {sigma} your 256 probabilities add up to {p.sum():.4f}. "
+            "Which levels take the rest?"
         )
         inner = y[1:-1]
         # one level's mass by adding up 400 slices of the density
@@ -111,6 +112,7 @@ def exercise_5(discretised_normal) -> None:
         )
         worst = (p[1:-1] - mass).abs().argmax()
         assert (p[1:-1] - mass).abs().max() < 1e-5, (
-            f"At mean {mean} and sigma {sigma} you give level {int(inner[worst])} the probability {p[1:-1][worst]:.4f}; "
+            f"At mean {mean} and sigma {sigma} you give level {int(inner[worst])} the probability "
+            f"{p[1:-1][worst]:.4f}; "
             f"its share of the normal is {mass[worst]:.4f}."
         )

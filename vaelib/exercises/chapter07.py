@@ -51,7 +51,8 @@ def exercise_3(information) -> None:
         ]
         total += math.log(densities[n]) - math.log(sum(densities) / 40)
     assert abs(value - total / 40) < 1e-6, (
-        "Right for equal clouds and for clouds far apart, but not for clouds of different widths that overlap."
+        "Right for equal clouds and for clouds far apart, but not for clouds of different widths "
+        "that overlap."
     )
 
 
@@ -80,7 +81,8 @@ def exercise_4(standard_error) -> None:
     w = log_w.exp()
     relative = w.var(1, unbiased=False).sqrt() / w.mean(1) / math.sqrt(200)
     assert torch.allclose(given, relative, rtol=1e-6), (
-        "It should be the standard deviation of the weights over their mean, over the square root of K."
+        "It should be the standard deviation of the weights over their mean, over the square root "
+        "of K."
     )
     equal = standard_error(torch.full((3, 7), -80.0, dtype=torch.float64))
     assert torch.allclose(equal, torch.zeros(3, dtype=torch.float64), atol=1e-6), (

@@ -31,7 +31,8 @@ def exercise_3(best_code_prices) -> None:
     same = torch.full((3, 4), -7.0, dtype=f64)
     rate, distortion = asked(same, prior, 2.0)
     assert abs(rate) < 1e-9, (
-        f"Every value of the code explains the images alike, so none is worth a nat; you pay {rate:.3f}."
+        "Every value of the code explains the images alike, so none is worth a nat; you pay "
+        f"{rate:.3f}."
     )
     assert abs(distortion - 7) < 1e-9, (
         f"With log p(x | z) = -7 everywhere the distortion is 7, but you say {distortion:.3f}."
@@ -43,7 +44,8 @@ def exercise_3(best_code_prices) -> None:
     )
     expected = -(math.log(0.25) + math.log(0.75)) / 2
     assert abs(rate - expected) < 1e-6 and abs(distortion - 3) < 1e-6, (
-        f"Two images, each with one value of the code that explains it: you say rate {rate:.3f} and distortion {distortion:.3f}. "
+        f"Two images, each with one value of the code that explains it: you say rate {rate:.3f} "
+        f"and distortion {distortion:.3f}. "
         "What does a value cost that the prior rarely takes? Is it the mean over the images?"
     )
     log_likelihood = -20 * torch.rand(5, 4, generator=generator, dtype=f64)
@@ -59,14 +61,16 @@ def exercise_3(best_code_prices) -> None:
             q = logits.softmax(1)
             trial = (q * (beta * (q / prior).log() - log_likelihood)).sum(1).mean().item()
             assert reached < trial + 1e-6, (
-                f"At beta = {beta} you reach D + beta R = {reached:.3f}; another encoder reaches {trial:.3f}."
+                f"At beta = {beta} you reach D + beta R = {reached:.3f}; another encoder reaches "
+                f"{trial:.3f}."
             )
         assert reached > trial_minimum(log_likelihood, prior, beta) - 1e-6, (
             f"At beta = {beta} your rate and distortion are lower than any encoder can have."
         )
         q = (prior.log() + log_likelihood / beta).softmax(1)
         assert abs(rate - (q * (q / prior).log()).sum(1).mean().item()) < 1e-6, (
-            f"D + beta R is right at beta = {beta}, but it is not split into rate and distortion as it should be."
+            f"D + beta R is right at beta = {beta}, but it is not split into rate and distortion "
+            "as it should be."
         )
 
 
@@ -107,10 +111,12 @@ def exercise_4(price_of) -> None:
         answer = given(steps, steps(true))
         assert abs(answer / true - 1) < 2e-4, (
             "Right for rates 3 / beta. "
-            f"For rates 10 exp(-sqrt(beta)) and a budget of {steps(true):.4f} nats you say {answer:.5g}."
+            f"For rates 10 exp(-sqrt(beta)) and a budget of {steps(true):.4f} nats you say "
+            f"{answer:.5g}."
         )
     assert len(asked_at) < 7 * 5000, (
-        "Right, but you ask for thousands of rates. Each costs a training run: halve an interval instead."
+        "Right, but you ask for thousands of rates. Each costs a training run: halve an interval "
+        "instead."
     )
 
 
@@ -146,7 +152,8 @@ def exercise_5(spend) -> None:
     used = rates > 1e-3
     left = torch.tensor([1.0, 4.0, 2.0], dtype=f64) * torch.exp(-2 * rates)
     assert left[used].max() - left[used].min() < 1e-2, (
-        "At a common price every direction that is used has the same squared error left, variance times exp(-2 rate). "
+        "At a common price every direction that is used has the same squared error left, variance "
+        "times exp(-2 rate). "
         f"Yours have {[round(v, 3) for v in left[used].tolist()]}."
     )
     variances = [0.02, 9.0, 0.5, 0.5, 3.0, 1e-4]

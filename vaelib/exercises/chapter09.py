@@ -32,22 +32,27 @@ def exercise_3(parts_from_codes) -> None:
     prior = torch.zeros(40, 2, dtype=torch.float64)
     parts, _ = asked(prior, prior)
     assert max(map(abs, parts)) < 1e-9, (
-        f"Every image has the prior for its cloud, so all three parts are zero; you say {[round(p, 3) for p in parts]}."
+        "Every image has the prior for its cloud, so all three parts are zero; you say "
+        f"{[round(p, 3) for p in parts]}."
     )
     apart = 50 * torch.arange(40, dtype=torch.float64).unsqueeze(1).expand(40, 2)
     (information, correlation, _), _ = asked(apart, prior - 1)
     assert abs(information - math.log(40)) < 1e-6, (
-        f"The 40 clouds are far apart, so a code names its image; you say the information is {information:.3f} nats."
+        "The 40 clouds are far apart, so a code names its image; you say the information is "
+        f"{information:.3f} nats."
     )
     assert abs(correlation - math.log(40)) < 1e-6, (
-        "With 40 clouds far apart along the diagonal each coordinate names the image, and so the other coordinate; "
-        f"you say the total correlation is {correlation:.3f} nats. Is q(z_j) a mixture of its own, one for each j?"
+        "With 40 clouds far apart along the diagonal each coordinate names the image, and so the "
+        "other coordinate; "
+        f"you say the total correlation is {correlation:.3f} nats. Is q(z_j) a mixture of its own, "
+        "one for each j?"
     )
     mean, log_var = noise(30, 3), noise(30, 3) - 1
     parts, codes = asked(mean, log_var)
     ratio = 0.5 * (codes**2 - (codes - mean) ** 2 / log_var.exp() - log_var).sum(1).mean().item()
     assert abs(sum(parts) - ratio) < 1e-6, (
-        f"The three should add up to the mean of log q(z | n) - log p(z) at these codes, {ratio:.3f}; "
+        "The three should add up to the mean of log q(z | n) - log p(z) at these codes, "
+        f"{ratio:.3f}; "
         f"yours add up to {sum(parts):.3f}."
     )
     joint = marginals = 0.0
@@ -58,7 +63,8 @@ def exercise_3(parts_from_codes) -> None:
         joint += table.prod(1).mean().log().item() / 30
         marginals += table.mean(0).log().sum().item() / 30
     assert abs(parts[1] - (joint - marginals)) < 1e-6, (
-        "They add up, but the cut between the parts is in the wrong place: which of the two mixtures stands where?"
+        "They add up, but the cut between the parts is in the wrong place: which of the two "
+        "mixtures stands where?"
     )
 
 
@@ -80,7 +86,8 @@ def exercise_4(stratified) -> None:
     estimates = [stratified(densities[b].log().expand(3, 3), 7)[0].exp() for b in batches]
     mean, truth = torch.stack(estimates).mean().item(), densities.mean().item()
     assert abs(mean - truth) < 1e-9, (
-        f"Averaged over all minibatches of 3 from 7 images, your estimate of q(z) is {mean / truth:.3f} times q(z). "
+        "Averaged over all minibatches of 3 from 7 images, your estimate of q(z) is "
+        f"{mean / truth:.3f} times q(z). "
         "The image that z came from is in every batch; how often is each of the others?"
     )
     moved = stratified(table - 5000, 5)
@@ -109,7 +116,8 @@ def exercise_5(shuffled) -> None:
         (rows[:, i] == rows[:, j]).double().mean().item() for i, j in ((0, 1), (0, 2), (1, 2))
     ]
     assert max(together) < 0.1, (
-        "Two coordinates moved together: they are as dependent as before. Each needs an order of its own."
+        "Two coordinates moved together: they are as dependent as before. Each needs an order of "
+        "its own."
     )
     again = shuffled(codes, torch.Generator().manual_seed(5))
     assert torch.equal(given, again), (

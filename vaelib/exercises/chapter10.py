@@ -26,13 +26,15 @@ def exercise_3(corrected_information) -> None:
     n, values = 2000, torch.arange(10).repeat(200)
     found = asked(values.double(), values)
     assert abs(found - math.log(10)) < 0.01, (
-        f"A code that is the factor itself, 10 values, 2,000 images: you say {found:.3f} nats, log 10 is "
+        f"A code that is the factor itself, 10 values, 2,000 images: you say {found:.3f} nats, log "
+        "10 is "
         f"{math.log(10):.3f}. Do you count cells that never occur?"
     )
     noise = torch.rand(30, n, generator=generator, dtype=torch.float64)
     mean = sum(asked(code, values) for code in noise) / 30
     assert abs(mean - 171 / 4000) > 0.005, (
-        f"Codes that know nothing get {mean:.3f} nats on average. That is the bias, not yet corrected."
+        f"Codes that know nothing get {mean:.3f} nats on average. That is the bias, not yet "
+        "corrected."
     )
     assert abs(mean) < 0.004, (
         f"Codes that know nothing should get 0 nats on average; yours get {mean:.3f}. "
@@ -90,8 +92,10 @@ def exercise_4(row_score) -> None:
     first, second = share.topk(2, dim=1).values.T
     found, expected = asked(codes, factors), ((first - second).sum() / first.sum()).item()
     assert abs(found - expected) < 1e-6, (
-        f"Right for two factors with equally many values; with 2, 5 and 30 values you say {found:.3f}, it should be "
-        f"{expected:.3f}. Is the information divided by the factor's entropy, and are the sums taken before dividing?"
+        "Right for two factors with equally many values; with 2, 5 and 30 values you say "
+        f"{found:.3f}, it should be "
+        f"{expected:.3f}. Is the information divided by the factor's entropy, and are the sums "
+        "taken before dividing?"
     )
     dead = torch.cat([codes, torch.zeros(1500, 2, dtype=torch.float64)], 1)
     assert abs(asked(dead, factors) - expected) < 1e-6, (

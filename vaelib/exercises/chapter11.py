@@ -30,19 +30,22 @@ def exercise_3(iwae_loss) -> None:
     log_likelihood = torch.distributions.Normal(z, 1.0).log_prob(x).sum(2)
     found = asked(log_likelihood, z, x / 2, torch.full_like(x, math.log(0.5)))
     assert abs(found - exact) < 1e-6, (
-        f"With the true posterior every weight is p(x), and the loss {exact:.4f}, whatever K is; you say {found:.4f}. "
+        f"With the true posterior every weight is p(x), and the loss {exact:.4f}, whatever K is; "
+        f"you say {found:.4f}. "
         "Which of the three terms of log w has the wrong sign, or is missing?"
     )
     log_likelihood, z, mean, log_var = normal(5, 6), normal(5, 6, 3), normal(6, 3), normal(6, 3)
     expected = _loss(log_likelihood, z, mean, log_var)
     found = asked(log_likelihood, z, mean, log_var)
     assert abs(found - expected) < 1e-6, (
-        f"Right for equal weights, not for weights that differ: you say {found:.4f}, it should be {expected:.4f}. "
+        f"Right for equal weights, not for weights that differ: you say {found:.4f}, it should be "
+        f"{expected:.4f}. "
         "The mean over the draws is inside the logarithm, the mean over the images outside."
     )
     far = asked(log_likelihood - 5000, z, mean, log_var)
     assert torch.isfinite(far) and abs(far - found - 5000) < 1e-6, (
-        "Log-likelihoods around -5000: the weights themselves are 0 in floating point. Stay with their logarithms."
+        "Log-likelihoods around -5000: the weights themselves are 0 in floating point. Stay with "
+        "their logarithms."
     )
 
 
@@ -71,9 +74,11 @@ def exercise_4(difference) -> None:
     apart = math.sqrt((a.var() + b.var()) / 400)
     assert abs(error - apart) > 0.1, (
         f"{error:.2f} is the error if the two had been judged on different images. "
-        "An image that is hard for one is hard for the other: what is the spread of the differences?"
+        "An image that is hard for one is hard for the other: what is the spread of the "
+        "differences?"
     )
     exact = ((a - b).std() / 20).item()
     assert abs(error - exact) < 0.01 * exact, (
-        f"The standard error of a mean of 400 differences: you say {error:.4f}, it should be {exact:.4f}."
+        f"The standard error of a mean of 400 differences: you say {error:.4f}, it should be "
+        f"{exact:.4f}."
     )

@@ -76,7 +76,8 @@ def exercise_4(stop_epoch) -> None:
     def asked(elbos, patience, expected, hint):
         found = answered(stop_epoch(list(elbos), patience))
         assert found == expected and not isinstance(found, bool), (
-            f"ELBOs {list(elbos)}, patience {patience}: you say {found}, it should be {expected}. {hint}"
+            f"ELBOs {list(elbos)}, patience {patience}: you say {found}, it should be {expected}. "
+            f"{hint}"
         )
 
     asked([-120, -110, -112, -111, -113], 3, 5, "The best is that of epoch 2.")

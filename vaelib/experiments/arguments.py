@@ -1,6 +1,4 @@
-"""What the command line's parsers share: mistakes in one line, the kinds of argument, the options
-of several commands.
-"""
+"""What the parsers share: mistakes in one line, kinds of argument, common options."""
 
 from __future__ import annotations
 
@@ -8,6 +6,7 @@ import argparse
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from vaelib.choices import VARIATIONS
 from vaelib.experiments.config import ConfigError
@@ -22,7 +21,7 @@ class Parser(argparse.ArgumentParser):
             **arguments, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
         )
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; {self.prog} --help says more")
 
 

@@ -1,15 +1,14 @@
-"""What a configuration means: the model, the data and the loss that it describes, and the device to
-train on.
-"""
+"""What a configuration means: the model, the data, the loss and the device."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from vaelib import objectives
+from vaelib import objectives, schedules
 from vaelib.data import FactorImages, ImageData, load
 from vaelib.device import pick_device
 from vaelib.experiments.config import Config, ConfigError
@@ -20,10 +19,10 @@ MOST_WEIGHTS = 10**9  # 16 GB with their gradients and Adam's averages
 
 
 def check_shapes(config: Config) -> list[ConvSpec]:
-    """The convolutions of ``config``; ConfigError when one of them does not fit what it is given."""
+    """The convolutions of ``config``; ConfigError when one does not fit what it is given."""
     net = config.architecture
-    sizes = zip(net.conv_channels, net.conv_kernel_sizes, net.conv_strides, net.conv_paddings)
-    convs = [ConvSpec(*of_layer) for of_layer in sizes]
+    sizes = net.conv_kernel_sizes or (), net.conv_strides or (), net.conv_paddings or ()
+    convs = [ConvSpec(*of_layer) for of_layer in zip(net.conv_channels, *sizes)]
     try:
         conv_sizes(config.image_shape, convs)
     except ValueError as error:
@@ -32,27 +31,26 @@ def check_shapes(config: Config) -> list[ConvSpec]:
 
 
 def build_model(config: Config) -> VAE:
-    """The untrained model of ``config``, its weights drawn by the seed; ConfigError when it can't
-    be built.
-    """
+    """The untrained model of ``config``, drawn by its seed; ConfigError when it can't be built."""
     net, convs = config.architecture, check_shapes(config)
-    arguments = (
-        config.image_shape,
-        net.z_dimension,
-        convs,
-        net.hidden,
-        net.likelihood,
-        net.activation,
-    )
-    sigma = {} if net.sigma is None else {"sigma": net.sigma}
+    arguments: dict[str, Any] = {
+        "image_shape": config.image_shape,
+        "latent_dim": net.z_dimension,
+        "convs": convs,
+        "hidden": net.hidden,
+        "likelihood": net.likelihood,
+        "activation": net.activation,
+    }
+    arguments |= {} if net.sigma is None else {"sigma": net.sigma}
     with torch.random.fork_rng(devices=[]):
         with torch.device("meta"):  # without memory
-            weights = sum(p.numel() for p in VAE(*arguments, **sigma).parameters())
+            weights = sum(p.numel() for p in VAE(**arguments).parameters())
         if weights > MOST_WEIGHTS:
-            what = f"has {weights:,} weights, more than {MOST_WEIGHTS:,}; take fewer channels, or strides of 2"
-            raise ConfigError(f"{config.file}: [architecture] {what}")
+            what = f"has {weights:,} weights, more than {MOST_WEIGHTS:,}"
+            instead = "take fewer channels, or strides of 2"
+            raise ConfigError(f"{config.file}: [architecture] {what}; {instead}")
         torch.manual_seed(config.hyperparameters.seed)
-        return VAE(*arguments, **sigma)
+        return VAE(**arguments)
 
 
 def load_data(config: Config, say: Callable = print) -> ImageData | FactorImages:
@@ -72,22 +70,26 @@ def load_data(config: Config, say: Callable = print) -> ImageData | FactorImages
 
 
 def fit_arguments(config: Config, data: ImageData | FactorImages) -> dict:
-    """The arguments of `fit` that say what is descended: ``beta``, a number, or an ``objective``."""
-    beta, schedule = config.hyperparameters.beta, config.hyperparameters.schedule
+    """The arguments of `fit` that say what is descended: a number ``beta``, or an ``objective``."""
+    beta: Any = config.hyperparameters.beta  # None where the schedule needs none
+    schedule = config.hyperparameters.schedule
     if schedule.kind == "capacity":
         nats, steps, gamma = schedule.numbers
         return {
-            "objective": objectives.annealed_capacity(objectives.linear(0.0, nats, steps), gamma)
+            "objective": objectives.annealed_capacity(
+                schedules.linear(0.0, nats, int(steps)), gamma
+            )
         }
     if schedule.kind == "iwae":
         return {"objective": objectives.iwae()}
-    weight = {
+    weights: dict[str, Callable[..., Any]] = {
         "constant": lambda: beta,
-        "warm-up": lambda steps: objectives.warm_up(beta, steps),
-        "linear": lambda start, steps: objectives.linear(start, beta, steps),
-        "falling": lambda start, steps: objectives.falling(start, beta, steps),
-        "cyclical": lambda period: objectives.cyclical(beta, period),
-    }[schedule.kind](*schedule.numbers)
+        "warm-up": lambda steps: schedules.warm_up(beta, steps),
+        "linear": lambda start, steps: schedules.linear(start, beta, steps),
+        "falling": lambda start, steps: schedules.falling(start, beta, steps),
+        "cyclical": lambda period: schedules.cyclical(beta, period),
+    }
+    weight = weights[schedule.kind](*schedule.numbers)
     if schedule.tc:
         return {"objective": objectives.beta_tcvae(weight, len(data))}
     return (

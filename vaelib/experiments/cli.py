@@ -1,6 +1,4 @@
-"""The command line, `vaelib` or `python -m vaelib`: thin, it reads what a person typed and calls
-the modules beside it.
-"""
+"""The command line, `vaelib`: it reads what was typed and calls the modules beside it."""
 
 from __future__ import annotations
 
@@ -34,20 +32,22 @@ EXAMPLES = {
     "export RUN": "its weights and configuration, to take away",
     "sweep FILE --grid hyperparameters.beta=1,2,4 --seeds 5": "many runs, one table",
 }
-EPILOG = """A run's folder holds config.cfg as used, metrics.jsonl (a line an epoch), checkpoint.pt, model.safetensors, pictures,
-results.json, and report.html, which shows it all. Exit status: 0; 1 when training failed; 2 for a mistake in what was args,
-in one line; 130 when stopped by Ctrl-C, after which --resume goes on, to the same weights as if it had never stopped."""
+EPILOG = """A run's folder holds config.cfg as used, metrics.jsonl (a line an epoch), checkpoint.pt,
+model.safetensors, pictures, results.json, and report.html, which shows it all. Exit status: 0; 1
+when training failed; 2 for a mistake in what was asked, in one line; 130 when stopped by Ctrl-C,
+after which --resume goes on, to the same weights as if it had never stopped."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Do what ``argv``, or the command line, asks for; the exit status. Whatever goes wrong is said
-    in one line on stderr.
+    """Do what ``argv``, or the command line, asks for; the exit status.
+
+    Whatever goes wrong is said in one line on stderr.
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
         return _command(argv)
     except SystemExit as end:  # argparse's, after --help
-        return end.code or 0
+        return int(end.code or 0)
     except KeyboardInterrupt as stop:
         _complain("; ".join(["stopped", *map(str, stop.args)]))
         return 130
@@ -59,8 +59,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _status(error: Exception) -> int | None:
-    """The exit status of an error that a person can do something about; None of one that is
-    vaelib's own mistake.
+    """The exit status of an error that a person can do something about.
+
+    None of one that is vaelib's own mistake.
     """
     if isinstance(error, (ConfigError, OSError)):
         return 2
@@ -168,7 +169,7 @@ def _train(args: argparse.Namespace) -> int:
     )
 
     from vaelib import distributed  # torch takes seconds, and a mistake in the configuration none
-    from vaelib.experiments import run
+    from vaelib.experiments import run, run_folder
 
     _say(_of_beta(wanted, args.variation))
     try:
@@ -177,11 +178,10 @@ def _train(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         again = f"go on with: {_program()} --resume --output {shlex.quote(str(folder))}"
         raise KeyboardInterrupt(
-            again if (folder / run.CHECKPOINT).exists() else "nothing was kept"
+            again if (folder / run_folder.CHECKPOINT).exists() else "nothing was kept"
         ) from None
-    _say(
-        f"ELBO {result['elbo']:.2f} nats, {result['images_per_second']:,} images/s; all of it: {folder / run.REPORT}"
-    )
+    speed = f"{result['images_per_second']:,} images/s"
+    _say(f"ELBO {result['elbo']:.2f} nats, {speed}; all of it: {folder / run_folder.REPORT}")
     return 0
 
 
@@ -289,7 +289,8 @@ def _sweep_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=grid,
         default=[],
-        help="values with commas between them, such as hyperparameters.beta=1,2,4; give it again for a second key",
+        help="values with commas between them, such as hyperparameters.beta=1,2,4; "
+        "give it again for a second key",
     )
     parser.add_argument(
         "--seeds", type=whole_number, default=1, help="each with seeds 0 to SEEDS - 1 (default: 1)"

@@ -1,5 +1,6 @@
-"""The configuration file, INI <-> dataclasses; a mistake is one line naming file, section, key,
-value and what is allowed.
+"""The configuration file, INI <-> dataclasses; a mistake is one line that says it all.
+
+That is file, section, key, value and what is allowed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from vaelib.choices import DATASETS, SIGMA_WORDS, SPRITE_SIZES, WITHOUT_BETA
 from vaelib.experiments.schema import (
@@ -28,9 +30,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Config:
-    """A configuration in which nothing is left open: what a file says, and the defaults for what it
-    does not.
-    """
+    """A configuration with nothing left open: what a file says, and defaults for the rest."""
 
     file: str
     configuration: Configuration
@@ -40,13 +40,13 @@ class Config:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(channels, height, width), known before the data is loaded."""
-        size, channels = self.configuration.image_size, 3 if self.configuration.colour else 1
+        size, channels = self.configuration.image_size or 0, 3 if self.configuration.colour else 1
         return DATASETS[self.configuration.dataset].image_shape or (channels, size, size)
 
     @property
     def length(self) -> int:
         """How long to train: in epochs, or in steps where the data are a stream."""
-        return self.hyperparameters.epochs or self.hyperparameters.steps
+        return self.hyperparameters.epochs or self.hyperparameters.steps or 0
 
     def error(self, section: str, key: str, problem: str) -> ConfigError:
         """The error, to be raised, that the value of a key is a ``problem``."""
@@ -80,9 +80,8 @@ class Config:
         if name == "VAE":
             return replace(self, hyperparameters=replace(own, beta=1.0, schedule=CONSTANT))
         if own.beta is None and own.schedule.kind not in WITHOUT_BETA:
-            raise ConfigError(
-                f"{self.file}: [hyperparameters] beta is missing: B-VAE needs it, a number at least 0"
-            )
+            what = "beta is missing: B-VAE needs it, a number at least 0"
+            raise ConfigError(f"{self.file}: [hyperparameters] {what}")
         return self
 
 
@@ -92,8 +91,9 @@ def names() -> list[str]:
 
 
 def read(file: str | Path, overrides: Mapping[str, str] | None = None) -> Config:
-    """The configuration in ``file``, or of the package's own with that name; ``overrides`` are
-    {"section.key": "value"}.
+    """The configuration in ``file``, or of the package's own with that name.
+
+    ``overrides`` are {"section.key": "value"}.
     """
     path = Path(file)
     if not path.exists() and str(file) in names():
@@ -146,7 +146,7 @@ def _values(file: str, sections: Mapping[str, Mapping[str, str]]) -> list:
     return [_section(file, name, kind, sections.get(name, {})) for name, kind in SECTIONS.items()]
 
 
-def _section(file: str, section: str, kind: type, given: Mapping[str, str]):
+def _section(file: str, section: str, kind: type, given: Mapping[str, str]) -> Any:
     known, values = {f.name: f for f in fields(kind)}, {}
     for key, text in given.items():
         if key not in known:

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,8 +28,9 @@ def evaluate(
     scores: bool = False,
     say: Callable = print,
 ) -> dict:
-    """Measure a finished run on ``images`` held-out images: `measurements`, log p(x) by ``samples``
-    draws, bits a pixel value.
+    """Measure a finished run on ``images`` held-out images, and add it to its results.
+
+    `measurements`, log p(x) by ``samples`` draws, bits a pixel value.
 
     log p(x) is given where the images have one under the model: not for grey images and Bernoulli
     pixels. With ``scores`` the codes are compared with the factors that made the images, by all of
@@ -61,9 +63,7 @@ def evaluate(
 
 
 def sample(folder: Path, number: int, seed: int, output: Path, device: str = "auto") -> None:
-    """Write a picture of ``number`` images that the finished run in ``folder`` draws from its
-    prior.
-    """
+    """Write a picture of ``number`` images that the run in ``folder`` draws from its prior."""
     _, model = opened(folder)
     model.to(checked_device(device))
     generator = torch.Generator(model.device).manual_seed(seed)
@@ -113,5 +113,5 @@ class _Call(torch.nn.Module):
         super().__init__()
         self.model, self.call = model, call
 
-    def forward(self, x: Tensor):
+    def forward(self, x: Tensor) -> Any:
         return self.call(x)

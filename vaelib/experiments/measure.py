@@ -16,9 +16,7 @@ ROWS = 10  # latents in a picture of traversals, those with the most KL first
 
 
 def measurements(model: VAE, images: Tensor) -> dict:
-    """The ELBO and its terms on ``images``, means in nats, the ELBO's standard error, the KL of
-    each latent.
-    """
+    """The ELBO and its terms on ``images``, means in nats, its error, the KL of each latent."""
     terms = metrics.elbo_terms(model, images)
     kl = metrics.kl_per_dimension(model, images)
     return {

@@ -1,6 +1,4 @@
-"""`report.html`: a run on one page that a person opens anywhere; everything is in the file, nothing
-is fetched.
-"""
+"""`report.html`: a run on one page that opens anywhere; nothing is fetched."""
 
 from __future__ import annotations
 
@@ -15,9 +13,11 @@ CAPTIONS = {
     "learning curves": "The ELBO and its two terms while it learned, in nats an image.",
     "reconstructions": "Images that it was not trained on, and what it makes of each.",
     "samples": "Images drawn from the prior.",
-    "manifold": "All of its two latents: the first grows to the right, the second upwards, in steps of equal probability.",
+    "manifold": "All of its two latents: the first grows to the right, the second upwards, "
+    "in steps of equal probability.",
     "latents": "Where it puts the images that it was not trained on; a colour a label.",
-    "traversals": "One image, and one latent at a time moved from -2.5 to 2.5; the latents with the most KL first.",
+    "traversals": "One image, and one latent at a time moved from -2.5 to 2.5; "
+    "the latents with the most KL first.",
 }
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -27,9 +27,11 @@ PAGE = Template("""<!DOCTYPE html>
 <title>$title</title>
 <style>
 :root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; }
-th, td { text-align: left; font-weight: normal; padding: 0.15rem 1.5rem 0.15rem 0; vertical-align: top; }
+th, td { text-align: left; font-weight: normal; vertical-align: top; }
+th, td { padding: 0.15rem 1.5rem 0.15rem 0; }
 tr + tr > * { border-top: 1px solid color-mix(in srgb, currentColor 20%, transparent); }
 td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 h3 { font-size: 1rem; margin: 1.5rem 0 0; }
@@ -55,17 +57,17 @@ $settings
 
 
 def page(title: str, config: Config, results: Mapping, pictures: Mapping[str, bytes]) -> str:
-    """The page of a run: its configuration, its ``results`` as `vaelib.experiments.run` makes them,
-    and PNG ``pictures`` by name.
-    """
+    """The page of a run: its configuration, its ``results``, and PNG ``pictures`` by name."""
     unit = "epochs" if config.hyperparameters.epochs else "steps"
     data = config.configuration.dataset
     summary = (
-        f"ELBO {results['elbo']:.2f} nats an image on {results['images']:,} images of {data} that it was not trained on, "
+        f"ELBO {results['elbo']:.2f} nats an image on {results['images']:,} images of {data} "
+        f"that it was not trained on, "
         f"after {config.length:,} {unit} in {results['seconds']:,} s."
     )
     # the folder's own name, so that the page stays true when the folder moves
-    commands = f"vaelib evaluate {title}\nvaelib sample {title} --number 50 --seed 1\nvaelib export {title}"
+    asked = ("evaluate {}", "sample {} --number 50 --seed 1", "export {}")
+    commands = "\n".join(f"vaelib {command.format(title)}" for command in asked)
     return PAGE.substitute(
         title=escape(title),
         summary=escape(summary),
@@ -90,7 +92,8 @@ def _figures(results: Mapping) -> list[tuple[str, str]]:
         ("KL of each latent", ", ".join(f"{value:.2f}" for value in kl)),
         (
             "speed",
-            f"{results['images_per_second']:,} images/s on {results['device']}, torch {results['torch']}",
+            f"{results['images_per_second']:,} images/s on {results['device']}, "
+            f"torch {results['torch']}",
         ),
     ]
 
@@ -113,4 +116,5 @@ def _table(rows: list[tuple[str, str]]) -> str:
 def _picture(name: str, png: bytes) -> str:
     source = "data:image/png;base64," + base64.b64encode(png).decode()
     caption = escape(CAPTIONS[name])
-    return f'<figure>\n<figcaption>{caption}</figcaption>\n<img alt="{escape(name)}" src="{source}">\n</figure>'
+    image = f'<img alt="{escape(name)}" src="{source}">'
+    return f"<figure>\n<figcaption>{caption}</figcaption>\n{image}\n</figure>"

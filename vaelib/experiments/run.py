@@ -6,10 +6,12 @@ import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from vaelib import distributed, plots
+from vaelib.data import FactorImages, ImageData
 from vaelib.experiments import report
 from vaelib.experiments.build import build_model, checked_device, fit_arguments, load_data
 from vaelib.experiments.config import Config
@@ -35,11 +37,10 @@ def train(
     folder: Path,
     device: str = "auto",
     resume: bool = False,
-    data=None,
+    data: Any = None,
     say: Callable = print,
 ) -> dict:
-    """Train what ``config`` says into ``folder``, which is new, or with ``resume`` holds that run;
-    its results.
+    """Train what ``config`` says into ``folder``, new or (``resume``) of that run; its results.
 
     The folder gets the configuration as used, `metrics.jsonl` and a checkpoint after each epoch,
     and at the end the model, its pictures, results and report. Until the first epoch has ended a
@@ -47,7 +48,7 @@ def train(
     Of several processes that train together the first writes and the others only compute. Raises
     ConfigError, DataError, CheckpointError and TrainingError.
     """
-    device = checked_device(device)
+    where = checked_device(device)
     model, team = build_model(config), distributed.team()
     try:
         team.check(model)
@@ -62,9 +63,8 @@ def train(
     with team.leader_first():
         data = load_data(config, say) if data is None else data
     processes = f"; {team.size} processes" if team.size > 1 else ""
-    say(
-        f"{sum(p.numel() for p in model.parameters()):,} weights; {device}; {config.hyperparameters.precision}{processes}"
-    )
+    weights = f"{sum(p.numel() for p in model.parameters()):,} weights"
+    say(f"{weights}; {where}; {config.hyperparameters.precision}{processes}")
     if team.leads:
         folder.mkdir(parents=True, exist_ok=True)
         if fresh:
@@ -81,7 +81,7 @@ def train(
             **fit_arguments(config, data),
             samples=training.samples,
             seed=training.seed,
-            device=device,
+            device=where,
             precision=training.precision,
             on_record=(lambda _, history: keep(config, folder, history)) if team.leads else None,
             checkpoint=folder / CHECKPOINT,
@@ -94,8 +94,9 @@ def train(
 
 
 def discard(folder: Path) -> None:
-    """Take away what a run that failed before its first epoch has written, and the folder where it
-    is then empty.
+    """Take away what a run that failed before its first epoch has written.
+
+    And the folder, where it is then empty.
     """
     for name in (CONFIG, METRICS):
         (folder / name).unlink(missing_ok=True)
@@ -104,8 +105,9 @@ def discard(folder: Path) -> None:
 
 
 def keep(config: Config, folder: Path, history: History) -> None:
-    """Bring the folder of a run under way up to date, once it has gone beyond what is there: its
-    checkpoint follows.
+    """Bring a running run's folder up to date, once it is beyond what is there.
+
+    Its checkpoint follows.
     """
     for old in (
         *folder.glob(".*.partial"),
@@ -117,10 +119,10 @@ def keep(config: Config, folder: Path, history: History) -> None:
     write(folder / METRICS, lines(history))
 
 
-def finish(config: Config, folder: Path, model: VAE, data, history: History) -> dict:
-    """Everything that a finished training leaves in its folder; the results, which are written
-    last.
-    """
+def finish(
+    config: Config, folder: Path, model: VAE, data: ImageData | FactorImages, history: History
+) -> dict:
+    """All that a finished training leaves in its folder; the results, written last."""
     images, labels = data.held_out()
     result = {
         "length": config.length,
@@ -147,12 +149,10 @@ def finish(config: Config, folder: Path, model: VAE, data, history: History) -> 
 
 
 def lines(history: History) -> str:
-    """`metrics.jsonl`: a line an epoch (100 steps of a stream), written anew from the whole history
-    each time.
-    """
+    """`metrics.jsonl`: a line an epoch (100 steps of a stream), from the whole history."""
     rows = []
     for i, step in enumerate(history.steps):
-        row = {"epoch": i + 1} if history.test["elbo"] else {}
+        row: dict[str, Any] = {"epoch": i + 1} if history.test["elbo"] else {}
         row |= {"step": step, "train": {term: values[i] for term, values in history.train.items()}}
         row |= (
             {"test": {term: values[i] for term, values in history.test.items()}}

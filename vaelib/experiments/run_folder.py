@@ -1,4 +1,4 @@
-"""The folder of a run: the names of its files, who may write into it, what a finished one holds."""
+"""The folder of a run: its files' names, who may write into it, what a finished one holds."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from vaelib.experiments.config import Config, ConfigError, read
 from vaelib.files import load_model
 from vaelib.models import VAE
 
-CONFIG, CHECKPOINT, MODEL, METRICS = (
-    "config.cfg",
-    "checkpoint.pt",
-    "model.safetensors",
-    "metrics.jsonl",
-)
+CONFIG, CHECKPOINT = "config.cfg", "checkpoint.pt"
+MODEL, METRICS = "model.safetensors", "metrics.jsonl"
 RESULTS, REPORT = "results.json", "report.html"
 
 
 def claimable(folder: Path, config: Config, resume: bool) -> bool:
-    """Whether ``folder`` is new; ConfigError where a run must not go: into another run, or any
-    folder with files in it.
+    """Whether ``folder`` is new; ConfigError where a run must not go.
+
+    That is into another run, or any folder with files in it.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return True
@@ -29,23 +26,20 @@ def claimable(folder: Path, config: Config, resume: bool) -> bool:
             f"{folder}: exists, and is not the folder of a run; write elsewhere with --output"
         )
     if not resume:
-        raise ConfigError(
-            f"{folder}: there is a run already; go on with --resume, or write elsewhere with --output"
-        )
+        what = "there is a run already; go on with --resume, or write elsewhere with --output"
+        raise ConfigError(f"{folder}: {what}")
     before = read(folder / CONFIG)
     if before.length > config.length:
-        raise ConfigError(
-            f"{folder}: the run is of length {before.length}; it can be made longer, but not {config.length}"
-        )
+        what = f"the run is of length {before.length}; it can be made longer"
+        raise ConfigError(f"{folder}: {what}, but not {config.length}")
     was, now = (
         {(section, key): value for section, key, value in c.items()} for c in (before, config)
     )
     for section, key in [*now, *was]:
         if key not in ("epochs", "steps") and was.get((section, key)) != now.get((section, key)):
             old, new = (values.get((section, key), "not set") for values in (was, now))
-            raise ConfigError(
-                f"{folder}: the run has [{section}] {key} = {old}, not {new}; write elsewhere with --output"
-            )
+            what = f"the run has [{section}] {key} = {old}, not {new}"
+            raise ConfigError(f"{folder}: {what}; write elsewhere with --output")
     return False
 
 
@@ -58,9 +52,7 @@ def results(folder: Path) -> dict | None:
 
 
 def opened(folder: Path) -> tuple[Config, VAE]:
-    """The configuration and the trained model in ``folder``; ConfigError when it holds no finished
-    run.
-    """
+    """The configuration and trained model in ``folder``; ConfigError without a finished run."""
     if not (folder / CONFIG).is_file():
         raise ConfigError(f"{folder}: not the folder of a run")
     if not results(folder):

@@ -1,6 +1,4 @@
-"""The keys of a configuration file: a dataclass a section, and for each key how its text is read
-and what it allows.
-"""
+"""The keys of a configuration file: how each one's text is read, and what it allows."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ from vaelib.choices import (
 
 @dataclass(frozen=True)
 class ScheduleSpec:
-    """How the weight of the KL goes with the step; ``tc``: it weighs the total correlation alone
-    (beta-TCVAE).
-    """
+    """How the KL's weight goes with the step; ``tc``: it weighs the total correlation alone."""
 
     kind: str = "constant"
     numbers: tuple[float, ...] = ()
@@ -41,7 +37,7 @@ class ScheduleSpec:
 CONSTANT = ScheduleSpec()
 
 
-def _literal(text: str, kind: type | tuple) -> object:
+def _literal(text: str, kind: type | tuple) -> Any:
     value = ast.literal_eval(text)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(text)
@@ -81,7 +77,7 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
 
 
 def _pairs(least: int) -> Callable[[str], tuple[tuple[int, int], ...]]:
-    def pair(value: object) -> tuple[int, int]:
+    def pair(value: Any) -> tuple[int, int]:
         height, width = (value, value) if isinstance(value, int) else value
         return whole(least)(repr(height)), whole(least)(repr(width))
 
@@ -114,7 +110,8 @@ def _schedule(text: str) -> ScheduleSpec:
     kind, *numbers = words[tc:] or ["constant"]
     names = SCHEDULES[kind]
     number = _positive if kind == "falling" else _number
-    parsers = [whole(1) if name in ("STEPS", "PERIOD") else number for name in names]
+    counts = {"STEPS": whole(1), "PERIOD": whole(2)}  # of one step the KL would never weigh
+    parsers = [counts.get(name, number) for name in names]
     if len(numbers) != len(names) or (tc and kind in WITHOUT_BETA):
         raise ValueError(text)
     return ScheduleSpec(kind, tuple(parse(text) for parse, text in zip(parsers, numbers)), tc)
@@ -127,7 +124,8 @@ def _key(parse: Callable[[str], object], allowed: str, default: object = None) -
 _NAMES = ", ".join(choice.written for choice in DATASETS.values())
 _FORMS = ", ".join(" ".join([kind, *names]) for kind, names in SCHEDULES.items())
 _SCHEDULES = f"one of {_FORMS}; all but the last two also with tc before it"
-_SIZES = "pairs of whole numbers, each at least {}, one pair a convolution, such as [({}, {}), ({}, {})]".format
+_PAIRS = "pairs of whole numbers, each at least {}, one pair a convolution"
+_SIZES = (_PAIRS + ", such as [({}, {}), ({}, {})]").format
 
 
 @dataclass(frozen=True, kw_only=True)

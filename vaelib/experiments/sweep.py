@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vaelib.experiments import build, run
 from vaelib.experiments.config import Config, ConfigError, read
@@ -37,21 +38,21 @@ class Point:
 
 
 def points(file: str, grid: Mapping[str, Sequence[str]], seeds: int, variation: str) -> list[Point]:
-    """Every combination of the ``grid``'s values with seeds 0 to ``seeds`` - 1, each checked as if
-    it stood in the file.
+    """Every combination of the ``grid``'s values with seeds 0 to ``seeds`` - 1, checked.
 
-    Seed by seed, so that a sweep that was stopped has seen every combination alike. Raises
-    ConfigError before any is run.
+    Each as if it stood in the file, and seed by seed, so that a sweep that was stopped has seen
+    every combination alike. Raises ConfigError before any is run.
     """
     if variation == "VAE" and (
         fixed := {"hyperparameters.beta", "hyperparameters.schedule"} & grid.keys()
     ):
         raise ConfigError(f"--grid {min(fixed)}: -v VAE has beta 1 throughout; give -v B-VAE")
     wanted = []
-    for seed, *values in itertools.product(range(seeds), *grid.values()):
-        varied = dict(zip(grid, values)) | (
-            {} if "hyperparameters.seed" in grid else {"hyperparameters.seed": str(seed)}
-        )
+    combinations = list(itertools.product(*grid.values()))
+    for seed, values in itertools.product(range(seeds), combinations):
+        varied: dict[str, str] = dict(zip(grid, values))
+        if "hyperparameters.seed" not in grid:
+            varied["hyperparameters.seed"] = str(seed)
         config = read(file, varied).variation(variation)
         build.check_shapes(config)
         wanted.append(Point(varied, config))
@@ -69,10 +70,9 @@ def sweep(
     jobs: int = 1,
     cluster: str | None = None,
 ) -> list[dict]:
-    """Run every point into its own folder under ``folder``; the rows of the table, which is written
-    at the end.
+    """Run every point into its own folder under ``folder``; the rows of the table.
 
-    ``jobs`` runs are made at a time, each in a process of its own with one thread; or all of them
+    The table is written at the end. ``jobs`` runs are made at a time, each in a process of its own with one thread; or all of them
     by the workers of the Dask ``cluster`` at that address, to which ``folder`` and the data must
     have the same names as here. A run whose loss is no longer finite gets a row that says so, and
     the others go on.
@@ -89,8 +89,7 @@ def sweep(
     elif jobs > 1:
         rows = process_rows(run_point, sweep_points, folder, device, jobs, say)
     else:
-        rows = _each(sweep_points, folder, device, say)
-    rows = list(rows)
+        rows = list(_each(sweep_points, folder, device, say))
     write(folder / TABLE, table(rows))
     return rows
 
@@ -100,9 +99,8 @@ def claim(folder: Path, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: exists, and is not a folder; write elsewhere with --output")
     if folder.exists() and any(folder.iterdir()) and not resume:
-        raise ConfigError(
-            f"{folder}: there is a sweep already; go on with --resume, or write elsewhere with --output"
-        )
+        what = "there is a sweep already; go on with --resume, or write elsewhere with --output"
+        raise ConfigError(f"{folder}: {what}")
 
 
 def _each(
@@ -119,9 +117,9 @@ def _each(
 
 
 def run_point(
-    point: Point, folder: Path, device: str, data=None, say: Callable = lambda line: None
+    point: Point, folder: Path, device: str, data: Any = None, say: Callable = lambda line: None
 ) -> dict:
-    """One run, and its row of the table; it knows its own configuration and folder, and no other's."""
+    """One run, and its row of the table; it knows its own configuration and folder alone."""
     row = {**point.varied, "folder": point.name, "status": "done"}
     try:
         result = run.train(

@@ -1,4 +1,4 @@
-"""Independent runs side by side: in processes of this machine, or on the workers of a Dask cluster."""
+"""Independent runs side by side: in processes of this machine, or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 from vaelib.experiments.config import ConfigError
 
@@ -24,10 +25,9 @@ class JobError(RuntimeError):
 def process_rows(
     run: Callable, points: Sequence, folder: Path, device: str, jobs: int, say: Callable
 ) -> list[dict]:
-    """``run(point, folder, device)`` of every point, ``jobs`` at a time, in fresh processes; the
-    results in order.
+    """``run(point, folder, device)`` of every point, ``jobs`` at a time; the results in order.
 
-    An exception, or Ctrl-C, ends the other processes at once: what they have not written they do
+    Each in a fresh process; an exception, or Ctrl-C, ends the other processes at once: what they have not written they do
     again with --resume. Raises JobError when one of them is killed.
     """
     others = set(multiprocessing.active_children())
@@ -64,8 +64,7 @@ def _begin() -> None:
 def cluster_rows(
     run: Callable, points: Sequence, folder: Path, device: str, address: str, say: Callable
 ) -> list[dict]:
-    """The same on the workers of the Dask cluster at ``address``, each with one thread; the results
-    in order.
+    """The same on the Dask cluster at ``address``, one thread a worker; the results in order.
 
     Raises ConfigError, in one line, when `distributed` is not installed, nobody answers, or a
     worker has several threads: a run draws from PyTorch's global random numbers, so it needs a
@@ -100,7 +99,7 @@ def cluster_rows(
             raise
 
 
-def _quietly(run: Callable, *arguments) -> dict:
+def _quietly(run: Callable, *arguments: Any) -> dict:
     """On a worker of a cluster: with one thread and no progress bar."""
     os.environ["TQDM_DISABLE"] = "1"
     import torch
@@ -110,11 +109,9 @@ def _quietly(run: Callable, *arguments) -> dict:
 
 
 def _in_order(
-    points: Sequence, futures: Sequence[Future], done: Iterator[Future], say: Callable
+    points: Sequence, futures: Sequence[Any], done: Iterator[Any], say: Callable
 ) -> list[dict]:
-    """The results in the order of ``points``, each said as it comes in; the first exception is
-    raised.
-    """
+    """The results in the order of ``points``, each said as it comes; an exception is raised."""
     number, rows = {future: i for i, future in enumerate(futures)}, {}
     for future in done:
         rows[number[future]] = row = future.result()
