@@ -1,5 +1,4 @@
-"""Scores of codes against the factors that made the images: MIG, SAP, DCI, the beta-VAE and the
-FactorVAE score.
+"""Codes against the factors that made the images: MIG, SAP, DCI, beta-VAE, FactorVAE score.
 
 Throughout, ``codes`` are floats (n, latent_dim), a row an image (usually the posterior means), and
 ``factors`` are integers (n, F), the class of each factor in the same rows. The defaults are those
@@ -26,9 +25,7 @@ TINY = 1e-300  # the least denominator, so that 0 / 0 is 0
 
 
 class Dci(NamedTuple):
-    """The three scores of `dci`, and the importance of each latent for each factor, (latent_dim,
-    F).
-    """
+    """The three scores of `dci`, and each latent's importance for each factor, (latent_dim, F)."""
 
     disentanglement: float
     completeness: float
@@ -37,14 +34,13 @@ class Dci(NamedTuple):
 
 
 def mutual_information(codes: Tensor, factors: Tensor, bins: int = 20) -> Tensor:
-    """I(z_j; v_k) of each code, cut into ``bins`` of equal width from its least to its greatest
-    value: (latent_dim, F) nats.
+    """I(z_j; v_k) of each code, cut into ``bins`` of equal width: (latent_dim, F) nats.
 
     A histogram of n rows adds about (bins - 1)(values - 1) / 2n nats, also to a code that knows
     nothing, and it can hold at most log(bins) nats. The bins are those of Locatello et al. (2019).
     """
     codes, factors = _checked(codes, factors)
-    binned = F.one_hot(_bins(codes, bins), bins).double().flatten(1)
+    binned = F.one_hot(bin_of(codes, bins), bins).double().flatten(1)
     counts = [
         (binned.T @ F.one_hot(values).double()).unflatten(0, (-1, bins)) for values in factors.T
     ]
@@ -59,8 +55,7 @@ def factor_entropy(factors: Tensor) -> Tensor:
 
 
 def mig_gaps(codes: Tensor, factors: Tensor, bins: int = 20) -> Tensor:
-    """The mutual information gap of each factor: (I of the best code - I of the second) / H(v_k),
-    (F,) (eq:mig).
+    """(I of the best code - I of the second) / H(v_k) of each factor, (F,) (eq:mig).
 
     A gap is at most log(bins) / H(v_k): 0.81 for a factor of 40 values and 20 bins, however good
     the code.
@@ -71,8 +66,9 @@ def mig_gaps(codes: Tensor, factors: Tensor, bins: int = 20) -> Tensor:
 
 
 def mig(codes: Tensor, factors: Tensor, bins: int = 20) -> float:
-    """The mutual information gap, the mean of `mig_gaps` (eq:mig). Source: Chen et al. (2018),
-    section 4.1.
+    """The mutual information gap, the mean of `mig_gaps` (eq:mig).
+
+    Source: Chen et al. (2018), section 4.1.
     """
     return mig_gaps(codes, factors, bins).mean().item()
 
@@ -92,14 +88,16 @@ def sap_matrix(codes: Tensor, factors: Tensor, predictor: str = "svm", seed: int
         return (x.T @ y).square()
     if predictor != "svm":
         raise ValueError(f"predictor is {predictor!r}; allowed: 'svm', 'r2'")
-    x, y = codes.numpy(), factors.numpy()
-    train, test = fit_and_test_rows(len(x), seed)
+    columns, labels = codes.numpy(), factors.numpy()
+    train, test = fit_and_test_rows(len(columns), seed)
     svm = LinearSVC(C=0.01, class_weight="balanced", dual=False, random_state=0)
-    accuracy = lambda code, values: svm.fit(code[train], values[train]).score(
-        code[test], values[test]
-    )
+
+    def accuracy(code: np.ndarray, values: np.ndarray) -> float:
+        return svm.fit(code[train], values[train]).score(code[test], values[test])
+
     return torch.tensor(
-        [[accuracy(code[:, None], values) for values in y.T] for code in x.T], dtype=torch.float64
+        [[accuracy(code[:, None], values) for values in labels.T] for code in columns.T],
+        dtype=torch.float64,
     )
 
 
@@ -130,8 +128,8 @@ def dci(codes: Tensor, factors: Tensor, stages: int = 100, seed: int = 0) -> Dci
     x, y = (t.numpy() for t in _checked(codes, factors, least_factors=2, rival=True))
     train, test = fit_and_test_rows(len(x), seed)
     shape = {"max_depth": 3, "max_leaf_nodes": None, "min_samples_leaf": 1}
-    new = lambda: BoostedTrees(max_iter=stages, early_stopping=False, random_state=seed, **shape)
-    fitted = [new().fit(x[train], values[train]) for values in y.T]
+    shape |= {"max_iter": stages, "early_stopping": False, "random_state": seed}
+    fitted = [BoostedTrees(**shape).fit(x[train], values[train]) for values in y.T]
     matrix = torch.stack([_importance(trees, x.shape[1]) for trees in fitted], 1)
     accuracy = np.mean([trees.score(x[test], values[test]) for trees, values in zip(fitted, y.T)])
     return Dci(
@@ -169,8 +167,9 @@ def factor_vae_votes(
     prune: float = 0.05,
     seed: int = 0,
 ) -> Tensor:
-    """Which code varied least, relative to its variance over all rows, in ``groups`` groups of rows
-    that agree in one factor.
+    """Which code varied least in ``groups`` groups of rows that share one factor.
+
+    Least relative to its variance over all rows.
 
     Entry (j, k) counts the groups with factor k shared in which code j was that code: int64
     (latent_dim, F). Codes whose standard deviation over all rows is below ``prune`` get no vote;
@@ -188,8 +187,7 @@ def factor_vae_score(
     prune: float = 0.05,
     seed: int = 0,
 ) -> float:
-    """How well a majority vote names the shared factor of a group from the code that varies least
-    in it.
+    """How well the code that varies least in a group names, by vote, the factor it shares.
 
     Each code stands for the factor with the most of its votes among ``groups[0]`` groups (those of
     `factor_vae_votes`); the score is the share of ``groups[1]`` other groups that this names
@@ -217,8 +215,9 @@ def scores(codes: Tensor, factors: Tensor, seed: int = 0) -> dict[str, float]:
 def _checked(
     codes: Tensor, factors: Tensor, least_factors: int = 1, rival: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Float64 codes (with ``rival`` a constant beside a single one); factors whose values are
-    numbered without holes.
+    """Float64 codes, and factors whose values are numbered without holes.
+
+    With ``rival`` a constant code stands beside a single one.
     """
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or 0 in codes.shape:
         shapes = f"{tuple(codes.shape)} and {tuple(factors.shape)}"
@@ -228,9 +227,8 @@ def _checked(
     if factors.is_floating_point() or factors.is_complex():
         raise ValueError(f"factors are class indices (integers); these are {factors.dtype}")
     if factors.shape[1] < least_factors:
-        raise ValueError(
-            f"this score compares factors: it needs at least {least_factors}, not {factors.shape[1]}"
-        )
+        what = f"it needs at least {least_factors}, not {factors.shape[1]}"
+        raise ValueError(f"this score compares factors: {what}")
     codes = codes.detach().cpu().double()
     if not codes.isfinite().all():
         raise ValueError(
@@ -242,10 +240,8 @@ def _checked(
     return F.pad(codes, (0, 1)) if rival and codes.shape[1] == 1 else codes, numbered
 
 
-def _bins(codes: Tensor, bins: int) -> Tensor:
-    """The bin of each code, as numpy.digitize finds it from the edges of numpy.histogram: int64 (n,
-    latent_dim).
-    """
+def bin_of(codes: Tensor, bins: int) -> Tensor:
+    """The bin of each code, from the edges of numpy.histogram: int64 (n, latent_dim)."""
     columns = codes.numpy().T
     edges = [np.linspace(column.min(), column.max(), bins + 1)[:-1] for column in columns]
     return torch.from_numpy(np.stack([np.digitize(*pair) for pair in zip(columns, edges)], 1)) - 1
@@ -258,6 +254,7 @@ def _entropy(weights: Tensor) -> Tensor:
 
 
 def _importance(trees: BoostedTrees, latents: int) -> Tensor:
+    # the gains of these trees have no public name, and those that have are of slower ones
     nodes = np.concatenate([tree.nodes for stage in trees._predictors for tree in stage])
     splits = nodes[nodes["is_leaf"] == 0]
     gains = torch.from_numpy(
@@ -267,9 +264,7 @@ def _importance(trees: BoostedTrees, latents: int) -> Tensor:
 
 
 def _concentration(importance: Tensor) -> float:
-    """1 - entropy of each row over its greatest possible value, averaged by the rows' sums; 0 where
-    all are 0.
-    """
+    """1 - entropy of each row over its greatest, averaged by the rows' sums; 0 where all are 0."""
     share = importance.sum(1) / importance.sum().clamp(min=TINY)
     return (share * (1 - _entropy(importance) / np.log(importance.shape[1]))).sum().item()
 
@@ -279,7 +274,14 @@ def fit_and_test_rows(rows: int, seed: int) -> list[np.ndarray]:
     return np.split(np.random.default_rng(seed).permutation(rows), [rows - rows // 3])
 
 
-def _votes(codes, factors, groups, per_group, prune, generator) -> Tensor:
+def _votes(
+    codes: Tensor,
+    factors: Tensor,
+    groups: int,
+    per_group: int,
+    prune: float,
+    generator: torch.Generator,
+) -> Tensor:
     labels = torch.randint(factors.shape[1], (groups,), generator=generator)
     spread = codes.std(0)
     active = (spread >= prune) & (spread > 0)
@@ -297,8 +299,9 @@ def _votes(codes, factors, groups, per_group, prune, generator) -> Tensor:
 def _rows_that_agree(
     values: Tensor, groups: int, per_group: int, generator: torch.Generator
 ) -> Tensor:
-    """Rows (groups, per_group), drawn with replacement, a value a group: that of a random row
-    (values seen once left out).
+    """Rows (groups, per_group), drawn with replacement: in each group one value, of a random row.
+
+    Values seen once are left out.
     """
     counts = values.bincount()
     order = values.argsort(stable=True)

@@ -19,7 +19,7 @@ def check(number: str, answer) -> None:
 
 
 def verdict(number: str, answer) -> str:
-    """What `check` prints of ``answer``: "right.", "waiting for your answer." or "not yet" and why."""
+    """What `check` prints: "right.", "waiting for your answer.", or "not yet" and why."""
     chapter, _, n = number.partition(".")
     try:
         test = getattr(

@@ -11,7 +11,7 @@ from vaelib.exercises import answered
 
 
 def exercise_2(kl_discrete) -> None:
-    """``kl_discrete(q, p)``: the divergence between two tensors of probabilities, nats (eq:kl-def)."""
+    """``kl_discrete(q, p)``: the divergence of two tensors of probabilities, nats (eq:kl-def)."""
     q, p = torch.tensor([0.7, 0.2, 0.1]).double(), torch.tensor([0.2, 0.3, 0.5]).double()
     given = torch.as_tensor(answered(kl_discrete(q, p)))
     assert given.shape == (), (
@@ -32,13 +32,13 @@ def exercise_2(kl_discrete) -> None:
         torch.tensor([0.5, 0.5, 0.0]).double(),
         torch.tensor([0.25, 0.25, 0.5]).double(),
     )
-    given = float(kl_discrete(half, quarters))
-    assert math.isclose(given, math.log(2), rel_tol=1e-9), (
+    value = float(kl_discrete(half, quarters))
+    assert math.isclose(value, math.log(2), rel_tol=1e-9), (
         "Where q = 0 nothing is ever drawn, so nothing should be added; with such an outcome you "
-        f"say {given}."
+        f"say {value}."
     )
-    given = float(kl_discrete(quarters, half))
-    assert given == math.inf, f"q can draw an outcome that p calls impossible, and you say {given}."
+    value = float(kl_discrete(quarters, half))
+    assert value == math.inf, f"q can draw an outcome that p calls impossible, and you say {value}."
 
 
 def exercise_4(kl_cholesky) -> None:
@@ -63,15 +63,15 @@ def exercise_4(kl_cholesky) -> None:
                 MultivariateNormal(m0, scale_tril=A0), MultivariateNormal(m1, scale_tril=A1)
             )
         )
-        given = float(kl_cholesky(*arguments))
-        assert math.isclose(given, exact, rel_tol=1e-8), (
-            f"For two normals with {name} in four dimensions you are {given - exact:+.4f} nats off."
+        value = float(kl_cholesky(*arguments))
+        assert math.isclose(value, exact, rel_tol=1e-8), (
+            f"For two normals with {name} in four dimensions you are {value - exact:+.4f} nats off."
         )
     small = 1e-3 * torch.eye(200, dtype=torch.float64)
     zero = torch.zeros(200, dtype=torch.float64)
-    given = float(kl_cholesky(zero, small, zero, 2 * small))
-    assert math.isclose(given, 100 * (0.25 - 1 + 2 * math.log(2)), rel_tol=1e-8), (
-        f"In 200 dimensions with standard deviations of 0.001 and 0.002 you say {given}: "
+    value = float(kl_cholesky(zero, small, zero, 2 * small))
+    assert math.isclose(value, 100 * (0.25 - 1 + 2 * math.log(2)), rel_tol=1e-8), (
+        f"In 200 dimensions with standard deviations of 0.001 and 0.002 you say {value}: "
         "take logarithms before you multiply, not after."
     )
 

@@ -49,7 +49,7 @@ def exercise_3(best_diagonal) -> None:
 
 
 def exercise_4(importance_weighted) -> None:
-    """``importance_weighted(log_w)``: (K, N) log-weights to the (N,) logarithms of their averages."""
+    """``importance_weighted(log_w)``: (K, N) log-weights to the (N,) logs of their averages."""
     log_w = torch.randn(7, 5, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     given = answered(importance_weighted(log_w))
     assert isinstance(given, torch.Tensor) and given.shape == (5,), (
@@ -79,10 +79,11 @@ def exercise_5(log_weights_of) -> None:
         torch.manual_seed(5)
         model = VAE((1, 1, 3), 1, convs=(), hidden=(), likelihood="gaussian").double()
         images = torch.rand(4, 1, 1, 3, dtype=torch.float64)
-    W, b = model.decoder[0].weight.detach(), torch.tensor([0.2, -0.1, 0.4], dtype=torch.float64)
+    W = model.decoder[0].weight.detach()  # type: ignore[operator]
+    b = torch.tensor([0.2, -0.1, 0.4], dtype=torch.float64)
     s, K = 0.5, 4000
     with torch.no_grad():
-        model.decoder[0].bias.copy_(b)
+        model.decoder[0].bias.copy_(b)  # type: ignore[operator]
         model.log_sigma.fill_(math.log(s))
         model.to_log_var.weight.mul_(0.1)
         model.to_log_var.bias.fill_(math.log(s**2 / (s**2 + W.square().sum())) + 0.5)

@@ -24,7 +24,8 @@ def _pair(value) -> tuple[float, float]:
     assert all(torch.as_tensor(v).numel() == 1 for v in value), (
         "Return two numbers, not one for each draw."
     )
-    return tuple(float(v) for v in value)
+    first, second = value
+    return float(first), float(second)
 
 
 def _compare(given, exact, tolerance, what: str) -> None:

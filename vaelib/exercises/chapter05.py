@@ -6,7 +6,8 @@ import torch
 
 from vaelib import losses
 from vaelib.exercises import answered
-from vaelib.models import VAE, ConvSpec
+from vaelib.layers import ConvSpec
+from vaelib.models import VAE
 
 
 def exercise_2(output_padding) -> None:

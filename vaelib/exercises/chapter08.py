@@ -106,7 +106,10 @@ def exercise_4(price_of) -> None:
             f"For rates 3 / beta and a budget of {3 / true:g} nats you say {answer:g}. "
             "The price may be anywhere between a millionth and a million: search its logarithm."
         )
-    steps = lambda beta: 10 * math.exp(-(beta**0.5))
+
+    def steps(beta: float) -> float:
+        return 10 * math.exp(-(beta**0.5))
+
     for true in (0.5, 9.0):
         answer = given(steps, steps(true))
         assert abs(answer / true - 1) < 2e-4, (

@@ -15,7 +15,9 @@ def exercise_3(parts_from_codes) -> None:
     from one code an image.
     """
     generator = torch.Generator().manual_seed(3)
-    noise = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
     def asked(mean, log_var):
         codes = mean + torch.exp(log_var / 2) * noise(*mean.shape)
@@ -69,7 +71,7 @@ def exercise_3(parts_from_codes) -> None:
 
 
 def exercise_4(stratified) -> None:
-    """``stratified(log_density, N)``: the stratified estimates of log q(z_i) from the table (M, M)."""
+    """``stratified(log_density, N)``: stratified estimates of log q(z_i) from a table (M, M)."""
     generator = torch.Generator().manual_seed(4)
     table = torch.randn(5, 5, generator=generator, dtype=torch.float64) - 2
     given = answered(stratified(table, 5))

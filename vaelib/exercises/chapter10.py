@@ -52,7 +52,7 @@ def exercise_3(corrected_information) -> None:
 
 def _corrected(code, values, bins) -> float:
     plug_in = disentanglement.mutual_information(code[:, None], values[:, None], bins).item()
-    bin_of = disentanglement._bins(code[:, None], bins)[:, 0]
+    bin_of = disentanglement.bin_of(code[:, None], bins)[:, 0]
     cells = [len(cell.unique()) for cell in (bin_of, values, bin_of * 1000 + values)]
     return plug_in + (cells[0] + cells[1] - cells[2] - 1) / (2 * len(code))
 

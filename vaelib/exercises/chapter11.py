@@ -16,7 +16,9 @@ def exercise_3(iwae_loss) -> None:
     mean weight.
     """
     generator = torch.Generator().manual_seed(3)
-    normal = lambda *shape: torch.randn(*shape, generator=generator, dtype=f64)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=f64)
 
     def asked(*arguments):
         value = torch.as_tensor(answered(iwae_loss(*arguments)), dtype=f64)

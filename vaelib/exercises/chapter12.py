@@ -11,11 +11,11 @@ from vaelib.exercises import answered
 
 
 def exercise_3(snapshot) -> None:
-    """``snapshot(model, optimizer, generator)`` returns ``restore()``, which puts all three back."""
+    """``snapshot(model, optimizer, generator)`` returns ``restore()``, which puts them back."""
     torch.manual_seed(3)
     first = nn.Linear(3, 2).state_dict()
 
-    def begin():
+    def begin() -> tuple[nn.Module, torch.optim.Optimizer, torch.Generator]:
         model = nn.Linear(3, 2)
         model.load_state_dict(first)
         return model, torch.optim.Adam(model.parameters(), lr=0.1), torch.Generator().manual_seed(4)

@@ -72,10 +72,10 @@ def sweep(
 ) -> list[dict]:
     """Run every point into its own folder under ``folder``; the rows of the table.
 
-    The table is written at the end. ``jobs`` runs are made at a time, each in a process of its own with one thread; or all of them
-    by the workers of the Dask ``cluster`` at that address, to which ``folder`` and the data must
-    have the same names as here. A run whose loss is no longer finite gets a row that says so, and
-    the others go on.
+    The table is written at the end. ``jobs`` runs are made at a time, each in a process of its own
+    with one thread; or all of them by the workers of the Dask ``cluster`` at that address, to which
+    ``folder`` and the data must have the same names as here. A run whose loss is no longer finite
+    gets a row that says so, and the others go on.
     """
     claim(folder, resume)
     folder.mkdir(parents=True, exist_ok=True)

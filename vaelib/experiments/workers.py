@@ -27,8 +27,8 @@ def process_rows(
 ) -> list[dict]:
     """``run(point, folder, device)`` of every point, ``jobs`` at a time; the results in order.
 
-    Each in a fresh process; an exception, or Ctrl-C, ends the other processes at once: what they have not written they do
-    again with --resume. Raises JobError when one of them is killed.
+    Each in a fresh process; an exception, or Ctrl-C, ends the other processes at once: what they
+    have not written they do again with --resume. Raises JobError when one of them is killed.
     """
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(
