@@ -140,19 +140,6 @@ def test_notebooks_import_only_what_comes_with_vaelib_or_colab():
         assert imported(code) <= declared() | {"scipy", "sympy", "google", "IPython"}, path.name
 
 
-def test_modules_import_only_from_those_below_them():
-    """The order of architecture, from the bottom up; exercises stand above all."""
-    order = ["losses", "layers", "models", "data", "sprites", "disentanglement", "metrics", "objectives", "checkpoint"]
-    order += ["machine", "parallel", "train", "pretrained", "plots", "explore", "folder"]
-    order += ["keys", "config", "build", "report", "runs", "finished", "jobs", "sweep", "arguments", "cli"]
-    for module in order:
-        text = (ROOT / "vaelib" / f"{module}.py").read_text()
-        used = set(re.findall(r"^from vaelib\.(\w+) import", text, re.M))
-        for names in re.findall(r"^from vaelib import (.+)$", text, re.M):
-            used |= {name.strip() for name in names.split(",")}
-        assert used - {"__version__"} <= set(order[: order.index(module)]), module
-
-
 def test_the_wheel_carries_the_whole_package(tmp_path):
     source = tmp_path / "source"
     shutil.copytree(ROOT / "vaelib", source / "vaelib", ignore=shutil.ignore_patterns("__pycache__"))
