@@ -1,4 +1,4 @@
-# make book | serve | test | lab | train | notes | outputs | bench | lint | clean
+# make book | serve | test | lab | train | notes | outputs | bench | mutation | lint | clean
 # Each target sets up .venv when it is missing or when requirements.txt or pyproject.toml changed.
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 export SOURCE_DATE_EPOCH := 1700000000
 export FORCE_SOURCE_DATE := 1
 
-.PHONY: help book serve test lab train notes figures outputs bench lint clean
+.PHONY: help book serve test lab train notes figures outputs bench mutation lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make notes   typeset the derivations into latex/vae_maths.pdf (needs LaTeX)"
 	@echo "make outputs run the notebooks and store their outputs"
 	@echo "make bench   measure the numbers that the book quotes (minutes)"
+	@echo "make mutation plant wrong formulas in vaelib and see that a test catches each (minutes)"
 	@echo "make lint    check the Python code's style"
 	@echo "make clean   remove everything that make built, but not .venv and your runs"
 
@@ -84,9 +85,12 @@ outputs: $(STAMP)
 bench: $(STAMP)
 	@for script in benchmarks/*_chapter.py; do echo "$$script"; $(BIN)/python $$script || exit 1; done
 
+mutation: $(STAMP)
+	@$(BIN)/python tests/mutation.py
+
 lint: $(STAMP)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy book/_ext/course
 
 clean:
-	@rm -rf _build .pytest_cache .ruff_cache .hypothesis build dist
+	@rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
 	@find . -path ./.venv -prune -o -name __pycache__ -print0 | xargs -0 rm -rf

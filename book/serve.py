@@ -8,10 +8,11 @@ import itertools
 import os
 import signal
 import sys
+from collections.abc import Iterator
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         pass
 
 
@@ -26,10 +27,26 @@ def server_on_free_port(folder: str, first: int) -> http.server.ThreadingHTTPSer
             print(f"Port {port} is taken; trying {port + 1}.", flush=True)
 
 
+def in_the_foreground() -> bool:
+    """Whether the keys of the terminal at stdin, if there is one, reach this process."""
+    try:
+        return os.name == "posix" and os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
-def alone_in_the_foreground():
-    """Let the terminal's Ctrl-C reach this process and not `make` above it, which would call it an error."""
-    if os.name != "posix" or not sys.stdin.isatty():
+def alone_in_the_foreground() -> Iterator[None]:
+    """Let Ctrl-C reach this process and not `make` above it, which would call it an error.
+
+    With the terminal comes the duty to answer: here Ctrl-C works even if SIGINT was ignored before.
+    In the background it stays ignored: a Ctrl-C is meant for somebody else there.
+    """
+    if not in_the_foreground():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.getpgrp() == os.getpid():
         yield
         return
     before = os.tcgetpgrp(0)
@@ -45,8 +62,11 @@ def alone_in_the_foreground():
 def main(folder: str, port: str = "8000") -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with server_on_free_port(folder, int(port)) as server, alone_in_the_foreground():
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        end = f"kill {os.getpid()}" if ignored else "Ctrl-C"
+        address = f"http://localhost:{server.server_port}"
         try:
-            print(f"The book is on http://localhost:{server.server_port} (Ctrl-C ends it).", flush=True)
+            print(f"The book is on {address} ({end} ends it).", flush=True)
             server.serve_forever()
         except KeyboardInterrupt:
             print("\nStopped.")

@@ -1,4 +1,4 @@
-"""The built book: every equation rendered once and marked, every link alive, nothing from another origin, seen in a browser."""
+"""The built book: equations shown once and marked, links alive, nothing loaded from elsewhere."""
 
 import html.parser
 import os
@@ -15,14 +15,23 @@ from test_registry import written
 
 from notebooks import NOTEBOOKS, ROOT
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = pytest.mark.timeout(900)  # the first test builds the book
 # headless, and silent: Chromium's own background requests are none of the book's
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(scope="session")
 def book(tmp_path_factory) -> Path:
-    """The book, built as `make book` builds it, warnings as errors, but into a folder of the test's own."""
+    """The book as `make book` builds it, warnings as errors, but in a folder of the test's own."""
     out = tmp_path_factory.mktemp("book")
     command = [
         Path(sys.executable).parent / "jupyter-book",
@@ -40,7 +49,7 @@ def book(tmp_path_factory) -> Path:
 
 
 class Page(html.parser.HTMLParser):
-    """The ids, links and loaded resources of a page, and whether each image has alternative text."""
+    """A page's ids, links and loaded resources, and the images without alternative text."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -55,10 +64,42 @@ class Page(html.parser.HTMLParser):
             self.links.append(a["href"])
         if tag == "link" and a.get("rel") in ("stylesheet", "preload", "icon", "shortcut icon"):
             self.loads.append(a["href"])
-        if tag in ("script", "img", "iframe", "source", "video", "object") and (a.get("src") or a.get("data")):
+        if tag in ("script", "img", "iframe", "source", "video", "object") and (
+            a.get("src") or a.get("data")
+        ):
             self.loads.append(a.get("src") or a["data"])
         if tag == "img" and not (a.get("alt") or "").strip():
             self.images_without_alt.append(a.get("src"))
+
+
+class Contents(html.parser.HTMLParser):
+    """The right-hand contents of a page: (depth, title) of each entry, the outermost of depth 1."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.entries, self.inside, self.depth, self.title = [], False, 0, None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "nav" and "page-toc" in (dict(attributes).get("class") or ""):
+            self.inside = True
+        if self.inside and tag == "ul":
+            self.depth += 1
+        if self.inside and tag == "a":
+            self.title = ""
+
+    def handle_data(self, data):
+        if self.title is not None:
+            self.title += data
+
+    def handle_endtag(self, tag):
+        if self.title is not None and tag == "a":
+            self.entries.append((self.depth, " ".join(self.title.split())))
+            self.title = None
+        if self.inside and tag == "ul":
+            self.depth -= 1
+        if tag == "nav":
+            self.inside = False
 
 
 @pytest.fixture(scope="session")
@@ -68,9 +109,30 @@ def pages(book) -> dict[Path, Page]:
 
 def test_every_label_is_rendered_on_exactly_one_page(pages):
     rendered = Counter(
-        "eq:" + label for page in pages.values() for label in re.findall(r'id="equation-eq-([^"]+)"', page.text)
+        "eq:" + label
+        for page in pages.values()
+        for label in re.findall(r'id="equation-eq-([^"]+)"', page.text)
     )
     assert rendered == Counter(written())
+
+
+def test_a_pages_contents_keep_its_own_headings_and_the_derivations_side_by_side(book, pages):
+    """In the order in which they are written, and under a heading only what is written under it."""
+    for source in sorted((ROOT / "book").glob("[0-9][0-9]-*.md")):
+        text = re.sub(
+            r"^```\{derivation\} (\w+)\n```$",
+            lambda found: (ROOT / "latex" / "derivations" / f"{found[1]}.tex").read_text(),
+            source.read_text(),
+            flags=re.M,
+        )
+        text = re.sub(r"^(`{3,}|:{3,})(?=\S).*?^\1$", "", text, flags=re.M | re.S)
+        headings = re.findall(r"^(##+ |\\(?:sub)?section\{)(.*)$", text, re.M)
+        depths = [2 if kind in ("### ", "\\subsection{") else 1 for kind, _ in headings]
+        entries = Contents(pages[book / "book" / f"{source.stem}.html"].text).entries
+        assert [depth for depth, _ in entries] == depths, source.name
+        for (_, title), (_, heading) in zip(entries, headings):
+            first = re.match(r"[\w ]*", heading)[0]
+            assert title.startswith(first), f"{source.name}: {title!r}, not {heading!r}"
 
 
 def test_every_equation_has_a_mark_that_leads_to_its_check(book, pages):
@@ -90,9 +152,13 @@ def test_every_link_within_the_book_is_alive(book, pages):
             parts = urllib.parse.urlsplit(link)
             if parts.scheme or parts.netloc:
                 continue
-            target = (path.parent / urllib.parse.unquote(parts.path)).resolve() if parts.path else path
+            target = (
+                (path.parent / urllib.parse.unquote(parts.path)).resolve() if parts.path else path
+            )
             fragment = urllib.parse.unquote(parts.fragment)
-            if not target.exists() or (fragment and target in pages and fragment not in pages[target].ids):
+            if not target.exists() or (
+                fragment and target in pages and fragment not in pages[target].ids
+            ):
                 dead.append(f"{path.relative_to(book)}: {link}")
     assert dead == []
 
@@ -103,7 +169,9 @@ def test_nothing_is_loaded_from_another_origin(book, pages):
             parts = urllib.parse.urlsplit(load)
             assert parts.scheme in ("", "data") and not parts.netloc, f"{path.name} loads {load}"
             if parts.path and not parts.scheme:
-                assert (path.parent / urllib.parse.unquote(parts.path)).exists(), f"{path.name}: no {load}"
+                assert (path.parent / urllib.parse.unquote(parts.path)).exists(), (
+                    f"{path.name}: no {load}"
+                )
 
 
 def test_no_absolute_path_of_this_machine(book):
@@ -126,7 +194,9 @@ def test_addresses_follow_the_one_setting(pages):
     for path, page in pages.items():
         for link in page.links:
             if re.match(r"https://(github\.com|colab\.research\.google\.com/github)/", link):
-                assert config["url"].removeprefix("https://github.com/") in link, f"{path.name}: {link}"
+                assert config["url"].removeprefix("https://github.com/") in link, (
+                    f"{path.name}: {link}"
+                )
 
 
 def test_every_page_offers_the_notes(book, pages):
@@ -138,8 +208,13 @@ def test_every_page_offers_the_notes(book, pages):
 def test_notebook_pages_launch_colab_and_download(pages):
     for notebook in NOTEBOOKS:
         (path,) = [p for p in pages if p.parent.name == "notebooks" and p.stem == notebook.stem]
-        assert any("colab.research.google.com" in link and notebook.name in link for link in pages[path].links)
-        assert any(link.endswith(f"_sources/notebooks/{notebook.name}") for link in pages[path].links)
+        assert any(
+            "colab.research.google.com" in link and notebook.name in link
+            for link in pages[path].links
+        )
+        assert any(
+            link.endswith(f"_sources/notebooks/{notebook.name}") for link in pages[path].links
+        )
 
 
 @pytest.fixture(scope="session")
@@ -157,13 +232,19 @@ def browser():
 
 @pytest.fixture
 def seen(browser):
-    """A fresh page, and what went wrong on it: errors, failed requests, requests that leave the disk."""
+    """A fresh page, and what went wrong on it: errors, failed requests, requests off the disk."""
     page, wrong = browser.new_page(), []
     # the theme says so itself, on every reader's first visit, and then picks the system's mode
-    page.on("console", lambda m: m.type == "error" and "theme mode" not in m.text and wrong.append(m.text))
+    page.on(
+        "console",
+        lambda m: m.type == "error" and "theme mode" not in m.text and wrong.append(m.text),
+    )
     page.on("pageerror", lambda e: wrong.append(str(e)))
     page.on("requestfailed", lambda r: wrong.append(f"failed: {r.url}"))
-    page.on("request", lambda r: r.url.startswith(("file:", "data:", "blob:")) or wrong.append(f"left: {r.url}"))
+    page.on(
+        "request",
+        lambda r: r.url.startswith(("file:", "data:", "blob:")) or wrong.append(f"left: {r.url}"),
+    )
     yield page, wrong
     page.close()
 
@@ -181,7 +262,9 @@ PAGES = [
 def test_a_page_reads_from_the_folder_itself(book, seen, name):
     page, wrong = seen
     page.goto(f"file://{book}/{name}", wait_until="load")
-    page.wait_for_function("!window.MathJax || (window.MathJax.startup && window.MathJax.startup.promise)")
+    page.wait_for_function(
+        "!window.MathJax || (window.MathJax.startup && window.MathJax.startup.promise)"
+    )
     page.evaluate("window.MathJax ? window.MathJax.startup.promise : null")
     assert wrong == []
     assert page.locator("mjx-merror, .system-message, .problematic").count() == 0
@@ -214,7 +297,8 @@ def test_search_works_without_a_server(book, seen):
         "#search-results ul.search li a", "links => links.map(a => a.getAttribute('href'))"
     )
     assert any("05-vae" in href for href in hrefs)
-    # a browser forbids a file to fetch its neighbours, so the results stand without summaries; nothing else may go wrong
+    # a browser forbids a file to fetch its neighbours, so the results stand without summaries;
+    # nothing else may go wrong
     refused = re.compile(r"CORS|Failed to (fetch|load resource)|^failed: file:.*\.html")
     assert [message for message in wrong if not refused.search(message)] == []
 
@@ -223,4 +307,7 @@ def test_the_root_leads_to_the_front_page(book, seen):
     page, wrong = seen
     page.goto(f"file://{book}/index.html")
     page.wait_for_url("**/book/index.html")
-    assert page.locator("article h1").inner_text().startswith("Variational autoencoders") and wrong == []
+    assert (
+        page.locator("article h1").inner_text().startswith("Variational autoencoders")
+        and wrong == []
+    )

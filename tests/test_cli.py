@@ -12,6 +12,7 @@ import sys
 import time
 
 import numpy as np
+import processes
 import pytest
 import torch
 from PIL import Image
@@ -175,9 +176,8 @@ def test_a_run_leaves_its_folder_and_one_page_that_shows_it(vae, here, monkeypat
 def start(here, *arguments):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     command = [sys.executable, "-m", "vaelib", *arguments]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=here
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return processes.start(command, env=environment, cwd=here, **pipes)
 
 
 def wait_for(process, here, epochs):

@@ -1,18 +1,16 @@
 """The book's LaTeX reader: each construct of latex/README.md gives exactly this MyST text; anything else warns."""
 
-import sys
-from pathlib import Path
+import io
+import re
 
 import pytest
+from course.notes import Label, Notes, macros, number_labels, read_notes
+from course.tex_to_myst import Walk
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "book" / "_ext"))
-
-pytest.importorskip("panflute")
-pytest.importorskip("pypandoc")
-
-from notes import Label, Notes, macros, number_labels, read_notes  # noqa: E402
-from tex_to_myst import Walk  # noqa: E402
+from notebooks import ROOT
 
 NOTES = Notes(
     labels={
@@ -26,28 +24,40 @@ NOTES = Notes(
 )
 
 
-def read(text: str, level: int = 2) -> tuple[str, list[str]]:
+def read(text: str) -> tuple[str, list[str]]:
     warnings = []
-    return Walk(NOTES, 5, warnings.append, level).convert(text).strip(), warnings
+    return Walk(NOTES, 5, warnings.append).convert(text).strip(), warnings
 
 
 CONSTRUCTS = {
     "section": (r"\section{A title}\label{sec:a}", "(sec:a)=\n## A title"),
     "subsection": (r"\subsection{Step $\x$}", "### Step $\\x$"),
-    "inline maths": (r"Let $\x \in \R^D$, and $\KL{q}{p}$.", r"Let $\x \in \R^D$, and $\KL{q}{p}$."),
+    "inline maths": (
+        r"Let $\x \in \R^D$, and $\KL{q}{p}$.",
+        r"Let $\x \in \R^D$, and $\KL{q}{p}$.",
+    ),
     "text styles": (r"\emph{a} \textbf{b} \texttt{log\_var}", "*a* **b** `log_var`"),
-    "punctuation": ("``One'' -- it's 5\\% of a_b~c.".replace("a_b", r"a\_b"), "“One” – it’s 5% of a\\_b\u00a0c."),
+    "punctuation": (
+        "``One'' -- it's 5\\% of a_b~c.".replace("a_b", r"a\_b"),
+        "“One” – it’s 5% of a\\_b\u00a0c.",
+    ),
     "a paragraph like a list": ("1. is odd", r"1\. is odd"),
     "labelled equation": (
         "\\begin{equation}\n  \\label{eq:a}\n  x = 1.\n\\end{equation}",
         "```{math}\n:label: eq:a\n\nx = 1.\n```",
     ),
-    "label at the end": ("\\begin{equation} x \\label{eq:a} \\end{equation}", "```{math}\n:label: eq:a\n\nx\n```"),
+    "label at the end": (
+        "\\begin{equation} x \\label{eq:a} \\end{equation}",
+        "```{math}\n:label: eq:a\n\nx\n```",
+    ),
     "aligned": (
         "\\begin{equation}\\label{eq:a}\n\\begin{aligned}\na &= b \\\\\n&= c\n\\end{aligned}\n\\end{equation}",
         "```{math}\n:label: eq:a\n\n\\begin{aligned}\na &= b \\\\\n&= c\n\\end{aligned}\n```",
     ),
-    "display in a paragraph": ("As \\[ a = b, \\] so $c$.", "As\n\n```{math}\na = b,\n```\n\nso $c$."),
+    "display in a paragraph": (
+        "As \\[ a = b, \\] so $c$.",
+        "As\n\n```{math}\na = b,\n```\n\nso $c$.",
+    ),
     "eqref": (r"by \eqref{eq:elbo}", "by {eq}`eq:elbo`"),
     "cref": (
         r"\cref{thm:gibbs}, \cref{fig:net}, \Cref{sec:kl}, \cref{alg:train}",
@@ -58,8 +68,14 @@ CONSTRUCTS = {
         "{ref}`Theorem 2.2 <thm:gibbs>` and {ref}`Proposition 5.1 <prop:size>`",
     ),
     "citet": (r"\citet{kingma2014auto}", "{cite:t}`kingma2014auto`"),
-    "citep": (r"\citep{kingma2014auto,rezende2014stochastic}", "{cite:p}`kingma2014auto,rezende2014stochastic`"),
-    "citep with a note": (r"\citep[Section~3]{kingma2014auto}", "{cite:p}`kingma2014auto{Section 3}`"),
+    "citep": (
+        r"\citep{kingma2014auto,rezende2014stochastic}",
+        "{cite:p}`kingma2014auto,rezende2014stochastic`",
+    ),
+    "citep with a note": (
+        r"\citep[Section~3]{kingma2014auto}",
+        "{cite:p}`kingma2014auto{Section 3}`",
+    ),
     "theorem": (
         "\\begin{theorem}[Gibbs' inequality]\\label{thm:gibbs}\nLet $q$.\n\\end{theorem}",
         "::::{theorem} Gibbs’ inequality\n:label: thm:gibbs\n:number: 5.1\n\nLet $q$.\n::::",
@@ -73,7 +89,9 @@ CONSTRUCTS = {
         "::::{definition}\n:label: def:a\n:number: 5.1\n\nIt is\n\n```{math}\n:label: eq:a\n\nx\n```\n::::",
     ),
     "a title with maths": (
-        "\\begin{example}[The case $x=[0,1]$]\\label{ex:a}Yes.\\end{example}".replace("[0,1]", "\\{0\\}"),
+        "\\begin{example}[The case $x=[0,1]$]\\label{ex:a}Yes.\\end{example}".replace(
+            "[0,1]", "\\{0\\}"
+        ),
         "::::{example} The case $x=\\{0\\}$\n:label: ex:a\n:number: 5.1\n\nYes.\n::::",
     ),
     "proof": ("\\begin{proof}\nClear.\n\\end{proof}", "::::{proof}\n\nClear.\n::::"),
@@ -102,8 +120,77 @@ def test_construct_gives_exactly_this(name):
     assert read(latex) == (myst, [])
 
 
-def test_heading_level_follows_the_place_of_the_directive():
-    assert read("\\section{A}\n\n\\subsection{B}", level=3)[0] == "### A\n\n#### B"
+PAGE = """# Page
+
+## Before
+
+Why.
+
+```{derivation} tiny
+```
+
+Afterwards.
+
+## After
+
+So.
+"""
+
+
+def parsed(folder, page: str) -> tuple[nodes.document, str]:
+    """A book of one page, through the extension itself: the page's tree, and the warnings."""
+    (folder / "latex" / "derivations").mkdir(parents=True)
+    (folder / "book").mkdir()
+    for name, text in {
+        "index.md": page,
+        "book/glossary.md": "```{glossary}\ncode\n```\n",
+        "latex/notation.sty": "\\newcommand{\\x}{\\mathbf{x}}\n",
+        "latex/vae_maths.tex": "\\derivation{7}{tiny}\n",
+        "latex/derivations/tiny.tex": "\\section{Title}\\label{sec:t}\nOne.\n"
+        "\\subsection{Step}\n\\begin{lemma}\\label{lem:a}Two.\\end{lemma}\nThree.\n",
+    }.items():
+        (folder / name).write_text(text)
+    settings = {
+        "extensions": ["myst_parser", "course"],
+        "myst_enable_extensions": ["colon_fence", "dollarmath"],
+        "exclude_patterns": ["book", "latex"],
+    }
+    warnings = io.StringIO()
+    out = folder / "_build"
+    with docutils_namespace():  # else Sphinx's directives stay, and the next book warns of them
+        app = Sphinx(folder, None, out, out / "trees", "dummy", settings, None, warnings)
+        app.build()
+        return app.env.get_doctree("index"), warnings.getvalue()
+
+
+def outline(element: nodes.Element) -> list:
+    """[title, [what it contains]] of each section."""
+    sections = [child for child in element.children if isinstance(child, nodes.section)]
+    return [[section[0].astext(), outline(section)] for section in sections]
+
+
+def test_a_derivation_stands_beside_the_sections_of_its_page(tmp_path):
+    page, warnings = parsed(tmp_path, PAGE)
+    assert warnings == ""
+    assert outline(page) == [["Page", [["Before", []], ["Title", [["Step", []]]], ["After", []]]]]
+    texts = [p.astext() for p in page.findall(nodes.paragraph)]
+    assert texts == ["Why.", "One.", "Two.", "Three.", "Afterwards.", "So."]
+    (box,) = page.findall(nodes.admonition)
+    assert box[0].astext() == "Lemma 7.1" and box["ids"] == ["lem-a"]
+
+
+@pytest.mark.parametrize(
+    "page, words",
+    {
+        "# A\n\n:::{note}\n```{derivation} tiny\n```\n:::\n": "stands in the page itself",
+        "# A\n\n```{derivation} none\n```\n": "no derivation 'none'",
+    }.items(),
+)
+def test_a_derivation_that_cannot_stand_there_is_one_warning(tmp_path, page, words):
+    _, warnings = parsed(tmp_path, page)
+    assert (
+        re.search(words, warnings) and warnings.count("WARNING") + warnings.count("ERROR") == 1
+    ), warnings
 
 
 OUTSIDE = {
@@ -150,10 +237,14 @@ def test_labels_are_numbered_as_latex_does():
     }
 
 
-@pytest.mark.parametrize("source", sorted((ROOT / "latex" / "derivations").glob("*.tex")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "source", sorted((ROOT / "latex" / "derivations").glob("*.tex")), ids=lambda p: p.stem
+)
 def test_the_derivations_keep_to_the_subset(source):
     notes, warnings = read_notes(ROOT / "latex"), []
-    text = Walk(notes, notes.chapters[source.stem], warnings.append).convert(source.read_text("utf8"))
+    text = Walk(notes, notes.chapters[source.stem], warnings.append).convert(
+        source.read_text("utf8")
+    )
     assert not warnings
     for label, known in notes.labels.items():
         if known.derivation == source.stem and known.kind not in ("equation", "figure", "section"):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import processes
 import pytest
 import torch
 
@@ -57,8 +58,10 @@ def torchrun(folder, *command):
     """``command`` in two processes with one thread each: its exit status, stdout and stderr."""
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *command]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-    found = subprocess.run(run, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    return found.returncode, found.stdout, found.stderr
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = processes.start(run, cwd=folder, env=environment, **pipes)
+    out, err = process.communicate(timeout=200)
+    return process.returncode, out, err
 
 
 def test_two_processes_train_as_one_and_go_on_from_a_checkpoint(tmp_path):

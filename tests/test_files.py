@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import processes
 import pytest
 import torch
 
@@ -32,7 +33,7 @@ vaelib.save_model(model, sys.argv[2])
 def start(folder, name):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     command = [sys.executable, "-c", RUN, folder / f"{name}.pt", folder / f"{name}.safetensors"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    return processes.start(command, stdout=subprocess.PIPE, env=environment)
 
 
 def test_a_killed_run_ends_at_the_same_weights(tmp_path):

@@ -1,7 +1,8 @@
-"""What a person types: make serve, make notes without LaTeX, make help; and the wheel that Colab installs."""
+"""What a person types: make serve, make notes without LaTeX; and the wheel that Colab installs."""
 
 import ast
 import contextlib
+import fnmatch
 import os
 import pty
 import re
@@ -10,11 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import tomllib
 import urllib.request
 import zipfile
 
+import processes
 import pytest
 
 import vaelib
@@ -31,7 +32,7 @@ def folder(tmp_path):
 
 def start_server(folder, port):
     command = [sys.executable, ROOT / "book" / "serve.py", folder, str(port)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return processes.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def free_port() -> int:
@@ -44,7 +45,10 @@ def test_serve_shows_the_book_and_ctrl_c_ends_it_cleanly(folder):
     server = start_server(folder, free_port())
     line = server.stdout.readline()
     address = re.search(r"http://localhost:\d+", line).group()
-    assert urllib.request.urlopen(address.replace("localhost", "127.0.0.1")).read() == b"<p>the book</p>"
+    assert (
+        urllib.request.urlopen(address.replace("localhost", "127.0.0.1")).read()
+        == b"<p>the book</p>"
+    )
     server.send_signal(signal.SIGINT)
     out, err = server.communicate(timeout=10)
     assert (server.returncode, out, err) == (0, "\nStopped.\n", "")
@@ -72,41 +76,92 @@ def test_serve_listens_on_loopback_only(folder):
     assert addresses == ["0100007F"]
 
 
+def test_serve_in_the_background_of_a_script_leaves_ctrl_c_to_others(folder):
+    """Started with SIGINT ignored and without a terminal, it says what ends it instead."""
+    command = f"trap '' INT; exec {sys.executable} {ROOT / 'book' / 'serve.py'} . {free_port()}"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    server = processes.start(["bash", "-c", command], cwd=folder, **pipes)
+    address, pid = re.search(
+        r"(http://\S+) \(kill (\d+) ends it", server.stdout.readline()
+    ).groups()
+    assert int(pid) == server.pid
+    server.send_signal(signal.SIGINT)
+    assert urllib.request.urlopen(address.replace("localhost", "127.0.0.1")).status == 200
+    server.terminate()
+    out, err = server.communicate(timeout=10)
+    assert (server.returncode, out, err) == (0, "\nStopped.\n", "")
+
+
 @pytest.mark.skipif(MAKE is None, reason="no make")
-def test_ctrl_c_in_a_terminal_ends_make_serve_without_an_error(folder):
-    """A real terminal, a real Ctrl-C: make above the server must not hear it and report `Interrupt`."""
-    (folder / "Makefile").write_text(f"serve:\n\t@{sys.executable} {ROOT / 'book' / 'serve.py'} . {free_port()}\n")
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
+def test_ctrl_c_in_a_terminal_ends_make_serve_without_an_error(folder, before):
+    """A real terminal, a real Ctrl-C: make above the server must not hear it and say `Interrupt`.
+
+    It ends the server even if whoever started make ignores SIGINT.
+    """
+    serve = f"{sys.executable} {ROOT / 'book' / 'serve.py'} . {free_port()}"
+    (folder / "Makefile").write_text(f"serve:\n\t@{serve}\n")
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, before)
         os.chdir(folder)
         os.execv(MAKE, ["make", "serve"])
-    said = b""
-    while b"Ctrl-C ends it" not in said:
-        said += os.read(terminal, 1000)
-    os.write(terminal, b"\x03")
-    with contextlib.suppress(OSError):  # Linux reports the closed terminal as an error
-        while chunk := os.read(terminal, 1000):
-            said += chunk
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0 and b"Stopped." in said and b"***" not in said, said
+    try:
+        said = b""
+        while b"Ctrl-C ends it" not in said:
+            said += os.read(terminal, 1000)
+        os.write(terminal, b"\x03")
+        with contextlib.suppress(OSError):  # Linux reports the closed terminal as an error
+            while chunk := os.read(terminal, 1000):
+                said += chunk
+        _, status = os.waitpid(pid, 0)
+    finally:
+        processes.end(pid)
+        os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 0 and b"Stopped." in said, said
+    assert b"***" not in said, said
 
 
 @pytest.mark.skipif(MAKE is None, reason="no make")
 def test_notes_without_latex_name_the_packages(tmp_path):
     for tool in ("sh", "bash", "echo", "env"):
         (tmp_path / tool).symlink_to(shutil.which(tool))
-    run = subprocess.run([MAKE, "-C", ROOT, "notes"], env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    run = subprocess.run(
+        [MAKE, "-C", ROOT, "notes"], env={"PATH": str(tmp_path)}, capture_output=True, text=True
+    )
     assert run.returncode != 0
     first = run.stderr.splitlines()[0]
-    assert first.startswith("make notes needs latexmk: ") and "texlive-latex-extra" in first and "latexmk" in first
+    assert (
+        first.startswith("make notes needs latexmk: ")
+        and "texlive-latex-extra" in first
+        and "latexmk" in first
+    )
 
 
 @pytest.mark.skipif(MAKE is None, reason="no make")
-def test_a_second_make_reinstalls_nothing():
-    began = time.perf_counter()
-    run = subprocess.run([MAKE, "-C", ROOT, "-n", "test"], capture_output=True, text=True)
-    assert "pip install" not in run.stdout if (ROOT / ".venv" / ".ready").exists() else True
-    assert time.perf_counter() - began < 5
+def test_make_sets_up_once_and_again_when_a_requirement_changes(tmp_path):
+    """A folder of its own, whose .venv has a stamp newer, then older, than what it depends on."""
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+
+    def installs() -> bool:
+        command = [MAKE, "-C", tmp_path, "-n", "test"]
+        run = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "pytest" in run.stdout
+        return "pip install" in run.stdout
+
+    assert installs()
+    stamp = tmp_path / ".venv" / ".ready"
+    stamp.parent.mkdir()
+    stamp.touch()
+    assert not installs()
+    for name in ("requirements.txt", "pyproject.toml"):
+        os.utime(stamp)
+        future = stamp.stat().st_mtime + 10
+        os.utime(tmp_path / name, (future, future))
+        assert installs()
+        os.utime(stamp, (future + 10, future + 10))
+        assert not installs()
 
 
 def declared() -> set[str]:
@@ -142,23 +197,40 @@ def test_notebooks_import_only_what_comes_with_vaelib_or_colab():
 
 def test_the_wheel_carries_the_whole_package(tmp_path):
     source = tmp_path / "source"
-    shutil.copytree(ROOT / "vaelib", source / "vaelib", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "vaelib", source / "vaelib", ignore=shutil.ignore_patterns("__pycache__")
+    )
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", source]
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        tmp_path / "dist",
+        source,
+    ]
     subprocess.run(command, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("vaelib-*.whl")
     assert vaelib.__version__ in wheel.name
     names = zipfile.ZipFile(wheel).namelist()
     expected = {
-        str(p.relative_to(ROOT)) for p in (ROOT / "vaelib").rglob("*") if p.is_file() and "__pycache__" not in p.parts
+        str(p.relative_to(ROOT))
+        for p in (ROOT / "vaelib").rglob("*")
+        if p.is_file() and "__pycache__" not in p.parts
     }
     assert expected <= set(names)
+    for pattern in ("py.typed", "pretrained/*.json", "pretrained/*.safetensors", "*/configs/*.cfg"):
+        assert fnmatch.filter(names, f"vaelib/{pattern}"), pattern
 
     # installed alone in a folder, it works from anywhere
     target = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(target)
-    code = "import vaelib; print(vaelib.__file__); print(tuple(vaelib.load('mnist-5k').train.shape))"
+    code = (
+        "import vaelib; print(vaelib.__file__); print(tuple(vaelib.load('mnist-5k').train.shape))"
+    )
     run = subprocess.run(
         [sys.executable, "-P", "-c", code],
         cwd=tmp_path,
@@ -166,4 +238,7 @@ def test_the_wheel_carries_the_whole_package(tmp_path):
         capture_output=True,
         text=True,
     )
-    assert run.stdout.splitlines() == [str(target / "vaelib" / "__init__.py"), "(4500, 1, 28, 28)"], run.stderr
+    assert run.stdout.splitlines() == [
+        str(target / "vaelib" / "__init__.py"),
+        "(4500, 1, 28, 28)",
+    ], run.stderr

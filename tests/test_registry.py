@@ -1,4 +1,4 @@
-"""Labels in latex/ = labels checked by a notebook cell; the third of the three, labels rendered, is test_book.py's."""
+"""Labels in latex/ are those that notebook cells check; that pages show them is test_book.py's."""
 
 import hashlib
 import re
@@ -37,8 +37,12 @@ def test_no_label_is_written_twice():
 
 def test_every_label_is_checked_and_every_check_has_its_label():
     checked = [label for path in NOTEBOOKS for label in checked_labels(path)]
-    assert set(written()) - set(checked) == set(), "written in latex/, but no cell is tagged checks:..."
-    assert set(checked) - set(written()) == set(), "a cell is tagged checks:..., but latex/ has no such label"
+    assert set(written()) - set(checked) == set(), (
+        "written in latex/, but no cell is tagged checks:..."
+    )
+    assert set(checked) - set(written()) == set(), (
+        "a cell is tagged checks:..., but latex/ has no such label"
+    )
     assert [label for label, n in Counter(checked).items() if n > 1] == [], (
         "checked twice: which one does a page link to?"
     )
@@ -58,13 +62,17 @@ def test_every_derivation_is_in_the_notes_and_on_exactly_one_page():
 
 
 def test_the_committed_notes_are_made_from_these_sources():
-    """`make notes` typesets the PDF, draws the SVGs and writes the digest; a change of the sources asks for it again."""
+    """`make notes` makes the PDF, the SVGs and the digest; changed sources ask for it again."""
     latex = ROOT / "latex"
     sources = [latex / "vae_maths.tex", latex / "notation.sty", ROOT / "book" / "references.bib"]
-    sources += sorted((latex / "derivations").glob("*.tex")) + sorted((latex / "figures").glob("*.tex"))
+    sources += sorted((latex / "derivations").glob("*.tex")) + sorted(
+        (latex / "figures").glob("*.tex")
+    )
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     assert (latex / "vae_maths.sha256").read_text().strip() == digest, "run make notes"
-    assert {p.stem for p in (latex / "figures").glob("*.tex")} == {p.stem for p in (latex / "figures").glob("*.svg")}
+    assert {p.stem for p in (latex / "figures").glob("*.tex")} == {
+        p.stem for p in (latex / "figures").glob("*.svg")
+    }
 
 
 def test_every_citation_has_an_entry_and_every_entry_is_cited():

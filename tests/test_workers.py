@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import processes
 import pytest
 import torch
 
@@ -71,7 +72,7 @@ def test_jobs_and_a_cluster_make_the_table_of_one_process(here, capsys):
 def test_ctrl_c_ends_every_process_of_a_sweep(here):
     (here / "tiny.cfg").write_text(CONFIG.format(steps=10**6))
     command = [sys.executable, "-m", "vaelib", "sweep", "tiny.cfg", "--seeds", "2", "--jobs", "2", "--device", "cpu"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = processes.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     runs = here / "runs" / "tiny-sweep"
     end = time.time() + 120
     while len(list(runs.glob("*/checkpoint.pt"))) < 2 and time.time() < end:

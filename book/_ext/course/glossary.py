@@ -7,30 +7,45 @@ import re
 from pathlib import Path
 
 from docutils import nodes
-from equations import CHAPTER
 from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+from .chapters import chapter_number
 
 GLOSSARY = re.compile(r"^```\{glossary\}\n(.*?)^```$", re.M | re.S)
-SKIP = (nodes.reference, nodes.literal, nodes.math, nodes.raw, nodes.title, nodes.caption, nodes.citation_reference)
+SKIP = (
+    nodes.reference,
+    nodes.literal,
+    nodes.math,
+    nodes.raw,
+    nodes.title,
+    nodes.caption,
+    nodes.citation_reference,
+    addnodes.pending_xref,
+)
 # "learning rate" and "exchange rate" are not the rate of rate and distortion
 AMBIGUOUS = {"rate": r"(?<!learning )(?<!exchange )(?<!at a )", "evidence": r"(?<!the )"}
 
 
-def read_terms(app, config):
+def read_terms(app: Sphinx, config: Config) -> None:
     text = Path(app.srcdir, "book", "glossary.md").read_text("utf8")
-    config.course_terms = re.findall(r"^(\S.*)$", GLOSSARY.search(text).group(1), re.M)
+    glossary = GLOSSARY.search(text)
+    config.course_terms = re.findall(r"^(\S.*)$", glossary[1], re.M) if glossary else []
 
 
 def pattern(term: str) -> str:
     # an abbreviation is written as it is; a word may begin a sentence, and may have a plural
-    word = term if term.isupper() else f"[{term[0].upper()}{term[0].lower()}]{re.escape(term[1:])}"
+    first, rest = term[0], re.escape(term[1:])
+    word = term if term.isupper() else f"[{first.upper()}{first.lower()}]{rest}"
     return f"{AMBIGUOUS.get(term, '')}(?<![\\w-]){word}(?:s|es)?(?![\\w-])"
 
 
-def link_first_uses(app, doctree):
-    if not CHAPTER.search(app.env.docname):
+def link_first_uses(app: Sphinx, doctree: nodes.document) -> None:
+    if chapter_number(app.env.docname) is None:
         return
-    waiting = dict.fromkeys(sorted(app.config.course_terms, key=len, reverse=True))
+    longest_first = sorted(app.config.course_terms, key=len, reverse=True)
+    waiting: dict[str, None] = dict.fromkeys(longest_first)
     for text in list(doctree.findall(nodes.Text)):
         if not waiting:
             return
@@ -44,36 +59,42 @@ def link_first_uses(app, doctree):
                     parent.insert(at + offset, piece)
 
 
-def _in_prose(text) -> bool:
+def _in_prose(text: nodes.Text) -> bool:
     node, in_paragraph = text.parent, False
     while node is not None:
-        if isinstance(node, (*SKIP, addnodes.pending_xref)):
+        if isinstance(node, SKIP):
             return False
         in_paragraph = in_paragraph or isinstance(node, nodes.paragraph)
         node = node.parent
     return in_paragraph
 
 
-def _linked(app, text, waiting) -> list:
-    """``text`` in pieces, each first use of a waiting term a link; what is linked waits no longer."""
-    pieces, rest = [], str(text)
+def _linked(app: Sphinx, text: nodes.Text, waiting: dict[str, None]) -> list[nodes.Node]:
+    """``text`` in pieces, a waiting term's first use a link; what is linked waits no longer."""
+    pieces: list[nodes.Node] = []
+    rest = str(text)
     while waiting:
         found = re.search("|".join(f"({pattern(term)})" for term in waiting), rest)
-        if not found:
+        if found is None or found.lastindex is None:
             break
         term = list(waiting)[found.lastindex - 1]
         del waiting[term]
         link = addnodes.pending_xref(
-            "", nodes.inline(found[0], found[0], classes=["term"]), refdomain="std", reftype="term", reftarget=term,
-            refdoc=app.env.docname, refwarn=True, refexplicit=True,
-        )  # fmt: skip
+            "",
+            nodes.inline(found[0], found[0], classes=["term"]),
+            refdomain="std",
+            reftype="term",
+            reftarget=term,
+            refdoc=app.env.docname,
+            refwarn=True,
+            refexplicit=True,
+        )
         pieces += [nodes.Text(rest[: found.start()]), link]
         rest = rest[found.end() :]
     return [*pieces, nodes.Text(rest)]
 
 
-def setup(app):
+def setup(app: Sphinx) -> None:
     app.add_config_value("course_terms", [], "env")
     app.connect("config-inited", read_terms)
     app.connect("doctree-read", link_first_uses)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

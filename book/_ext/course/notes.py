@@ -8,11 +8,27 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-BOXES = ("theorem", "lemma", "proposition", "corollary", "definition", "assumption", "remark", "example", "algorithm")
+from sphinx.environment import BuildEnvironment
+
+BOXES = (
+    "theorem",
+    "lemma",
+    "proposition",
+    "corollary",
+    "definition",
+    "assumption",
+    "remark",
+    "example",
+    "algorithm",
+)
 COMMENT = re.compile(r"(?<!\\)%.*")
 MACRO = re.compile(r"^\\newcommand\{\\(\w+)\}(?:\[(\d)\])?\{(.*)\}\s*$", re.M)
 CHAPTER = re.compile(r"\\derivation\{(\d+)\}\{([\w-]+)\}")
-LANDMARK = re.compile(r"\\(section|subsection)\{|\\begin\{(equation|figure|%s)\}|\\label\{([^}]+)\}" % "|".join(BOXES))
+LANDMARK = re.compile(
+    r"\\(section|subsection)\{|\\begin\{(equation|figure|"
+    + "|".join(BOXES)
+    + r")\}|\\label\{([^}]+)\}"
+)
 
 
 @dataclass(frozen=True)
@@ -28,25 +44,30 @@ class Notes:
     labels: dict[str, Label] = field(default_factory=dict)
 
 
-def macros(style: str) -> dict[str, str | list]:
+def macros(style: str) -> dict[str, str | list[str | int]]:
     """The \\newcommand lines of notation.sty, as MathJax wants them."""
-    tall = {
-        name: (int(count or 0), body.replace(r"\middle\|", r"\vphantom{(}\middle\|"))  # else MathJax draws a short one
-        for name, count, body in MACRO.findall(style)
-    }
-    return {name: [body, count] if count else body for name, (count, body) in tall.items()}
+    found: dict[str, str | list[str | int]] = {}
+    for name, count, body in MACRO.findall(style):
+        # else MathJax draws a short one
+        tall = body.replace(r"\middle\|", r"\vphantom{(}\middle\|")
+        found[name] = [tall, int(count)] if count else tall
+    return found
 
 
 def number_labels(text: str, chapter: int, derivation: str) -> dict[str, Label]:
-    """Every label of one derivation; boxes share one counter, labelled equations and figures have their own."""
-    labels, counts = {}, dict.fromkeys(("subsection", "equation", "figure", "box"), 0)
-    kind = counter = None
+    """Every label of one derivation.
+
+    Boxes share one counter; subsections, labelled equations and figures have their own.
+    """
+    labels: dict[str, Label] = {}
+    counts = dict.fromkeys(("subsection", "equation", "figure", "box"), 0)
+    kind = counter = ""
     for section, environment, label in LANDMARK.findall(COMMENT.sub("", text)):
         if label:
             if kind == "equation":
                 counts["equation"] += 1
             number = f"{chapter}.{counts[counter]}" if counter in counts else str(chapter)
-            labels[label] = Label("section" if counter in ("section", "subsection") else kind, number, derivation)
+            labels[label] = Label("section" if kind == "subsection" else kind, number, derivation)
             continue
         kind = section or environment
         counter = "box" if kind in BOXES else kind
@@ -59,9 +80,25 @@ def read_notes(latex: Path) -> Notes:
     """The notes as `vae_maths.tex` assembles them."""
     notes, frame = Notes(), latex / "vae_maths.tex"
     if frame.is_file():
-        notes.chapters = {name: int(n) for n, name in CHAPTER.findall(COMMENT.sub("", frame.read_text("utf8")))}
+        text = COMMENT.sub("", frame.read_text("utf8"))
+        notes.chapters = {name: int(number) for number, name in CHAPTER.findall(text)}
     for name, chapter in notes.chapters.items():
         source = latex / "derivations" / f"{name}.tex"
         if source.is_file():
             notes.labels |= number_labels(source.read_text("utf8"), chapter, name)
+    return notes
+
+
+def keep_notes(env: BuildEnvironment, notes: Notes) -> bool:
+    """Keep ``notes`` for the other parts and the next build; true if they are not as before."""
+    if getattr(env, "course_notes", None) == notes:
+        return False
+    # Sphinx lets an extension keep its state as an attribute of the environment
+    env.course_notes = notes  # type: ignore[attr-defined]
+    return True
+
+
+def notes_of(env: BuildEnvironment) -> Notes:
+    notes = env.course_notes  # type: ignore[attr-defined]  # as above
+    assert isinstance(notes, Notes)
     return notes

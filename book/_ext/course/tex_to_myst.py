@@ -1,23 +1,28 @@
-"""A derivation's LaTeX as MyST text: the subset of latex/README.md, and a warning for anything else."""
+"""A derivation's LaTeX as MyST text: the subset of latex/README.md, a warning for all else."""
 
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from types import UnionType
 
 import panflute as pf
 import pypandoc
-from notes import BOXES, Notes
+
+from .notes import BOXES, Notes
 
 ENVIRONMENT = re.compile(
     r"\\begin\{(?P<kind>\w+)\}\s*(?:\[(?P<title>(?:[^][{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\])?"
     r"\s*(?:\\label\{(?P<label>[^}]+)\})?(?P<body>.*)\\end\{(?P=kind)\}",
     re.S,
 )
-BARE_EQUATION = re.compile(r"\\begin\{equation\}(?:(?!\\label|\\end\{equation\}).)*\\end\{equation\}", re.S)
+BARE_EQUATION = re.compile(
+    r"\\begin\{equation\}(?:(?!\\label|\\end\{equation\}).)*\\end\{equation\}", re.S
+)
 NUMBERED_ENVIRONMENT = re.compile(
-    r"\\begin\{(?!aligned|alignedat|gathered|split|cases)(align|alignat|gather|multline|eqnarray|equation)\*?\}"
+    r"\\begin\{(?!aligned|alignedat|gathered|split|cases)"
+    r"(align|alignat|gather|multline|eqnarray|equation)\*?\}"
 )
 REFERENCE = re.compile(r"\\([cC]ref|eqref)\{([^}]+)\}")
 QUOTES = {"DoubleQuote": "“{}”", "SingleQuote": "‘{}’"}
@@ -26,8 +31,9 @@ LAYOUT = {r"\centering"}
 
 @lru_cache(maxsize=256)
 def pandoc(text: str) -> pf.Doc:
-    """Pandoc's tree; macros stay as written, what pandoc does not know stays visible as raw LaTeX."""
-    return pf.load(io.StringIO(pypandoc.convert_text(text, "json", format="latex+raw_tex-latex_macros")))
+    """Pandoc's tree; macros stay as written, what pandoc does not know stays as raw LaTeX."""
+    tree = pypandoc.convert_text(text, "json", format="latex+raw_tex-latex_macros")
+    return pf.load(io.StringIO(tree))
 
 
 def escape(text: str) -> str:
@@ -43,35 +49,48 @@ def indent(text: str, prefix: str) -> str:
     return "\n".join(prefix + line if line else line for line in text.split("\n"))
 
 
+def found_in(elements: Iterable[pf.Element], kind: type | UnionType) -> list[pf.Element]:
+    """The elements of a kind, at any depth, in reading order."""
+    found: list[pf.Element] = []
+
+    def look(element: pf.Element, _: pf.Doc) -> None:
+        if isinstance(element, kind):
+            found.append(element)
+
+    for element in elements:
+        element.walk(look)
+    return found
+
+
 class Walk:
     """Turns pandoc's tree into MyST text, one derivation at a time."""
 
-    def __init__(self, notes: Notes, chapter: int | None, warn: Callable[[str], None], level: int = 2):
-        self.notes, self.chapter, self.warn, self.level = notes, chapter, warn, level
+    def __init__(self, notes: Notes, chapter: int | None, warn: Callable[[str], None]) -> None:
+        self.notes, self.chapter, self.warn = notes, chapter, warn
         self.boxes = 0
 
     def convert(self, text: str) -> str:
         for bare in BARE_EQUATION.findall(text):
             self.warn(f"equation without a label (write \\[ \\]): {' '.join(bare.split())}")
-        # pandoc would decorate a proof: under another name it is handed over untouched, as the boxes are
+        # pandoc would decorate a proof; under another name it comes untouched, as the boxes do
         renamed = re.sub(r"\\(begin|end)\{proof\}", r"\\\1{Proof}", text)
         return self.blocks(pandoc(renamed).content) + "\n"
 
-    def unknown(self, what: str, element=None) -> str:
-        found = getattr(element, "text", None) or (pf.stringify(element) if element is not None else "")
+    def unknown(self, what: str, element: pf.Element) -> str:
+        found = getattr(element, "text", None) or pf.stringify(element)
         self.warn(f"outside the subset of latex/README.md: {what} {' '.join(found.split())[:80]!r}")
         return ""
 
     # ---- blocks
 
-    def blocks(self, elements, tight: bool = False) -> str:
+    def blocks(self, elements: Iterable[pf.Element], tight: bool = False) -> str:
         return ("\n" if tight else "\n\n").join(filter(None, map(self.block, elements)))
 
-    def block(self, el) -> str:
+    def block(self, el: pf.Element) -> str:
         match el:
             case pf.Header() if el.level <= 2:
                 anchor = f"({el.identifier})=\n" if el.identifier.startswith("sec:") else ""
-                return f"{anchor}{'#' * (self.level + el.level - 1)} {self.inlines(el.content)}"
+                return f"{anchor}{'#' * (el.level + 1)} {self.inlines(el.content)}"
             case pf.Para() | pf.Plain():
                 return self.paragraph(el.content)
             case pf.BulletList():
@@ -84,9 +103,10 @@ class Walk:
                 return self.raw_block(el)
         return self.unknown(type(el).__name__, el)
 
-    def paragraph(self, elements) -> str:
+    def paragraph(self, elements: Iterable[pf.Element]) -> str:
         """Text, cut where a display stands: MyST's displays are blocks."""
-        parts, text = [], ""
+        parts: list[str] = []
+        text = ""
         for el in elements:
             if isinstance(el, pf.Math) and el.format == "DisplayMath":
                 parts, text = [*parts, at_line_start(text.strip()), self.display(el.text)], ""
@@ -94,7 +114,7 @@ class Walk:
                 text += self.inline(el)
         return "\n\n".join(filter(None, [*parts, at_line_start(text.strip())]))
 
-    def items(self, el, marker: Callable[[int], str]) -> str:
+    def items(self, el: pf.Element, marker: Callable[[int], str]) -> str:
         tight = all(
             isinstance(block, pf.Plain | pf.BulletList | pf.OrderedList)
             for item in el.content
@@ -103,7 +123,8 @@ class Walk:
         texts = []
         for n, item in enumerate(el.content):
             mark = marker(n)
-            texts.append(mark + indent(self.blocks(item.content, tight), " " * len(mark))[len(mark) :])
+            body = indent(self.blocks(item.content, tight), " " * len(mark))
+            texts.append(mark + body[len(mark) :])
         return ("\n" if tight else "\n\n").join(texts)
 
     def display(self, text: str) -> str:
@@ -116,7 +137,7 @@ class Walk:
         label = f":label: {labels[0]}\n\n" if labels else ""
         return f"```{{math}}\n{label}{body}\n```"
 
-    def raw_block(self, el) -> str:
+    def raw_block(self, el: pf.Element) -> str:
         found = ENVIRONMENT.fullmatch(el.text.strip())
         if el.text.strip() in LAYOUT:
             return ""
@@ -133,10 +154,10 @@ class Walk:
         body = self.blocks(pandoc(found["body"].strip()).content)
         return f"::::{{{kind}}} {title}".rstrip() + f"\n{options}\n{body}\n::::"
 
-    def figure(self, el) -> str:
-        images = []
-        el.walk(lambda e, _: images.append(e) if isinstance(e, pf.Image) else None)
-        for raw in (r for r in self.raws(el.content) if r not in LAYOUT):
+    def figure(self, el: pf.Element) -> str:
+        images = found_in([el], pf.Image)
+        raws = (e.text.strip() for e in found_in(el.content, pf.RawInline | pf.RawBlock))
+        for raw in (text for text in raws if text not in LAYOUT):
             self.unknown("in a figure", pf.Str(raw))
         if len(images) != 1 or not el.caption.content:
             return self.unknown("figure without exactly one picture and a caption", el)
@@ -150,19 +171,12 @@ class Walk:
             f":alt: {json.dumps(alt, ensure_ascii=False)}\n\n{caption}\n:::"
         )
 
-    @staticmethod
-    def raws(blocks) -> list[str]:
-        found = []
-        for block in blocks:
-            block.walk(lambda e, _: found.append(e.text.strip()) if isinstance(e, pf.RawInline | pf.RawBlock) else None)
-        return found
-
     # ---- inlines
 
-    def inlines(self, elements) -> str:
+    def inlines(self, elements: Iterable[pf.Element]) -> str:
         return "".join(map(self.inline, elements)).strip()
 
-    def inline(self, el) -> str:
+    def inline(self, el: pf.Element) -> str:
         match el:
             case pf.Str():
                 return escape(el.text)
@@ -185,32 +199,34 @@ class Walk:
                 return self.raw_inline(el)
         return self.unknown(type(el).__name__, el)
 
-    def cite(self, el) -> str:
-        command = re.match(r"\\(\w+\*?)", el.content[0].text)[1]
-        if command not in ("citet", "citep"):
+    def cite(self, el: pf.Element) -> str:
+        command = re.match(r"\\(citet|citep)(?![a-zA-Z*])", el.content[0].text)
+        if not command:
             return self.unknown("citation", el.content[0])
         keys = []
-        for c in el.citations:
-            before, after = (
-                " ".join(pf.stringify(pf.Span(*part)).split()) if part else "" for part in (c.prefix, c.suffix)
+        for citation in el.citations:
+            before = " ".join(pf.stringify(pf.Span(*citation.prefix)).split())
+            after = " ".join(pf.stringify(pf.Span(*citation.suffix)).split()).lstrip(", ")
+            keys.append(
+                (f"{{{before}}}" if before else "")
+                + citation.id
+                + (f"{{{after}}}" if after else "")
             )
-            keys.append((f"{{{before}}}" if before else "") + c.id + (f"{{{after.lstrip(', ')}}}" if after else ""))
-        return f"{{cite:{command[-1]}}}`{','.join(keys)}`"
+        return f"{{cite:{command[1][-1]}}}`{','.join(keys)}`"
 
-    def raw_inline(self, el) -> str:
+    def raw_inline(self, el: pf.Element) -> str:
         found = REFERENCE.fullmatch(el.text.strip())
         if not found:
             return self.unknown("command", el)
         labels = [label.strip() for label in found[2].split(",")]
-        texts = [f"{{eq}}`{label}`" if found[1] == "eqref" else self.cref(label) for label in labels]
+        by_number = found[1] == "eqref"
+        texts = [f"{{eq}}`{label}`" if by_number else self.cref(label) for label in labels]
         return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
 
     def cref(self, label: str) -> str:
         known = self.notes.labels.get(label)
         if known is None or known.kind == "equation":
-            self.warn(
-                f"\\cref{{{label}}}: "
-                + ("no such label in the notes" if known is None else "cite equations with \\eqref")
-            )
+            why = "no such label in the notes" if known is None else "cite equations with \\eqref"
+            self.warn(f"\\cref{{{label}}}: {why}")
             return escape(label)
         return f"{{ref}}`{known.kind.capitalize()} {known.number} <{label}>`"

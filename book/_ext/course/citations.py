@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import sphinxcontrib.bibtex.plugin
+from sphinx.application import Sphinx
 from sphinxcontrib.bibtex.style.referencing import BracketStyle
 from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
 
@@ -20,8 +21,7 @@ class RoundAuthorYear(AuthorYearReferenceStyle):
     bracket_year: BracketStyle = field(default_factory=round_brackets)
 
 
-def setup(app):
+def setup(app: Sphinx) -> None:
     sphinxcontrib.bibtex.plugin.register_plugin(
         "sphinxcontrib.bibtex.style.referencing", "author_year_round", RoundAuthorYear
     )
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

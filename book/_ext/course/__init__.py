@@ -1,0 +1,45 @@
+"""The book's own Sphinx extension: each part is a module with a `setup` of its own.
+
+LaTeX becomes pages: `notes` reads macros and numbers, `tex_to_myst` translates, `derivation` puts
+the result into a page, `boxes` draws its theorems. Marks: `numbering` gives equations and figures
+the numbers of the PDF, `checks` ties equations to the cells that test them. `chapters` links a
+chapter's forms, `results` brings measured numbers, `glossary` links terms, `citations` prints
+round brackets.
+"""
+
+from sphinx.application import Sphinx
+from sphinx.util.typing import ExtensionMetadata
+
+from . import (
+    boxes,
+    chapters,
+    checks,
+    citations,
+    derivation,
+    glossary,
+    numbering,
+    results,
+)
+
+PARTS = (
+    derivation,
+    boxes,
+    numbering,
+    checks,
+    chapters,
+    results,
+    glossary,
+    citations,
+)
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    for part in PARTS:
+        part.setup(app)
+    # env_version: raise it when what a part keeps in the environment changes its form
+    return {
+        "version": "1",
+        "env_version": 2,
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+    }

@@ -1,0 +1,21 @@
+"""Measured results as substitutions, so that pages quote measured numbers, never typed ones."""
+
+import json
+import re
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+
+def load_results(app: Sphinx, config: Config) -> None:
+    """book/results/05-vae.json is the substitution `vae`."""
+    results = {}
+    for path in sorted(Path(app.srcdir, "book", "results").glob("*.json")):
+        name = re.sub(r"^\d+-", "", path.stem).replace("-", "_")
+        results[name] = json.loads(path.read_text("utf8"))
+    config.myst_substitutions = {**(config.myst_substitutions or {}), **results}
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("config-inited", load_results)
