@@ -34,7 +34,12 @@ def tags(cell) -> list[str]:
 
 def checked_labels(path: Path) -> list[str]:
     """The equation labels that a notebook's cells are tagged to check."""
-    return [tag.removeprefix(CHECK_TAG) for cell in code_cells(path) for tag in tags(cell) if tag.startswith(CHECK_TAG)]
+    return [
+        tag.removeprefix(CHECK_TAG)
+        for cell in code_cells(path)
+        for tag in tags(cell)
+        if tag.startswith(CHECK_TAG)
+    ]
 
 
 def normalise(path: Path) -> None:

@@ -60,7 +60,12 @@ def new_model(likelihood="bernoulli", seed=0):
 
 
 def pixels(n, seed=0):
-    return torch.randint(0, 2, (n, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)) * 255
+    return (
+        torch.randint(
+            0, 2, (n, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
+        )
+        * 255
+    )
 
 
 def test_the_gradient_is_autograds_of_the_formula():
@@ -78,12 +83,20 @@ def test_the_gradient_is_autograds_of_the_formula():
         torch.testing.assert_close(gradient, parameter.grad, atol=1e-9, rtol=1e-9)
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "continuous-bernoulli", "gaussian", "discretised-logistic"])
+@pytest.mark.parametrize(
+    "likelihood", ["bernoulli", "continuous-bernoulli", "gaussian", "discretised-logistic"]
+)
 def test_samples_are_draws_of_the_same_codes(likelihood):
     model, x = new_model(likelihood), pixels(6)
     output, mean, log_var, z = model(x, torch.Generator().manual_seed(1), samples=5)
-    assert output.shape == (5, 6, 1, 8, 8) and z.shape == (5, 6, 3) and mean.shape == log_var.shape == (6, 3)
-    again = draw_latents(mean.expand(5, 6, 3), log_var.expand(5, 6, 3), torch.Generator().manual_seed(1))
+    assert (
+        output.shape == (5, 6, 1, 8, 8)
+        and z.shape == (5, 6, 3)
+        and mean.shape == log_var.shape == (6, 3)
+    )
+    again = draw_latents(
+        mean.expand(5, 6, 3), log_var.expand(5, 6, 3), torch.Generator().manual_seed(1)
+    )
     assert torch.equal(z, again) and len(z.flatten(0, 1).unique(dim=0)) == 30
     each = torch.stack([model.log_likelihood(x, model.decode(of_one)) for of_one in z])
     torch.testing.assert_close(model.log_likelihood(x, output), each)
@@ -99,10 +112,14 @@ def test_the_bound_grows_with_the_draws_and_is_what_metrics_measures():
         bounds = {}
         for k in (1, 2, 5, 50):
             output, mean, log_var, z = model(x, torch.Generator().manual_seed(k), samples=k)
-            bounds[k] = -objectives.iwae()(model.log_likelihood(x, output), mean, log_var, z, 0).item()
+            bounds[k] = -objectives.iwae()(
+                model.log_likelihood(x, output), mean, log_var, z, 0
+            ).item()
     assert bounds[1] < bounds[2] - 0.05 < bounds[5] - 0.1 < bounds[50] - 0.15
     assert bounds[1] == pytest.approx(metrics.elbo(model, x).mean().item(), abs=0.6)
-    assert bounds[50] == pytest.approx(metrics.log_likelihood(model, x, samples=50).mean().item(), abs=0.4)
+    assert bounds[50] == pytest.approx(
+        metrics.log_likelihood(model, x, samples=50).mean().item(), abs=0.4
+    )
 
 
 def weights(model):
@@ -128,13 +145,17 @@ def test_fit_hands_the_objective_all_draws_and_records_a_mean_over_them():
     assert torch.equal(many, trained(objective=objectives.iwae(), samples=3)[0])
     assert not torch.equal(many, trained(objective=objectives.iwae())[0])
     one = trained(objective=objectives.iwae())[1]
-    assert history.train["reconstruction"][0] == pytest.approx(one.train["reconstruction"][0], rel=0.05)
+    assert history.train["reconstruction"][0] == pytest.approx(
+        one.train["reconstruction"][0], rel=0.05
+    )
 
 
 def test_beta_vae_takes_the_mean_over_draws():
     log_likelihood, z, mean, log_var = draws(4)
     each = [objectives.beta_vae(2)(row, mean, log_var, z[0], 0) for row in log_likelihood]
-    torch.testing.assert_close(objectives.beta_vae(2)(log_likelihood, mean, log_var, z, 0), sum(each) / 4)
+    torch.testing.assert_close(
+        objectives.beta_vae(2)(log_likelihood, mean, log_var, z, 0), sum(each) / 4
+    )
 
 
 def test_a_checkpoint_of_other_draws_is_refused(tmp_path):

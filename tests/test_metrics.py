@@ -41,7 +41,9 @@ def test_with_the_exact_posterior_every_weight_is_the_likelihood():
     model, evidence, _, images = linear_gaussian()
     exact = evidence.log_prob(images.flatten(1))
     for samples in (1, 5):
-        torch.testing.assert_close(metrics.log_likelihood(model, images, samples), exact, rtol=0, atol=1e-10)
+        torch.testing.assert_close(
+            metrics.log_likelihood(model, images, samples), exact, rtol=0, atol=1e-10
+        )
 
 
 def test_elbo_plus_the_gap_is_the_likelihood():
@@ -61,13 +63,17 @@ def test_the_estimate_rises_with_the_samples_and_reaches_the_likelihood():
     model, evidence, _, images = linear_gaussian(log_var_offset=0.8, mean_offset=0.3)
     exact = evidence.log_prob(images.flatten(1)).mean()
     means = [
-        torch.stack([metrics.log_likelihood(model, images, k, seed=s).mean() for s in range(60)]).mean()
+        torch.stack(
+            [metrics.log_likelihood(model, images, k, seed=s).mean() for s in range(60)]
+        ).mean()
         for k in (1, 4, 16)
     ]
     assert means[0] < means[1] < means[2] < exact
     many = metrics.log_likelihood(model, images, 20_000).mean()
     assert many.item() == pytest.approx(exact.item(), abs=0.01)
-    assert metrics.elbo(model, images, samples=500).mean().item() == pytest.approx(means[0].item(), abs=0.1)
+    assert metrics.elbo(model, images, samples=500).mean().item() == pytest.approx(
+        means[0].item(), abs=0.1
+    )
 
 
 def test_the_terms_are_the_elbos():
@@ -83,8 +89,13 @@ def test_the_terms_are_the_elbos():
 
 def test_more_samples_average_the_noise():
     model, _, _, images = linear_gaussian(log_var_offset=0.8)
-    spread = [torch.stack([metrics.elbo(model, images, n, seed=s) for s in range(100)]).std(0).mean() for n in (1, 16)]
-    assert spread[0] / spread[1] == pytest.approx(4, rel=0.15), "16 samples quarter the standard deviation"
+    spread = [
+        torch.stack([metrics.elbo(model, images, n, seed=s) for s in range(100)]).std(0).mean()
+        for n in (1, 16)
+    ]
+    assert spread[0] / spread[1] == pytest.approx(4, rel=0.15), (
+        "16 samples quarter the standard deviation"
+    )
 
 
 class CountingVAE(VAE):

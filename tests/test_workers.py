@@ -71,7 +71,19 @@ def test_jobs_and_a_cluster_make_the_table_of_one_process(here, capsys):
 
 def test_ctrl_c_ends_every_process_of_a_sweep(here):
     (here / "tiny.cfg").write_text(CONFIG.format(steps=10**6))
-    command = [sys.executable, "-m", "vaelib", "sweep", "tiny.cfg", "--seeds", "2", "--jobs", "2", "--device", "cpu"]
+    command = [
+        sys.executable,
+        "-m",
+        "vaelib",
+        "sweep",
+        "tiny.cfg",
+        "--seeds",
+        "2",
+        "--jobs",
+        "2",
+        "--device",
+        "cpu",
+    ]
     process = processes.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     runs = here / "runs" / "tiny-sweep"
     end = time.time() + 120
@@ -88,7 +100,9 @@ def test_ctrl_c_ends_every_process_of_a_sweep(here):
 
 
 def children_of(pid):
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True
+    ).stdout
     return [int(word) for word in listed.split()]
 
 
