@@ -2,8 +2,9 @@
 
 make mutation    about 5 minutes; prints a table, exits with status 1 if any variant survives
 
-The variants are in mutation.toml; each is made in a copy of the package that comes first on PYTHONPATH.
-The notebooks' formulas have their own wrong variants, variants/*.toml, which run with every `make test`.
+The variants are in mutation.toml; each is made in a copy of the package that comes first on
+PYTHONPATH. The notebooks' formulas have their own wrong variants, variants/*.toml, which run with
+every `make test`.
 """
 
 from __future__ import annotations

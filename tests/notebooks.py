@@ -1,7 +1,8 @@
 """Notebooks as data: where they are, their cells, and what a committed one must look like.
 
-Run as `python tests/notebooks.py FILE ...` it brings freshly executed notebooks into that form: what differs from
-run to run and says nothing (timestamps, kernel details) is taken out, so that a change in a notebook is a change.
+Run as `python tests/notebooks.py FILE ...` it brings freshly executed notebooks into that form:
+what differs from run to run and says nothing (timestamps, kernel details) is taken out, so that a
+change in a notebook is a change.
 """
 
 from __future__ import annotations

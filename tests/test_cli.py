@@ -1,4 +1,6 @@
-"""The command line: what it trains, writes and says; killed and stopped for real; each mistake in one line, with status 2."""
+"""The command line: what it trains, writes and says; killed and stopped for real; each mistake in
+one line, with status 2.
+"""
 
 import csv
 import html.parser
@@ -69,7 +71,9 @@ def images(tmp_path_factory):
 
 @pytest.fixture
 def here(images, tmp_path, monkeypatch):
-    """A folder to work in, with tiny.cfg in it; the pictures of a report, which take a second, are left to one test."""
+    """A folder to work in, with tiny.cfg in it; the pictures of a report, which take a second, are
+    left to one test.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TQDM_DISABLE", "1")
     monkeypatch.setattr(run, "pictures", lambda model, images: {})
@@ -260,7 +264,8 @@ def test_help_is_quick_and_names_every_option(vae):
             command == "export"
         )
     assert vae("--version")[0].strip() == vaelib.__version__
-    code = "import sys, vaelib.experiments.cli; vaelib.experiments.cli.main(['--help']); assert 'torch' not in sys.modules"
+    code = "import sys; from vaelib.experiments import cli; cli.main(['--help'])"
+    code += "; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
@@ -270,7 +275,8 @@ def test_a_run_is_not_overwritten(vae, here):
     _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out", 2)
     assert (
         err
-        == "vaelib: out: there is a run already; go on with --resume, or write elsewhere with --output\n"
+        == "vaelib: out: there is a run already; "
+        "go on with --resume, or write elsewhere with --output\n"
     )
     for asked, words in (
         ("-v VAE", ["[hyperparameters] beta = 4.0, not 1.0"]),
@@ -314,7 +320,8 @@ def test_seed_precision_and_the_default_folder(vae, here):
 
 
 def test_a_stream_is_measured_in_steps(vae, here, monkeypatch):
-    text = "[configuration]\ndataset = sprites\nimage_size = 32\n[architecture]\nconv_channels = [4]\nz_dimension = 3\n"
+    text = "[configuration]\ndataset = sprites\nimage_size = 32\n"
+    text += "[architecture]\nconv_channels = [4]\nz_dimension = 3\n"
     (here / "s.cfg").write_text(
         text
         + "[hyperparameters]\nsteps = 101\nbatch_size = 8\nbeta = 4\nschedule = tc warm-up 50\n"
@@ -453,7 +460,8 @@ def test_a_run_of_a_sweep_that_fails_does_not_stop_it(vae, here):
 
 def test_lists_in_a_grid(vae, here):
     vae(
-        "sweep tiny.cfg --grid architecture.hidden=[],[8] --grid architecture.z_dimension=1,3 --device cpu --output s"
+        "sweep tiny.cfg --grid architecture.hidden=[],[8] --grid architecture.z_dimension=1,3 "
+        "--device cpu --output s"
     )
     rows = read_csv(here / "s" / "sweep.csv")
     assert [(row["architecture.hidden"], row["architecture.z_dimension"]) for row in rows] == [

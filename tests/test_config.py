@@ -1,4 +1,6 @@
-"""The configuration file: what is read, what is filled in, and each mistake in one line with all that it needs to say."""
+"""The configuration file: what is read, what is filled in, and each mistake in one line with all
+that it needs to say.
+"""
 
 import math
 from dataclasses import replace
@@ -195,7 +197,8 @@ def test_likelihood_and_binarisation_follow_the_data_and_each_other(file):
 
 
 def test_no_convolutions_and_two_hidden_layers(file):
-    text = "[configuration]\ndataset = MNIST\n[architecture]\nconv_layers = 0\nhidden = [200, 200]\nactivation = tanh\n"
+    text = "[configuration]\ndataset = MNIST\n"
+    text += "[architecture]\nconv_layers = 0\nhidden = [200, 200]\nactivation = tanh\n"
     read = config.read(file(text + "z_dimension = 50\n[hyperparameters]\nepochs = 1\n"))
     model = build_model(read)
     assert (
@@ -207,7 +210,8 @@ def test_no_convolutions_and_two_hidden_layers(file):
 
 
 def test_lists_left_out_are_what_conv_spec_has(file):
-    text = "[configuration]\ndataset = MNIST\n[architecture]\nconv_channels = [8, 16]\nz_dimension = 2\n"
+    text = "[configuration]\ndataset = MNIST\n"
+    text += "[architecture]\nconv_channels = [8, 16]\nz_dimension = 2\n"
     read = config.read(file(text + "[hyperparameters]\nepochs = 1\n"))
     assert check_shapes(read) == [vaelib.ConvSpec(8), vaelib.ConvSpec(16)]
     plain = config.read(file(ORIGINAL, ("[(7, 7), (5, 5), (3, 3)]", "[7, 5, 3]")))

@@ -1,4 +1,6 @@
-"""The configuration reference says what `vaelib.experiments.schema` says: every key, in order, what it allows, and its default."""
+"""The configuration reference says what `vaelib.experiments.schema` says: every key, in order, what
+it allows, and its default.
+"""
 
 import re
 from dataclasses import MISSING, fields

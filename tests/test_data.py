@@ -1,4 +1,6 @@
-"""Every data set's name: read where it is in place, refused in one line where it is missing or damaged."""
+"""Every data set's name: read where it is in place, refused in one line where it is missing or
+damaged.
+"""
 
 import gzip
 import hashlib
@@ -38,7 +40,9 @@ def write_idx_set(root: Path, folder: str) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def cifar(tmp_path, monkeypatch):
-    """A small CIFAR-10 in place: its own file format, with torchvision's list of checksums made to match."""
+    """A small CIFAR-10 in place: its own file format, with torchvision's list of checksums made to
+    match.
+    """
     folder = tmp_path / datasets.CIFAR10.base_folder
     folder.mkdir()
     rng, listed = np.random.default_rng(0), {}
@@ -109,7 +113,9 @@ EMBEDDED_TEST_SHA256 = "9248b346890a3a68"
 
 
 def test_embedded_labels_belong_to_their_images():
-    """Nearest class mean, learnt on train, recognises four of five test digits: shuffled labels would give one of ten."""
+    """Nearest class mean, learnt on train, recognises four of five test digits: shuffled labels
+    would give one of ten.
+    """
     data = vaelib.load("mnist-5k")
     train, test = data.train.flatten(1).float(), data.test.flatten(1).float()
     means = torch.stack([train[data.train_labels == digit].mean(0) for digit in range(10)])
@@ -169,7 +175,9 @@ def test_missing_without_download_is_one_line(tmp_path, no_network, name):
 
 
 def test_an_archive_already_in_place_is_unpacked_not_downloaded(tmp_path, no_network, monkeypatch):
-    """torchvision's own path through checksum and extraction, on gzip files that lie where a download would put them."""
+    """torchvision's own path through checksum and extraction, on gzip files that lie where a
+    download would put them.
+    """
     source_root, root = tmp_path / "source", tmp_path / "root"
     arrays = write_idx_set(source_root, "MNIST")
     resources = []

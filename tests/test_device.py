@@ -50,11 +50,11 @@ def test_another_c_library_is_left_alone(monkeypatch):
 
 
 def test_cudnn_stays_on_and_is_left_as_it_was():
-    settings = lambda: (
-        torch.backends.cudnn.enabled,
-        torch.backends.cudnn.deterministic,
-        torch.backends.cudnn.benchmark,
-    )
+
+    def settings() -> tuple[bool, bool, bool]:
+        cudnn = torch.backends.cudnn
+        return cudnn.enabled, cudnn.deterministic, cudnn.benchmark
+
     before, seen = settings(), []
     images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
     model = VAE((1, 8, 8), 2, [], hidden=4)

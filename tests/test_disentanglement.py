@@ -1,4 +1,6 @@
-"""The disentanglement scores on codes whose scores are known: identity, constant, duplicated, rotated, noise."""
+"""The disentanglement scores on codes whose scores are known: identity, constant, duplicated,
+rotated, noise.
+"""
 
 import math
 
@@ -38,7 +40,9 @@ def rotated(factors):
 
 
 def entangled(seed: int = 1, rows: int = 3000):
-    """Factors of different sizes and five codes that know something of several of them, one of them in its sign."""
+    """Factors of different sizes and five codes that know something of several of them, one of them
+    in its sign.
+    """
     generator = torch.Generator().manual_seed(seed)
     factors = torch.stack(
         [torch.randint(size, (rows,), generator=generator) for size in (2, 6, 4)], 1

@@ -1,4 +1,6 @@
-"""Two real processes, started by torchrun, train as one does: the same weights to rounding, one set of files, one voice."""
+"""Two real processes, started by torchrun, train as one does: the same weights to rounding, one set
+of files, one voice.
+"""
 
 import os
 import subprocess
@@ -40,7 +42,9 @@ dist.destroy_process_group()
 
 
 def trained(epochs, checkpoint=None):
-    """With a loss that couples all the images of a minibatch (beta-TCVAE), and minibatches that do not divide evenly."""
+    """With a loss that couples all the images of a minibatch (beta-TCVAE), and minibatches that do
+    not divide evenly.
+    """
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (64, 1, 8, 8), dtype=torch.uint8, generator=generator)
     data = vaelib.ImageData(

@@ -1,4 +1,5 @@
-"""The exercises' solutions, as folded on the pages, solve them; wrong answers and no answer do not."""
+"""The exercises' solutions, as folded on the pages, solve them; wrong answers and no answer do not.
+"""
 
 import math
 import re

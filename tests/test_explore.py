@@ -1,4 +1,6 @@
-"""The explorer's widgets, driven as a browser drives them: what the sliders say is what the pictures show."""
+"""The explorer's widgets, driven as a browser drives them: what the sliders say is what the
+pictures show.
+"""
 
 import importlib.util
 import io
@@ -25,7 +27,9 @@ BIASES = {
 
 
 def build(channels=1, likelihood="bernoulli"):
-    """A small model of 4 latents whose KLs fall in the order 1, 3, 0, 2, the last being 0 whatever the image."""
+    """A small model of 4 latents whose KLs fall in the order 1, 3, 0, 2, the last being 0 whatever
+    the image.
+    """
     torch.manual_seed(0)
     model = VAE((channels, 8, 6), 4, [ConvSpec(4)], hidden=8, likelihood=likelihood)
     with torch.no_grad():
@@ -61,7 +65,9 @@ def pixels(widget):
 
 
 def shown(widget, shape):
-    """The image (C, H, W) of ``shape`` in a picture, each of its pixels being a square of the picture's."""
+    """The image (C, H, W) of ``shape`` in a picture, each of its pixels being a square of the
+    picture's.
+    """
     channels, height, width = shape
     picture = pixels(widget)
     scale = picture.shape[2] // width
@@ -245,7 +251,9 @@ def test_a_move_decodes_once_however_many_sliders_it_sets(model, images, decodes
 
 
 def test_what_a_browser_answers_is_not_a_move(model, images, decodes):
-    """ipywidgets 8 sends each value it shows back, rounded to the slider's step, and that step with a float's error."""
+    """ipywidgets 8 sends each value it shows back, rounded to the slider's step, and that step with
+    a float's error.
+    """
     box = explore(model, images)
     z, count = box.explorer.z, len(decodes)
     for slider in box.sliders:
@@ -257,7 +265,9 @@ def test_what_a_browser_answers_is_not_a_move(model, images, decodes):
 
 
 def test_a_browser_is_kept_from_answering_values_set_from_here(model, images):
-    """It answers only while it updates continuously; an answer could come after the next move, and undo it."""
+    """It answers only while it updates continuously; an answer could come after the next move, and
+    undo it.
+    """
     box, seen = explore(model, images), []
     for slider in box.sliders:
         slider.observe(lambda change: seen.append(change["owner"].continuous_update), "value")
@@ -319,7 +329,10 @@ def test_a_strip_moves_the_latent_touched_last_and_holds_the_others(channels):
 
 def test_a_strip_is_shown_on_demand_and_while_it_holds(model, images):
     box = explore(model, images)
-    visible = lambda: box.strip.layout.display != "none"
+
+    def visible() -> bool:
+        return box.strip.layout.display != "none"
+
     assert not visible() and box.traverse_button.description == "traverse z2, -3 to 3", (
         "at first the highest KL's"
     )

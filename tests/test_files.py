@@ -1,4 +1,6 @@
-"""A run stopped anywhere goes on to the same weights, bit for bit; a real process is killed a few times."""
+"""A run stopped anywhere goes on to the same weights, bit for bit; a real process is killed a few
+times.
+"""
 
 import os
 import random

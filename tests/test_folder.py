@@ -1,4 +1,6 @@
-"""Your own images: what is read is what was drawn, the right way up; what can't be read is named, skipped and counted."""
+"""Your own images: what is read is what was drawn, the right way up; what can't be read is named,
+skipped and counted.
+"""
 
 import os
 import tarfile

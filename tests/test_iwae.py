@@ -1,4 +1,6 @@
-"""The importance-weighted objective: its value by hand, its gradient, its order in K; and a learning rate that falls."""
+"""The importance-weighted objective: its value by hand, its gradient, its order in K; and a
+learning rate that falls.
+"""
 
 import math
 
@@ -14,12 +16,17 @@ f64 = torch.float64
 def draws(k, n=5, d=3, seed=0):
     """Random log-likelihoods (k, n), z (k, n, d), means and log-variances (n, d), in float64."""
     generator = torch.Generator().manual_seed(seed)
-    normal = lambda *shape: torch.randn(*shape, generator=generator, dtype=f64)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=f64)
+
     return normal(k, n) - 5, normal(k, n, d), normal(n, d), normal(n, d)
 
 
 def by_hand(log_likelihood, z, mean, log_var):
-    """-log mean_k exp(log p(x | z_k) + log p(z_k) - log q(z_k | x)), averaged over images, with torch's own normals."""
+    """-log mean_k exp(log p(x | z_k) + log p(z_k) - log q(z_k | x)), averaged over images, with
+    torch's own normals.
+    """
     prior = torch.distributions.Normal(0.0, 1.0)
     bounds = []
     for image in range(len(mean)):
@@ -183,7 +190,9 @@ def test_a_constant_function_is_that_learning_rate_and_a_falling_one_is_adams():
 
 
 def test_a_falling_learning_rate_goes_on_where_it_was(tmp_path):
-    falling = lambda step: 1e-2 * 0.8**step
+    def falling(step: int) -> float:
+        return 1e-2 * 0.8**step
+
     whole, _ = trained(learning_rate=falling, epochs=4)
     trained(learning_rate=falling, epochs=2, checkpoint=tmp_path / "c.pt")
     resumed, _ = trained(learning_rate=falling, epochs=4, checkpoint=tmp_path / "c.pt")
@@ -191,7 +200,9 @@ def test_a_falling_learning_rate_goes_on_where_it_was(tmp_path):
 
 
 def test_a_linear_gaussian_model_reaches_its_likelihood():
-    """x = z + noise in one dimension: with q = N(x / 2, 1 / 2), the true posterior, every weight is p(x), at any K."""
+    """x = z + noise in one dimension: with q = N(x / 2, 1 / 2), the true posterior, every weight is
+    p(x), at any K.
+    """
     x = torch.linspace(-2, 2, 5, dtype=f64)[:, None]
     mean, log_var = x / 2, torch.full_like(x, math.log(0.5))
     z = mean + torch.exp(0.5 * log_var) * torch.randn(3, 5, 1, dtype=f64)

@@ -1,4 +1,6 @@
-"""Grey-pixel likelihoods against quadrature and torch.distributions, sigma in its three ways, bits per dimension."""
+"""Grey-pixel likelihoods against quadrature and torch.distributions, sigma in its three ways, bits
+per dimension.
+"""
 
 import math
 
@@ -48,7 +50,10 @@ def test_continuous_bernoulli_has_a_gradient_everywhere():
 def test_optimal_sigma_is_the_likeliest(generator):
     x, mean = torch.randn(2, 30, 1, 4, 4, generator=generator, dtype=torch.float64)
     best = losses.optimal_log_sigma(x, mean)
-    at = lambda log_sigma: losses.gaussian_log_likelihood(x, mean, log_sigma).mean()
+
+    def at(log_sigma):
+        return losses.gaussian_log_likelihood(x, mean, log_sigma).mean()
+
     assert at(best) > at(best + 1e-3) and at(best) > at(best - 1e-3)
     n = 16
     assert at(best).item() == pytest.approx(
@@ -64,8 +69,8 @@ def test_the_256_levels_of_a_discretised_logistic_add_up_to_one(mean, scale):
     )
     assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-9)
     assert (log_p <= 0).all()
-    sigmoid = lambda t: 1 / (1 + math.exp(-t))
-    by_hand = sigmoid((100.5 / 255 - mean) / scale) - sigmoid((99.5 / 255 - mean) / scale)
+    upper, lower = (1 / (1 + math.exp(-(x / 255 - mean) / scale)) for x in (100.5, 99.5))
+    by_hand = upper - lower
     assert log_p[100].exp().item() == pytest.approx(by_hand, rel=1e-6, abs=1e-15)
 
 
@@ -92,9 +97,10 @@ def test_discrete_and_dequantised_bits_agree_for_a_wide_density(generator):
     """Jensen's gap of dequantisation closes when the density is flat over one grey level."""
     levels = torch.randint(80, 180, (2000, 6), generator=generator).double()
     scale = 0.3
-    logistic = lambda x: (
-        -(x / scale) - 2 * torch.nn.functional.softplus(-(x / scale)) - math.log(scale)
-    )
+
+    def logistic(x):
+        return -(x / scale) - 2 * torch.nn.functional.softplus(-(x / scale)) - math.log(scale)
+
     dequantised = (levels + torch.rand(levels.shape, generator=generator)) / 256
     continuous = losses.bits_per_dimension(
         logistic(dequantised - 0.5).sum(1), 6, density_on_unit_interval=True

@@ -1,4 +1,6 @@
-"""ELBO and importance-weighted likelihood against a linear-Gaussian model, whose likelihood is exact."""
+"""ELBO and importance-weighted likelihood against a linear-Gaussian model, whose likelihood is
+exact.
+"""
 
 import math
 
@@ -12,9 +14,11 @@ D, LATENTS = 6, 2
 
 
 def linear_gaussian(log_var_offset: float = 0.0, mean_offset: float = 0.0):
-    """A VAE without hidden layers, p(x | z) = N(Wz + b, s^2 I), W with orthogonal columns so that the posterior is diagonal.
+    """A VAE without hidden layers, p(x | z) = N(Wz + b, s^2 I), W with orthogonal columns so that
+    the posterior is diagonal.
 
-    Its encoder is the exact posterior, but for the two offsets. Returns the model, p(x), the posterior, images from p(x).
+    Its encoder is the exact posterior, but for the two offsets. Returns the model, p(x), the
+    posterior, images from p(x).
     """
     generator = torch.Generator().manual_seed(0)
     model = VAE((1, 2, 3), LATENTS, convs=(), hidden=(), likelihood="gaussian").double()
@@ -31,7 +35,10 @@ def linear_gaussian(log_var_offset: float = 0.0, mean_offset: float = 0.0):
         model.to_log_var.weight.zero_()
         model.to_log_var.bias.copy_(-precision.diagonal().log() + log_var_offset)
     evidence = MultivariateNormal(b, W @ W.T + s**2 * torch.eye(D, dtype=torch.float64))
-    posterior = lambda x: MultivariateNormal((x - b) @ to_mean.T, precision_matrix=precision)
+
+    def posterior(x):
+        return MultivariateNormal((x - b) @ to_mean.T, precision_matrix=precision)
+
     noise = torch.randn(40, D, generator=generator, dtype=torch.float64)
     images = (evidence.loc + noise @ evidence.scale_tril.T).reshape(40, 1, 2, 3)
     return model, evidence, posterior, images

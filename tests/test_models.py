@@ -16,10 +16,14 @@ from vaelib.models import draw_latents
 
 @st.composite
 def legal_architectures(draw):
-    """An image shape and one to four convolutions, each of which fits what the one before it leaves."""
-    pair = lambda low, high: st.one_of(
-        st.integers(low, high), st.tuples(*[st.integers(low, high)] * 2)
-    )
+    """An image shape and one to four convolutions, each of which fits what the one before it
+    leaves.
+    """
+
+    def pair(low: int, high: int) -> st.SearchStrategy:
+        whole = st.integers(low, high)
+        return st.one_of(whole, st.tuples(whole, whole))
+
     shape = (draw(st.integers(1, 3)), draw(st.integers(1, 33)), draw(st.integers(1, 33)))
     size, convs = shape[1:], []
     for _ in range(draw(st.integers(1, 4))):
@@ -66,7 +70,10 @@ def test_shape_arithmetic_is_what_torch_does(architecture):
     [
         ([ConvSpec(8, 5, 1, 0)] * 2 + [ConvSpec(8, (3, 9), 2, (0, 1))],
          ["convolution 3 of 3", "kernel 3x9", "its 4x4 input", "at most 4x6", "at least 0x3"]),
-        ([ConvSpec(8, 30, 1, 0)], ["convolution 1 of 1", "its 12x12 input", "at most 12x12", "at least 9x9"]),
+        (
+            [ConvSpec(8, 30, 1, 0)],
+            ["convolution 1 of 1", "its 12x12 input", "at most 12x12", "at least 9x9"],
+        ),
     ],
 )  # fmt: skip
 def test_a_kernel_too_large_is_refused_by_name(convs, words):

@@ -1,8 +1,8 @@
 """The wrong formulas of mutation.toml still find the place that they are planted in."""
 
 import pytest
-
 from mutation import TESTS, VARIANTS
+
 from notebooks import ROOT
 
 

@@ -1,4 +1,6 @@
-"""What every committed notebook must be: executed, whole, free of ignored cells, readable, and alone sufficient."""
+"""What every committed notebook must be: executed, whole, free of ignored cells, readable, and
+alone sufficient.
+"""
 
 import re
 

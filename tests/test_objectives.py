@@ -1,4 +1,6 @@
-"""The objectives and their schedules: values by hand, the decomposition against models where it is known."""
+"""The objectives and their schedules: values by hand, the decomposition against models where it is
+known.
+"""
 
 import math
 
@@ -109,7 +111,9 @@ def test_beta_tcvae_weighs_the_total_correlation_alone():
 
 
 def test_weighted_sampling_moves_weights_as_if_the_data_set_had_any_size():
-    """Its factor 1 / (N M) is a constant of the loss: other values, the same gradients (rem:mws-values)."""
+    """Its factor 1 / (N M) is a constant of the loss: other values, the same gradients
+    (rem:mws-values).
+    """
     gradients = []
     for size in (10, 10_000):
         mean = torch.linspace(-1, 1, 12).view(6, 2).requires_grad_()
@@ -121,7 +125,9 @@ def test_weighted_sampling_moves_weights_as_if_the_data_set_had_any_size():
 
 
 def mixture_by_hand(z, mean, log_var, weights):
-    """log of the mixture's density and of the product of its marginals' at each z, by torch's own normals, in a loop."""
+    """log of the mixture's density and of the product of its marginals' at each z, by torch's own
+    normals, in a loop.
+    """
     normal = torch.distributions.Normal(mean, torch.exp(0.5 * log_var))
     joint, product = [], []
     for point, weight in zip(z, weights):
@@ -156,7 +162,9 @@ def test_kl_terms_are_the_mixtures_written_out(sampling, first):
 
 
 def test_the_parts_of_jointly_normal_codes_are_the_closed_forms():
-    """ex:normal-surgery: d = 2, v = 0.2, correlation 0.6: information 1.386, total correlation 0.223, the rest 0 nats."""
+    """ex:normal-surgery: d = 2, v = 0.2, correlation 0.6: information 1.386, total correlation
+    0.223, the rest 0 nats.
+    """
     torch.manual_seed(0)
     rho, v, m = 0.6, 0.2, 4000
     codes = torch.tensor([[1 - v, rho], [rho, 1 - v]], dtype=torch.float64)
@@ -287,9 +295,9 @@ def test_what_fit_can_not_take_together():
 
 
 def test_a_stream_names_the_step_that_went_wrong():
-    broken = lambda log_likelihood, mean, log_var, z, step: (
-        log_likelihood.mean() * (math.nan if step == 104 else 1)
-    )
+    def broken(log_likelihood, mean, log_var, z, step):
+        return log_likelihood.mean() * (math.nan if step == 104 else 1)
+
     with pytest.raises(TrainingError, match="the loss became nan at step 105; try"):
         fitted(objective=broken)
 

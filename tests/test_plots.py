@@ -41,7 +41,9 @@ def test_colour_images_are_the_right_way_round():
 
 
 def test_drawn_pixels_face_up():
-    """The canvas itself: a red pixel at the top left of the image is at the top left of the picture."""
+    """The canvas itself: a red pixel at the top left of the image is at the top left of the
+    picture.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     image = torch.zeros(1, 3, 2, 2)

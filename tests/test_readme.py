@@ -24,13 +24,14 @@ def test_the_ten_lines_run_as_written(tmp_path):
 
 def test_the_colab_table_lists_every_notebook():
     repository = CONFIG["repository"]
+    branch = repository["branch"]
     colab = repository["url"].replace(
         "https://github.com", "https://colab.research.google.com/github"
     )
     for path in NOTEBOOKS:
         title = (ROOT / "book" / f"{path.stem}.md").read_text().splitlines()[0].removeprefix("# ")
         assert (
-            f"| {title} | [Open in Colab]({colab}/blob/{repository['branch']}/notebooks/{path.name}) |"
+            f"| {title} | [Open in Colab]({colab}/blob/{branch}/notebooks/{path.name}) |"
             in README
         )
     assert README.count("[Open in Colab]") == len(NOTEBOOKS)

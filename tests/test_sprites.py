@@ -1,4 +1,6 @@
-"""Sprites: their geometry against outlines drawn by matplotlib, the factor grid, and the published file's reader."""
+"""Sprites: their geometry against outlines drawn by matplotlib, the factor grid, and the published
+file's reader.
+"""
 
 import colorsys
 import hashlib
@@ -54,7 +56,9 @@ def test_the_interface():
 
 
 def outline(shape: int) -> np.ndarray:
-    """The corners (n, 2) of a polygon for ``shape``, upright, v upwards, about its centre of mass, with area 0.07."""
+    """The corners (n, 2) of a polygon for ``shape``, upright, v upwards, about its centre of mass,
+    with area 0.07.
+    """
     t = np.linspace(0, 2 * math.pi, 241)
     if shape == SQUARE:
         points = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1.0]])
@@ -73,7 +77,9 @@ def outline(shape: int) -> np.ndarray:
 
 
 def drawn_by_matplotlib(factors: list[int], size: int, samples: int) -> np.ndarray:
-    """The part of each pixel inside the outline, from ``samples`` x ``samples`` points in it (H, W)."""
+    """The part of each pixel inside the outline, from ``samples`` x ``samples`` points in it (H,
+    W).
+    """
     shape, scale, turn, x, y = factors
     angle = 2 * math.pi * turn / 40
     rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -110,7 +116,8 @@ def test_antialiased_pixels_are_the_covered_part(size):
     data = vaelib.load("sprites", image_size=size, antialias=True)
     for factors in SOME:
         error = white(data, *factors)[0].numpy() - drawn_by_matplotlib(factors, size, samples=8)
-        # a pixel at a corner is cut by two edges, not one, and the width of an edge depends a little on its direction
+        # a pixel at a corner is cut by two edges, not one, and the width of an edge depends a
+        # little on its direction
         assert np.abs(error).max() < 0.25 and np.sqrt((error**2).mean()) < 0.011, factors
         assert abs(error.sum()) < 0.8, "pixels' worth of white"
 
@@ -149,7 +156,9 @@ def test_centre_of_mass_is_where_x_and_y_say(shape, size, antialias):
 
 @styles
 def test_ten_orientations_are_a_quarter_turn_anticlockwise(size, antialias):
-    """`rot90` of the picture puts a sprite at (x, y) to (y, 31 - x): the same picture, pixel for pixel."""
+    """`rot90` of the picture puts a sprite at (x, y) to (y, 31 - x): the same picture, pixel for
+    pixel.
+    """
     data = vaelib.load("sprites", image_size=size, antialias=antialias)
     factors = grid_of(range(3), [HALF, 3, FULL], range(30), [0, 11], [5, 31])
     turned = factors.clone()
@@ -272,7 +281,8 @@ def test_a_factor_out_of_range_is_named(column, value, message):
 def test_factors_of_another_kind_are_refused(factors):
     with pytest.raises(
         ValueError,
-        match=r"^factors must be whole numbers \(n, 5\), one column each of shape, scale, .*; got torch",
+        match=r"^factors must be whole numbers \(n, 5\), "
+        r"one column each of shape, scale, .*; got torch",
     ):
         vaelib.load("sprites").images(factors)
 
@@ -359,7 +369,9 @@ SMALL = (3, 2, 4, 3, 2)  # the factor sizes of the file that stands in for dSpri
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """A small file with dSprites' layout under ``tmp_path``, taken for the published one; its images."""
+    """A small file with dSprites' layout under ``tmp_path``, taken for the published one; its
+    images.
+    """
     classes = np.stack(np.unravel_index(np.arange(math.prod(SMALL)), SMALL), 1)
     images = np.random.default_rng(0).integers(0, 2, (len(classes), 64, 64), dtype=np.uint8)
     arrays = {

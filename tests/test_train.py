@@ -1,4 +1,6 @@
-"""The training loop: the same mathematics as the plainest loop, reproducible, and honest about failure."""
+"""The training loop: the same mathematics as the plainest loop, reproducible, and honest about
+failure.
+"""
 
 import itertools
 import re
@@ -15,9 +17,12 @@ from vaelib.train import minibatches
 @pytest.fixture
 def data():
     generator = torch.Generator().manual_seed(0)
-    pixels = lambda n: torch.randint(0, 256, (n, 1, 8, 8), dtype=torch.uint8, generator=generator)
+    train, test = (
+        torch.randint(0, 256, (n, 1, 8, 8), dtype=torch.uint8, generator=generator)
+        for n in (50, 20)
+    )
     labels = torch.zeros(1, dtype=torch.int64)
-    return ImageData("noise", pixels(50), pixels(20), labels.expand(50), labels.expand(20))
+    return ImageData("noise", train, test, labels.expand(50), labels.expand(20))
 
 
 def new_model(seed=0, likelihood="bernoulli"):
@@ -55,7 +60,9 @@ def test_seeds_are_not_set_behind_the_callers_back(data):
 
 @pytest.mark.parametrize("binarize", [False, True])
 def test_the_loop_is_the_plainest_one(data, binarize):
-    """Five steps of fit against five steps written out with torch's own pieces and the same random numbers."""
+    """Five steps of fit against five steps written out with torch's own pieces and the same random
+    numbers.
+    """
     data = ImageData(
         data.name, data.train, data.test, data.train_labels, data.test_labels, binarize
     )
@@ -134,7 +141,9 @@ def test_the_test_figures_are_the_metrics(data):
 
 
 def test_train_figures_weigh_every_image_alike(data):
-    """With a learning rate that moves nothing, an epoch's mean is the mean over images, the short last batch too."""
+    """With a learning rate that moves nothing, an epoch's mean is the mean over images, the short
+    last batch too.
+    """
     model = new_model()
     history = fit(
         model, data, epochs=1, batch_size=32, learning_rate=1e-30, device="cpu", progress=False
@@ -208,7 +217,8 @@ def test_the_bar_shows_loss_and_rate(data, capsys, monkeypatch):
     _, history = trained(data, progress=True, epochs=3)
     shown = capsys.readouterr().err
     assert "images/s" in shown and "150/150" in shown
-    # nats an image, a mean over the batch: the last epoch's, up to the weight of its short last batch
+    # nats an image, a mean over the batch: the last epoch's, up to the weight of its short last
+    # batch
     assert float(re.findall(r"loss=([\d.]+)", shown)[-1]) == pytest.approx(
         -history.train["elbo"][-1], rel=0.02
     )

@@ -1,7 +1,9 @@
-"""Every check of an equation can fail: the wrong variants in variants/*.toml, each planted, each caught.
+"""Every check of an equation can fail: the wrong variants in variants/*.toml, each planted, each
+caught.
 
-A check cell is run with nothing but its notebook's cells tagged `setup` and `define`; once as it is, which must pass,
-and once for each variant with the formula made wrong, which must end in an AssertionError, or in torch's refusal.
+A check cell is run with nothing but its notebook's cells tagged `setup` and `define`; once as it
+is, which must pass, and once for each variant with the formula made wrong, which must end in an
+AssertionError, or in torch's refusal.
 """
 
 import contextlib

@@ -1,4 +1,6 @@
-"""Runs side by side: the table of one process after the other, a clean stop, and a real cluster on this machine."""
+"""Runs side by side: the table of one process after the other, a clean stop, and a real cluster on
+this machine.
+"""
 
 import csv
 import os
@@ -55,7 +57,9 @@ def sweep(*options, status=0):
 
 
 def test_jobs_and_a_cluster_make_the_table_of_one_process(here, capsys):
-    """The second learning rate fails, which is a row of the table and exit status 1; a finished sweep is not run again."""
+    """The second learning rate fails, which is a row of the table and exit status 1; a finished
+    sweep is not run again.
+    """
     distributed = pytest.importorskip("distributed")
     sweep("--output", "one", status=1)
     sweep("--output", "two", "--jobs", "2", status=1)
