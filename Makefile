@@ -1,4 +1,4 @@
-# make book | serve | test | lab | train | notes | outputs | studies | bench | lint | clean
+# make book | serve | test | lab | train | notes | outputs | studies | bench | mutation | lint | clean
 # Each target sets up .venv when it is missing or when requirements.txt or pyproject.toml changed.
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 export SOURCE_DATE_EPOCH := 1700000000
 export FORCE_SOURCE_DATE := 1
 
-.PHONY: help book serve test lab train notes figures outputs studies bench lint clean
+.PHONY: help book serve test lab train notes figures outputs studies bench mutation lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -26,7 +26,8 @@ help:
 	@echo "make outputs run the notebooks and store their outputs"
 	@echo "make studies measure the numbers that the book quotes (an hour)"
 	@echo "make bench   measure how fast training is, and how time and memory grow (half an hour)"
-	@echo "make lint    check the Python code's style"
+	@echo "make mutation plant wrong formulas in vaelib and see that a test catches each (minutes)"
+	@echo "make lint    check the Python code's style and types"
 	@echo "make clean   remove everything that make built, but not .venv and your runs"
 
 $(STAMP): requirements.txt pyproject.toml
@@ -91,9 +92,12 @@ bench: $(STAMP)
 	@for script in speed growth sprites_speed readme; do echo "benchmarks/$$script.py"; \
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
 
+mutation: $(STAMP)
+	@$(BIN)/python tests/mutation.py
+
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:
-	@rm -rf _build .pytest_cache .ruff_cache .hypothesis build dist
+	@rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
 	@find . -path ./.venv -prune -o -name __pycache__ -print0 | xargs -0 rm -rf

@@ -1,4 +1,6 @@
-"""Every kernel that nbval starts is quiet: a progress bar's timings could never match a stored output."""
+"""Every kernel that nbval starts is quiet: a progress bar's timings could never match a stored
+output.
+"""
 
 import os
 

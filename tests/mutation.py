@@ -1,9 +1,10 @@
 """Plant wrong formulas in vaelib, one at a time, and see that the test suite catches each.
 
-python tests/mutation.py    about 5 minutes; prints a table, exits with status 1 if any variant survives
+make mutation    about 5 minutes; prints a table, exits with status 1 if any variant survives
 
-The variants are in mutation.toml; each is made in a copy of the package that comes first on PYTHONPATH.
-The notebooks' formulas have their own wrong variants, variants/*.toml, which run with every `make test`.
+The variants are in mutation.toml; each is made in a copy of the package that comes first on
+PYTHONPATH. The notebooks' formulas have their own wrong variants, variants/*.toml, which run with
+every `make test`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = {
     "losses": ("test_losses.py", "test_likelihoods.py", "test_objectives.py", "test_iwae.py"),
     "metrics": ("test_metrics.py", "test_likelihoods.py", "test_objectives.py"),
+    "layers": ("test_models.py",),
     "models": ("test_models.py", "test_iwae.py"),
     "train": ("test_train.py", "test_iwae.py"),
     "objectives": ("test_train.py", "test_objectives.py", "test_iwae.py"),
@@ -32,14 +34,27 @@ VARIANTS = tomllib.loads((ROOT / "tests" / "mutation.toml").read_text())["varian
 def caught(module: str, before: str, after: str) -> bool:
     """Whether the tests of ``module`` fail when ``before`` is replaced in a copy of the package."""
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(ROOT / "vaelib", Path(folder) / "vaelib", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / "vaelib", Path(folder) / "vaelib", ignore=shutil.ignore_patterns("__pycache__")
+        )
         path = Path(folder) / "vaelib" / f"{module}.py"
         text = path.read_text()
-        if text.count(before) != 1:
-            raise SystemExit(f"{module}.py: {before!r} occurs {text.count(before)} times, not once")
+        assert text.count(before) == 1, (
+            f"{module}.py: {before!r} is there {text.count(before)} times"
+        )
         path.write_text(text.replace(before, after))
         tests = [ROOT / "tests" / name for name in TESTS[module]]
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--noconftest", *tests]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--noconftest",
+            *tests,
+        ]
         run = subprocess.run(
             command,
             cwd=folder,
@@ -59,7 +74,10 @@ def main() -> int:
         verdicts = pool.map(lambda v: caught(v["module"], v["before"], v["after"]), VARIANTS)
         for variant, found in zip(VARIANTS, verdicts):
             survivors += not found
-            print(f"| {variant['module']} | {variant['why']} | {'yes' if found else '**NO**'} |", flush=True)
+            print(
+                f"| {variant['module']} | {variant['why']} | {'yes' if found else '**NO**'} |",
+                flush=True,
+            )
     print(f"\n{len(VARIANTS)} variants, {survivors} survived")
     return 1 if survivors else 0
 

@@ -1,7 +1,8 @@
 """Notebooks as data: where they are, their cells, and what a committed one must look like.
 
-Run as `python tests/notebooks.py FILE ...` it brings freshly executed notebooks into that form: what differs from
-run to run and says nothing (timestamps, kernel details) is taken out, so that a change in a notebook is a change.
+Run as `python tests/notebooks.py FILE ...` it brings freshly executed notebooks into that form:
+what differs from run to run and says nothing (timestamps, kernel details) is taken out, so that a
+change in a notebook is a change.
 """
 
 from __future__ import annotations
@@ -34,7 +35,12 @@ def tags(cell) -> list[str]:
 
 def checked_labels(path: Path) -> list[str]:
     """The equation labels that a notebook's cells are tagged to check."""
-    return [tag.removeprefix(CHECK_TAG) for cell in code_cells(path) for tag in tags(cell) if tag.startswith(CHECK_TAG)]
+    return [
+        tag.removeprefix(CHECK_TAG)
+        for cell in code_cells(path)
+        for tag in tags(cell)
+        if tag.startswith(CHECK_TAG)
+    ]
 
 
 def normalise(path: Path) -> None:

@@ -1,4 +1,6 @@
-"""The configuration file: what is read, what is filled in, and each mistake in one line with all that it needs to say."""
+"""The configuration file: what is read, what is filled in, and each mistake in one line with all
+that it needs to say.
+"""
 
 import math
 from dataclasses import replace
@@ -67,15 +69,26 @@ def test_the_original_format_is_read_as_it_was(file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     read = config.read(file(ORIGINAL))
     assert read.configuration.dataset == "mnist" and read.image_shape == (1, 28, 28)
-    assert read.configuration.path == str(tmp_path.parent / "datasets"), "relative to where the command is run"
+    assert read.configuration.path == str(tmp_path.parent / "datasets"), (
+        "relative to where the command is run"
+    )
     assert read.architecture.conv_channels == (16, 32, 64)
     assert read.architecture.conv_kernel_sizes == ((7, 7), (5, 5), (3, 3))
     assert read.architecture.conv_strides == ((2, 2), (1, 1), (3, 2))
     assert read.architecture.conv_paddings == ((1, 3), (2, 0), (0, 0))
     training = read.hyperparameters
-    assert (training.epochs, training.batch_size, training.learning_rate, training.beta) == (15, 32, 3e-6, 0.5)
+    assert (training.epochs, training.batch_size, training.learning_rate, training.beta) == (
+        15,
+        32,
+        3e-6,
+        0.5,
+    )
     assert (training.seed, training.precision, training.schedule) == (0, "fp32", ScheduleSpec())
-    assert (read.architecture.hidden, read.architecture.activation, read.architecture.sigma) == ((), "relu", None)
+    assert (read.architecture.hidden, read.architecture.activation, read.architecture.sigma) == (
+        (),
+        "relu",
+        None,
+    )
     assert build_model(read).decode(torch.zeros(1, 2)).shape == (1, 1, 28, 28)
 
 
@@ -86,16 +99,29 @@ def test_every_configuration_of_the_package_trains_a_step(name, monkeypatch):
     for variation in VARIATIONS:
         chosen = config.read(name).variation(variation)
         generator = torch.Generator().manual_seed(0)
-        images = torch.randint(0, 256, (4, *chosen.image_shape), dtype=torch.uint8, generator=generator)
+        images = torch.randint(
+            0, 256, (4, *chosen.image_shape), dtype=torch.uint8, generator=generator
+        )
         labels = torch.zeros(4, dtype=torch.int64)
-        data = vaelib.ImageData(name, images, images[:1], labels, labels[:1], bool(chosen.configuration.binarize))
+        data = vaelib.ImageData(
+            name, images, images[:1], labels, labels[:1], bool(chosen.configuration.binarize)
+        )
         model = build_model(chosen)
         before = model.to_mean.weight.clone()
         length = {"epochs": 1}
         if chosen.hyperparameters.steps:
-            data, length = vaelib.load(chosen.configuration.dataset, image_size=chosen.image_shape[1]), {"steps": 1}
-        arguments = {"batch_size": 4, "learning_rate": chosen.hyperparameters.learning_rate, "device": "cpu"}
-        history = vaelib.fit(model, data, **length, **arguments, **fit_arguments(chosen, data), progress=False)
+            data, length = (
+                vaelib.load(chosen.configuration.dataset, image_size=chosen.image_shape[1]),
+                {"steps": 1},
+            )
+        arguments = {
+            "batch_size": 4,
+            "learning_rate": chosen.hyperparameters.learning_rate,
+            "device": "cpu",
+        }
+        history = vaelib.fit(
+            model, data, **length, **arguments, **fit_arguments(chosen, data), progress=False
+        )
         assert math.isfinite(history.train["elbo"][0])
         assert not torch.equal(model.to_mean.weight, before)
         after.append(model.to_mean.weight)
@@ -105,7 +131,11 @@ def test_every_configuration_of_the_package_trains_a_step(name, monkeypatch):
 def test_the_package_has_the_four_published_architectures():
     """Channels, kernels, strides and paddings of the original study's four, and z of 2 or 8."""
     kernels = {name: config.read(name).architecture.conv_kernel_sizes for name in config.names()}
-    assert kernels["mnist"] == ((7, 7), (5, 5), (3, 3)) and kernels["fashion-mnist"] == ((7, 7), (7, 7), (5, 5))
+    assert kernels["mnist"] == ((7, 7), (5, 5), (3, 3)) and kernels["fashion-mnist"] == (
+        (7, 7),
+        (7, 7),
+        (5, 5),
+    )
     assert kernels["cifar10"] == ((7, 7), (5, 5), (3, 3), (1, 1))
     channels = {name: config.read(name).architecture.conv_channels for name in config.names()}
     assert channels["mnist"] == channels["mnist-strided"] == (16, 32, 64)
@@ -136,7 +166,10 @@ def test_names_of_data_sets_may_be_written_in_any_case(file, written):
     assert config.read(file(ORIGINAL, ("MNIST", written))).configuration.dataset == "mnist"
     for other in ("FashionMNIST", "fashion-mnist", "CIFAR10", "cifar-10", "MNIST-5k"):
         plain = other.lower().replace("-", "")
-        assert config.read(file(ORIGINAL, ("MNIST", other))).configuration.dataset.replace("-", "") == plain
+        assert (
+            config.read(file(ORIGINAL, ("MNIST", other))).configuration.dataset.replace("-", "")
+            == plain
+        )
 
 
 def test_likelihood_and_binarisation_follow_the_data_and_each_other(file):
@@ -145,26 +178,40 @@ def test_likelihood_and_binarisation_follow_the_data_and_each_other(file):
     cifar = config.read(file(ORIGINAL, ("MNIST", "CIFAR10")))
     assert (cifar.architecture.likelihood, cifar.configuration.binarize) == ("gaussian", False)
     assert cifar.architecture.sigma == "learnt" and cifar.image_shape == (3, 32, 32)
-    grey = config.read(file(ORIGINAL, ("[architecture]", "[architecture]\nlikelihood = continuous-bernoulli")))
-    assert (grey.architecture.likelihood, grey.configuration.binarize) == ("continuous-bernoulli", False)
+    grey = config.read(
+        file(ORIGINAL, ("[architecture]", "[architecture]\nlikelihood = continuous-bernoulli"))
+    )
+    assert (grey.architecture.likelihood, grey.configuration.binarize) == (
+        "continuous-bernoulli",
+        False,
+    )
     asked = config.read(file(ORIGINAL, ("[architecture]", "binarize = no\n[architecture]")))
     assert (asked.architecture.likelihood, asked.configuration.binarize) == ("bernoulli", False)
     sprites = config.read(file(SPRITES))
     assert (sprites.architecture.likelihood, sprites.configuration.binarize) == ("bernoulli", None)
     assert sprites.image_shape == (1, 64, 64)
-    coloured = config.read(file(SPRITES, ("[architecture]", "colour = yes\nimage_size = 32\n[architecture]")))
+    coloured = config.read(
+        file(SPRITES, ("[architecture]", "colour = yes\nimage_size = 32\n[architecture]"))
+    )
     assert coloured.image_shape == (3, 32, 32) and coloured.architecture.likelihood == "gaussian"
 
 
 def test_no_convolutions_and_two_hidden_layers(file):
-    text = "[configuration]\ndataset = MNIST\n[architecture]\nconv_layers = 0\nhidden = [200, 200]\nactivation = tanh\n"
+    text = "[configuration]\ndataset = MNIST\n"
+    text += "[architecture]\nconv_layers = 0\nhidden = [200, 200]\nactivation = tanh\n"
     read = config.read(file(text + "z_dimension = 50\n[hyperparameters]\nepochs = 1\n"))
     model = build_model(read)
-    assert model.hidden == (200, 200) and model.convs == () and model.activation == "tanh" and model.latent_dim == 50
+    assert (
+        model.hidden == (200, 200)
+        and model.convs == ()
+        and model.activation == "tanh"
+        and model.latent_dim == 50
+    )
 
 
 def test_lists_left_out_are_what_conv_spec_has(file):
-    text = "[configuration]\ndataset = MNIST\n[architecture]\nconv_channels = [8, 16]\nz_dimension = 2\n"
+    text = "[configuration]\ndataset = MNIST\n"
+    text += "[architecture]\nconv_channels = [8, 16]\nz_dimension = 2\n"
     read = config.read(file(text + "[hyperparameters]\nepochs = 1\n"))
     assert check_shapes(read) == [vaelib.ConvSpec(8), vaelib.ConvSpec(16)]
     plain = config.read(file(ORIGINAL, ("[(7, 7), (5, 5), (3, 3)]", "[7, 5, 3]")))
@@ -172,7 +219,9 @@ def test_lists_left_out_are_what_conv_spec_has(file):
 
 
 def test_comments_and_values_over_several_lines(file):
-    text = ORIGINAL.replace("[16, 32, 64]", "[16,  # one\n  32,\n  64]").replace("beta = 0.5", "beta = 0.5  # half")
+    text = ORIGINAL.replace("[16, 32, 64]", "[16,  # one\n  32,\n  64]").replace(
+        "beta = 0.5", "beta = 0.5  # half"
+    )
     read = config.read(file(text))
     assert read.architecture.conv_channels == (16, 32, 64) and read.hyperparameters.beta == 0.5
 
@@ -181,12 +230,19 @@ def test_a_vae_has_beta_1_and_a_b_vae_needs_one(file):
     path = file(ORIGINAL, ("beta = 0.5", "beta = 0.5\nschedule = warm-up 10"))
     vae, own = config.read(path).variation("VAE"), config.read(path).variation("B-VAE")
     assert (vae.hyperparameters.beta, vae.hyperparameters.schedule) == (1.0, ScheduleSpec())
-    assert (own.hyperparameters.beta, own.hyperparameters.schedule) == (0.5, ScheduleSpec("warm-up", (10,)))
+    assert (own.hyperparameters.beta, own.hyperparameters.schedule) == (
+        0.5,
+        ScheduleSpec("warm-up", (10,)),
+    )
     without = config.read(file(ORIGINAL, ("beta = 0.5\n", "")))
     assert without.variation("VAE").hyperparameters.beta == 1.0
-    with pytest.raises(ConfigError, match=r"my\.cfg: \[hyperparameters\] beta is missing: B-VAE needs it"):
+    with pytest.raises(
+        ConfigError, match=r"my\.cfg: \[hyperparameters\] beta is missing: B-VAE needs it"
+    ):
         without.variation("B-VAE")
-    assert config.read(file(ORIGINAL, ("beta = 0.5", "schedule = capacity 25 100 10"))).variation("B-VAE")
+    assert config.read(file(ORIGINAL, ("beta = 0.5", "schedule = capacity 25 100 10"))).variation(
+        "B-VAE"
+    )
 
 
 def terms():
@@ -226,7 +282,11 @@ def test_constant_capacity_and_total_correlation(file):
     images = torch.zeros(50, 1, 8, 8, dtype=torch.uint8)
     data = vaelib.ImageData("fifty", images, images[:1], images, images)
     tc = losses.kl_terms(z, mean, log_var, 50).total_correlation
-    for schedule, weights in {"tc": {0: 6.0}, "tc constant": {9: 6.0}, "tc warm-up 10": {0: 0.0, 5: 3.0}}.items():
+    for schedule, weights in {
+        "tc": {0: 6.0},
+        "tc constant": {9: 6.0},
+        "tc warm-up 10": {0: 0.0, 5: 3.0},
+    }.items():
         chosen = config.read(file(ORIGINAL, ("beta = 0.5", f"beta = 6\nschedule = {schedule}")))
         for step, weight in weights.items():
             expected = (kl - log_likelihood + (weight - 1) * tc).mean()
@@ -236,7 +296,9 @@ def test_constant_capacity_and_total_correlation(file):
 
 def test_iwae_draws_its_samples(file):
     log_likelihood, mean, log_var, z, _ = terms()
-    chosen = config.read(file(ORIGINAL, ("beta = 0.5", "schedule = iwae\nsamples = 5"))).variation("B-VAE")
+    chosen = config.read(file(ORIGINAL, ("beta = 0.5", "schedule = iwae\nsamples = 5"))).variation(
+        "B-VAE"
+    )
     assert (chosen.hyperparameters.samples, chosen.hyperparameters.schedule.kind) == (5, "iwae")
     found = fit_arguments(chosen, None)["objective"](log_likelihood, mean, log_var, z, 0)
     log_weight = losses.log_importance_weight(log_likelihood, z, mean, log_var)
@@ -248,13 +310,19 @@ def test_iwae_draws_its_samples(file):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("epochs = 15", "epochs = fifteen"), ["[hyperparameters] epochs = fifteen", "whole number, at least 1"]),
+        (
+            ("epochs = 15", "epochs = fifteen"),
+            ["[hyperparameters] epochs = fifteen", "whole number, at least 1"],
+        ),
         (("epochs = 15", "epochs = 0"), ["[hyperparameters] epochs = 0", "at least 1"]),
         (("epochs = 15", "epochs = 1.5"), ["epochs = 1.5", "whole number"]),
         (("epochs = 15", "epochs = True"), ["epochs = True", "whole number"]),
         (("epochs = 15", "epochs ="), ["epochs = : must be a whole number"]),
         (("epochs = 15", "epochs = 10**9"), ["epochs = 10**9", "whole number"]),
-        (("epochs = 15\n", ""), ["[hyperparameters] epochs is missing: a whole number, at least 1"]),
+        (
+            ("epochs = 15\n", ""),
+            ["[hyperparameters] epochs is missing: a whole number, at least 1"],
+        ),
         (("epochs = 15", "steps = 15"), ["[hyperparameters] steps = 15", "measured in epochs"]),
         (
             ("batch_size = 32", "batch_size = 32\nbatchsize = 3"),
@@ -268,60 +336,132 @@ def test_iwae_draws_its_samples(file):
         (("beta = 0.5", "beta = __import__('os')"), ["beta = __import__('os')", "at least 0"]),
         (("beta = 0.5", "beta = 4\nseed = -1"), ["seed = -1", "0 to 4294967295"]),
         (("beta = 0.5", "beta = 4\nprecision = fp16"), ["precision = fp16: must be fp32 or bf16"]),
-        (("beta = 0.5", "beta = 4\nschedule = warmup 10"), ["schedule = warmup 10", "warm-up STEPS", "tc"]),
+        (
+            ("beta = 0.5", "beta = 4\nschedule = warmup 10"),
+            ["schedule = warmup 10", "warm-up STEPS", "tc"],
+        ),
         (("beta = 0.5", "beta = 4\nschedule = warm-up"), ["schedule = warm-up:", "warm-up STEPS"]),
         (("beta = 0.5", "beta = 0\nschedule = falling 40 10"), ["beta = 0.0", "must be above 0"]),
-        (("beta = 0.5", "beta = 4\nschedule = falling 0 10"), ["schedule = falling 0 10", "falling START STEPS"]),
-        (("beta = 0.5", "beta = 4\nschedule = warm-up 0"), ["schedule = warm-up 0", "warm-up STEPS"]),
-        (("beta = 0.5", "beta = 4\nschedule = cyclical 10 20"), ["schedule = cyclical 10 20", "cyclical PERIOD"]),
+        (
+            ("beta = 0.5", "beta = 4\nschedule = falling 0 10"),
+            ["schedule = falling 0 10", "falling START STEPS"],
+        ),
+        (
+            ("beta = 0.5", "beta = 4\nschedule = warm-up 0"),
+            ["schedule = warm-up 0", "warm-up STEPS"],
+        ),
+        (
+            ("beta = 0.5", "beta = 4\nschedule = cyclical 10 20"),
+            ["schedule = cyclical 10 20", "cyclical PERIOD"],
+        ),
         (
             ("beta = 0.5", "beta = 4\nschedule = tc capacity 1 2 3"),
             ["schedule = tc capacity 1 2 3", "all but the last two"],
         ),
-        (("beta = 0.5", "beta = 4\nschedule = capacity 25 100 10"), ["beta = 4.0", "capacity", "remove one of them"]),
-        (("beta = 0.5", "beta = 4\nschedule = iwae"), ["beta = 4.0", "schedule = iwae", "remove one of them"]),
+        (
+            ("beta = 0.5", "beta = 4\nschedule = capacity 25 100 10"),
+            ["beta = 4.0", "capacity", "remove one of them"],
+        ),
+        (
+            ("beta = 0.5", "beta = 4\nschedule = iwae"),
+            ["beta = 4.0", "schedule = iwae", "remove one of them"],
+        ),
         (("beta = 0.5", "schedule = tc iwae"), ["schedule = tc iwae", "all but the last two"]),
         (("beta = 0.5", "schedule = iwae 5"), ["schedule = iwae 5", "one of constant"]),
-        (("beta = 0.5", "schedule = iwae\nsamples = 0"), ["samples = 0", "at least 1: the latents drawn"]),
-        (("beta = 0.5", "beta = 4\nschedule = tc\nsamples = 5"), ["samples = 5", "with schedule = tc it must be 1"]),
+        (
+            ("beta = 0.5", "schedule = iwae\nsamples = 0"),
+            ["samples = 0", "at least 1: the latents drawn"],
+        ),
+        (
+            ("beta = 0.5", "beta = 4\nschedule = tc\nsamples = 5"),
+            ["samples = 5", "with schedule = tc it must be 1"],
+        ),
         (("beta = 0.5", "beta = 4\nschedule ="), ["schedule = :", "constant"]),
-        (("= MNIST", "= MNITS"), ["[configuration] dataset = MNITS", "MNIST, FashionMNIST, CIFAR10", "folder"]),
+        (
+            ("= MNIST", "= MNITS"),
+            ["[configuration] dataset = MNITS", "MNIST, FashionMNIST, CIFAR10", "folder"],
+        ),
         (("= MNIST", "="), ["[configuration] dataset = : must be one of MNIST"]),
         (("dataset = MNIST\n", ""), ["[configuration] dataset is missing", "FashionMNIST"]),
         (("= ../datasets/", "="), ["[configuration] path = :", "a folder"]),
-        (("= MNIST", "= MNIST\nimage_size = 32"), ["[configuration] image_size = 32", "mnist", "remove the key"]),
+        (
+            ("= MNIST", "= MNIST\nimage_size = 32"),
+            ["[configuration] image_size = 32", "mnist", "remove the key"],
+        ),
         (("= MNIST", "= MNIST\ncolour = no"), ["[configuration] colour = no", "remove the key"]),
         (("= MNIST", "= MNIST\nbinarize = perhaps"), ["binarize = perhaps: must be yes or no"]),
-        (("= MNIST\npath = ../datasets/", "= folder"), ["[configuration] path is missing: the folder of your images"]),
+        (
+            ("= MNIST\npath = ../datasets/", "= folder"),
+            ["[configuration] path is missing: the folder of your images"],
+        ),
         (("z_dimension = 2", "z_dimension = 0"), ["[architecture] z_dimension = 0", "at least 1"]),
         (("z_dimension = 2\n", ""), ["[architecture] z_dimension is missing"]),
-        (("conv_layers = 3", "conv_layers = 2"), ["conv_channels = [16, 32, 64]", "has 3 for 2 convolutions; give 2"]),
+        (
+            ("conv_layers = 3", "conv_layers = 2"),
+            ["conv_channels = [16, 32, 64]", "has 3 for 2 convolutions; give 2"],
+        ),
         (("conv_layers = 3", "conv_layers = 1"), ["has 3 for 1 convolution; give 1"]),
-        (("(5, 5), (3, 3)]", "(5, 5)]"), ["conv_kernel_sizes = [(7, 7), (5, 5)]", "has 2 for 3 convolutions; give 3"]),
-        (("(5, 5), (3, 3)]", "(5, 5), (3, 3)"), ["conv_kernel_sizes = [(7, 7), (5, 5), (3, 3)", "pairs"]),
-        (("[(2, 2),", "[(2, 2, 2),"), ["conv_strides = [(2, 2, 2), (1, 1), (3, 2)]", "pairs", "at least 1"]),
+        (
+            ("(5, 5), (3, 3)]", "(5, 5)]"),
+            ["conv_kernel_sizes = [(7, 7), (5, 5)]", "has 2 for 3 convolutions; give 3"],
+        ),
+        (
+            ("(5, 5), (3, 3)]", "(5, 5), (3, 3)"),
+            ["conv_kernel_sizes = [(7, 7), (5, 5), (3, 3)", "pairs"],
+        ),
+        (
+            ("[(2, 2),", "[(2, 2, 2),"),
+            ["conv_strides = [(2, 2, 2), (1, 1), (3, 2)]", "pairs", "at least 1"],
+        ),
         (("[(2, 2),", "[(0, 2),"), ["conv_strides = [(0, 2), (1, 1), (3, 2)]", "at least 1"]),
         (("[(1, 3),", "[(-1, 3),"), ["conv_paddings = [(-1, 3), (2, 0), (0, 0)]", "at least 0"]),
-        (("[16, 32, 64]", "16, 32, sixty"), ["conv_channels = 16, 32, sixty", "such as [16, 32, 64]"]),
+        (
+            ("[16, 32, 64]", "16, 32, sixty"),
+            ["conv_channels = 16, 32, sixty", "such as [16, 32, 64]"],
+        ),
         (("[16, 32, 64]", "[16, 32, 6.4]"), ["conv_channels = [16, 32, 6.4]", "whole numbers"]),
         (("z_dimension = 2", "z_dimension = 2\nhidden = [0]"), ["hidden = [0]", "[] for none"]),
-        (("z_dimension = 2", "z_dimension = 2\nlikelihood = normal"), ["likelihood = normal", "bernoulli", "gaussian"]),
-        (("z_dimension = 2", "z_dimension = 2\nactivation = elu"), ["activation = elu: must be relu or tanh"]),
-        (("z_dimension = 2", "z_dimension = 2\nsigma = 0.1"), ["sigma = 0.1", "bernoulli has none"]),
-        (("z_dimension = 2", "z_dimension = 2\nsigma = small"), ["sigma = small", "learnt", "optimal"]),
         (
-            ("z_dimension = 2", "z_dimension = 2\nlikelihood = discretised-logistic\nsigma = optimal"),
+            ("z_dimension = 2", "z_dimension = 2\nlikelihood = normal"),
+            ["likelihood = normal", "bernoulli", "gaussian"],
+        ),
+        (
+            ("z_dimension = 2", "z_dimension = 2\nactivation = elu"),
+            ["activation = elu: must be relu or tanh"],
+        ),
+        (
+            ("z_dimension = 2", "z_dimension = 2\nsigma = 0.1"),
+            ["sigma = 0.1", "bernoulli has none"],
+        ),
+        (
+            ("z_dimension = 2", "z_dimension = 2\nsigma = small"),
+            ["sigma = small", "learnt", "optimal"],
+        ),
+        (
+            (
+                "z_dimension = 2",
+                "z_dimension = 2\nlikelihood = discretised-logistic\nsigma = optimal",
+            ),
             ["sigma = optimal", "only the likelihood gaussian"],
         ),
-        (("[hyperparameters]", "[hyperparameter]"), ["unknown section [hyperparameter]", "mean hyperparameters?"]),
-        (("[hyperparameters]", "[DEFAULT]"), ["unknown section [DEFAULT]", "There are: configuration"]),
+        (
+            ("[hyperparameters]", "[hyperparameter]"),
+            ["unknown section [hyperparameter]", "mean hyperparameters?"],
+        ),
+        (
+            ("[hyperparameters]", "[DEFAULT]"),
+            ["unknown section [DEFAULT]", "There are: configuration"],
+        ),
         (
             ("batch_size = 32", "batch_size = 32\nbatch_size = 64"),
             ["[hyperparameters] batch_size is given twice", "line"],
         ),
         (("[architecture]", "[configuration]"), ["[configuration] is given twice", "line"]),
         (("[configuration]", ""), ["stands before the first section, [configuration]"]),
-        (("z_dimension = 2", "z_dimension = 2\nhello"), ["is neither [section] nor key = value", "hello"]),
+        (
+            ("z_dimension = 2", "z_dimension = 2\nhello"),
+            ["is neither [section] nor key = value", "hello"],
+        ),
     ],
 )
 def test_every_mistake_is_one_line_that_says_it_all(file, change, words):
@@ -358,7 +498,9 @@ def test_an_impossible_shape_names_the_layer_and_what_would_fit(file):
 
 
 def test_files_that_are_none(tmp_path):
-    assert "no such file" in refused(tmp_path / "none.cfg") and "mnist-5k" in refused(tmp_path / "none.cfg")
+    assert "no such file" in refused(tmp_path / "none.cfg") and "mnist-5k" in refused(
+        tmp_path / "none.cfg"
+    )
     assert "directory" in refused(tmp_path)
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff\xfe")
     assert refused(tmp_path / "picture.png") == "not a text file"

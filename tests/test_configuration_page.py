@@ -1,4 +1,6 @@
-"""The configuration reference says what `vaelib.experiments.schema` says: every key, in order, what it allows, and its default."""
+"""The configuration reference says what `vaelib.experiments.schema` says: every key, in order, what
+it allows, and its default.
+"""
 
 import re
 from dataclasses import MISSING, fields
@@ -24,7 +26,11 @@ def test_every_key_is_there_with_what_it_allows_and_its_default():
             [
                 f"`{f.name}`",
                 f.metadata["allowed"],
-                "**needed**" if f.default is MISSING else "" if f.default is None else f"`{text_of(f.default)}`",
+                "**needed**"
+                if f.default is MISSING
+                else ""
+                if f.default is None
+                else f"`{text_of(f.default)}`",
             ]
             for f in fields(kind)
         ]

@@ -1,4 +1,6 @@
-"""Every data set's name: read where it is in place, refused in one line where it is missing or damaged."""
+"""Every data set's name: read where it is in place, refused in one line where it is missing or
+damaged.
+"""
 
 import gzip
 import hashlib
@@ -38,20 +40,31 @@ def write_idx_set(root: Path, folder: str) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def cifar(tmp_path, monkeypatch):
-    """A small CIFAR-10 in place: its own file format, with torchvision's list of checksums made to match."""
+    """A small CIFAR-10 in place: its own file format, with torchvision's list of checksums made to
+    match.
+    """
     folder = tmp_path / datasets.CIFAR10.base_folder
     folder.mkdir()
     rng, listed = np.random.default_rng(0), {}
     for name, n in (("data_batch_1", 4), ("data_batch_2", 2), ("test_batch", 3)):
-        batch = {"data": rng.integers(0, 256, (n, 3072), dtype=np.uint8), "labels": rng.integers(0, 10, n).tolist()}
+        batch = {
+            "data": rng.integers(0, 256, (n, 3072), dtype=np.uint8),
+            "labels": rng.integers(0, 10, n).tolist(),
+        }
         listed[name] = batch
         (folder / name).write_bytes(pickle.dumps(batch))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [str(i) for i in range(10)]}))
+    (folder / "batches.meta").write_bytes(
+        pickle.dumps({"label_names": [str(i) for i in range(10)]})
+    )
     md5 = {p.name: hashlib.md5(p.read_bytes()).hexdigest() for p in folder.iterdir()}
-    monkeypatch.setattr(datasets.CIFAR10, "train_list", [[n, md5[n]] for n in ("data_batch_1", "data_batch_2")])
+    monkeypatch.setattr(
+        datasets.CIFAR10, "train_list", [[n, md5[n]] for n in ("data_batch_1", "data_batch_2")]
+    )
     monkeypatch.setattr(datasets.CIFAR10, "test_list", [["test_batch", md5["test_batch"]]])
     monkeypatch.setattr(
-        datasets.CIFAR10, "meta", {"filename": "batches.meta", "key": "label_names", "md5": md5["batches.meta"]}
+        datasets.CIFAR10,
+        "meta",
+        {"filename": "batches.meta", "key": "label_names", "md5": md5["batches.meta"]},
     )
     return tmp_path, listed
 
@@ -77,7 +90,10 @@ def test_embedded_digits_are_whole_and_stratified(no_network):
     assert data.train.shape == (4500, 1, 28, 28) and data.test.shape == (500, 1, 28, 28)
     assert data.train.dtype == data.test.dtype == torch.uint8
     assert data.image_shape == (1, 28, 28) and data.name == "mnist-5k"
-    assert data.train_labels.bincount().tolist() == [450] * 10 and data.test_labels.bincount().tolist() == [50] * 10
+    assert (
+        data.train_labels.bincount().tolist() == [450] * 10
+        and data.test_labels.bincount().tolist() == [50] * 10
+    )
     assert no_network == []
 
 
@@ -86,7 +102,9 @@ def test_embedded_split_is_fixed_and_disjoint():
     assert torch.equal(data.train, again.train)
     assert data.test_labels[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     digest = hashlib.sha256(data.test.numpy().tobytes()).hexdigest()
-    assert digest.startswith(EMBEDDED_TEST_SHA256), "the embedded test split changed: every number in the book would"
+    assert digest.startswith(EMBEDDED_TEST_SHA256), (
+        "the embedded test split changed: every number in the book would"
+    )
     in_train = {image.numpy().tobytes() for image in data.train}
     assert not any(image.numpy().tobytes() in in_train for image in data.test)
 
@@ -95,14 +113,18 @@ EMBEDDED_TEST_SHA256 = "9248b346890a3a68"
 
 
 def test_embedded_labels_belong_to_their_images():
-    """Nearest class mean, learnt on train, recognises four of five test digits: shuffled labels would give one of ten."""
+    """Nearest class mean, learnt on train, recognises four of five test digits: shuffled labels
+    would give one of ten.
+    """
     data = vaelib.load("mnist-5k")
     train, test = data.train.flatten(1).float(), data.test.flatten(1).float()
     means = torch.stack([train[data.train_labels == digit].mean(0) for digit in range(10)])
     assert (torch.cdist(test, means).argmin(1) == data.test_labels).float().mean() > 0.75
 
 
-@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")])
+@pytest.mark.parametrize(
+    ("name", "folder"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")]
+)
 def test_idx_sets_are_read_in_place(tmp_path, no_network, name, folder):
     arrays = write_idx_set(tmp_path, folder)
     data = vaelib.load(name, tmp_path)
@@ -127,11 +149,22 @@ def test_downloading_gets_as_far_as_the_network_and_then_says_so(tmp_path, no_ne
     with pytest.raises(DataError) as refusal:
         vaelib.load(name, tmp_path)
     message = str(refusal.value)
-    assert "\n" not in message and name in message and str(tmp_path) in message and "mnist-5k" in message
-    source = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}[name]
+    assert (
+        "\n" not in message
+        and name in message
+        and str(tmp_path) in message
+        and "mnist-5k" in message
+    )
+    source = {
+        "mnist": datasets.MNIST,
+        "fashion-mnist": datasets.FashionMNIST,
+        "cifar10": datasets.CIFAR10,
+    }[name]
     urls = source.mirrors if hasattr(source, "mirrors") else [source.url]
     assert no_network and no_network[0] in urls[0], "the download was not tried"
-    assert not [p for p in tmp_path.rglob("*") if p.is_file()], "something half-written was left behind"
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()], (
+        "something half-written was left behind"
+    )
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10"])
@@ -142,7 +175,9 @@ def test_missing_without_download_is_one_line(tmp_path, no_network, name):
 
 
 def test_an_archive_already_in_place_is_unpacked_not_downloaded(tmp_path, no_network, monkeypatch):
-    """torchvision's own path through checksum and extraction, on gzip files that lie where a download would put them."""
+    """torchvision's own path through checksum and extraction, on gzip files that lie where a
+    download would put them.
+    """
     source_root, root = tmp_path / "source", tmp_path / "root"
     arrays = write_idx_set(source_root, "MNIST")
     resources = []
@@ -153,13 +188,22 @@ def test_an_archive_already_in_place_is_unpacked_not_downloaded(tmp_path, no_net
         target.write_bytes(packed)
         resources.append((url, hashlib.md5(packed).hexdigest()))
     monkeypatch.setattr(datasets.MNIST, "resources", resources)
-    assert torch.equal(vaelib.load("mnist", root).test, torch.from_numpy(arrays["t10k"]).unsqueeze(1))
+    assert torch.equal(
+        vaelib.load("mnist", root).test, torch.from_numpy(arrays["t10k"]).unsqueeze(1)
+    )
     assert no_network == []
 
 
 @pytest.mark.parametrize("file", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
 @pytest.mark.parametrize(
-    "damage", [lambda b: b[:-1], lambda b: b[:3], lambda b: b[:9], lambda b: b"<html>" + b[6:], lambda b: b""]
+    "damage",
+    [
+        lambda b: b[:-1],
+        lambda b: b[:3],
+        lambda b: b[:9],
+        lambda b: b"<html>" + b[6:],
+        lambda b: b"",
+    ],
 )
 def test_a_damaged_idx_file_is_named(tmp_path, file, damage):
     write_idx_set(tmp_path, "MNIST")

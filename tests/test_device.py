@@ -27,7 +27,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 def kept_and_page_faults(**environment):
     run = [sys.executable, "-c", FAULTS]
-    out = subprocess.run(run, env={**os.environ, **environment}, capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        run, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    ).stdout
     kept, faults = out.split()
     return kept == "True", int(faults)
 
@@ -37,7 +39,9 @@ def test_freed_memory_is_kept_unless_the_environment_says_no():
     assert kept_and_page_faults(VAELIB_KEEP_HEAP="0")[0] is False
     kept, faults = kept_and_page_faults()
     if kept:
-        assert faults < 30_000, "ten times 48 MB are 120,000 pages when they come from the kernel each time"
+        assert faults < 30_000, (
+            "ten times 48 MB are 120,000 pages when they come from the kernel each time"
+        )
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
@@ -46,27 +50,47 @@ def test_another_c_library_is_left_alone(monkeypatch):
 
 
 def test_cudnn_stays_on_and_is_left_as_it_was():
-    settings = lambda: (
-        torch.backends.cudnn.enabled,
-        torch.backends.cudnn.deterministic,
-        torch.backends.cudnn.benchmark,
-    )
+
+    def settings() -> tuple[bool, bool, bool]:
+        cudnn = torch.backends.cudnn
+        return cudnn.enabled, cudnn.deterministic, cudnn.benchmark
+
     before, seen = settings(), []
     images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
     model = VAE((1, 8, 8), 2, [], hidden=4)
-    fit(model, images, epochs=1, device="cpu", progress=False, on_record=lambda *_: seen.append(settings()))
+    fit(
+        model,
+        images,
+        epochs=1,
+        device="cpu",
+        progress=False,
+        on_record=lambda *_: seen.append(settings()),
+    )
     assert seen == [(True, True, before[2])] and settings() == before
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "output_padding"),
-    [(4, 2, 1, 0), (3, 2, 0, 1), (7, 1, 1, 0), ((7, 5), (2, 1), (1, 3), (1, 0)), (1, 1, 0, 0), (2, 3, 0, 2)],
+    [
+        (4, 2, 1, 0),
+        (3, 2, 0, 1),
+        (7, 1, 1, 0),
+        ((7, 5), (2, 1), (1, 3), (1, 0)),
+        (1, 1, 0, 0),
+        (2, 3, 0, 2),
+    ],
 )
-def test_a_transposed_convolution_to_one_channel_is_torchs(kernel, stride, padding, output_padding, memory_format):
+def test_a_transposed_convolution_to_one_channel_is_torchs(
+    kernel, stride, padding, output_padding, memory_format
+):
     torch.manual_seed(0)
     layer = ConvTransposeToOne(6, 1, kernel, stride, padding, output_padding).double()
-    x = torch.randn(3, 6, 5, 7, dtype=torch.float64).to(memory_format=memory_format).requires_grad_()
+    x = (
+        torch.randn(3, 6, 5, 7, dtype=torch.float64)
+        .to(memory_format=memory_format)
+        .requires_grad_()
+    )
     theirs = F.conv_transpose2d(x, layer.weight, layer.bias, stride, padding, output_padding)
     torch.testing.assert_close(layer(x), theirs)
     weights = (x, *layer.parameters())

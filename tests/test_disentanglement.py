@@ -1,4 +1,6 @@
-"""The disentanglement scores on codes whose scores are known: identity, constant, duplicated, rotated, noise."""
+"""The disentanglement scores on codes whose scores are known: identity, constant, duplicated,
+rotated, noise.
+"""
 
 import math
 
@@ -26,7 +28,9 @@ def standardised(factors):
 
 
 def noise(rows: int, columns: int, seed: int = 0):
-    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def rotated(factors):
@@ -36,9 +40,13 @@ def rotated(factors):
 
 
 def entangled(seed: int = 1, rows: int = 3000):
-    """Factors of different sizes and five codes that know something of several of them, one of them in its sign."""
+    """Factors of different sizes and five codes that know something of several of them, one of them
+    in its sign.
+    """
     generator = torch.Generator().manual_seed(seed)
-    factors = torch.stack([torch.randint(size, (rows,), generator=generator) for size in (2, 6, 4)], 1)
+    factors = torch.stack(
+        [torch.randint(size, (rows,), generator=generator) for size in (2, 6, 4)], 1
+    )
     a, b, c = standardised(factors).T
     codes = torch.stack([a + 0.3 * b, b.tanh(), b + 0.5 * c, -c, a * c], 1)
     return codes + 0.3 * noise(*codes.shape, seed=seed), factors
@@ -76,7 +84,10 @@ def test_factor_entropy_is_scipys():
     factors[:1000, 2] = 0
     expected = [scipy.stats.entropy(values.bincount()) for values in factors.T]
     torch.testing.assert_close(
-        disentanglement.factor_entropy(factors), torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-12
+        disentanglement.factor_entropy(factors),
+        torch.tensor(expected, dtype=torch.float64),
+        rtol=0,
+        atol=1e-12,
     )
 
 
@@ -90,7 +101,9 @@ def test_a_gap_worked_by_hand():
     )
     assert mig(codes, factors) == pytest.approx(left / math.log(2), abs=1e-12)
     rare = torch.tensor([[0], [0], [0], [1]])
-    assert mig(rare.double(), rare) == pytest.approx(1, abs=1e-12), "its entropy, not log 2, is what can be known"
+    assert mig(rare.double(), rare) == pytest.approx(1, abs=1e-12), (
+        "its entropy, not log 2, is what can be known"
+    )
 
 
 def test_twenty_bins_cannot_hold_forty_values():
@@ -107,7 +120,9 @@ def test_noise_has_the_histograms_bias_and_no_more():
     codes = torch.rand(n, 20, generator=generator)
     factors = torch.randint(values, (n, 1), generator=generator)
     bias = (bins - 1) * (values - 1) / (2 * n)
-    assert disentanglement.mutual_information(codes, factors).mean().item() == pytest.approx(bias, rel=0.1)
+    assert disentanglement.mutual_information(codes, factors).mean().item() == pytest.approx(
+        bias, rel=0.1
+    )
 
 
 # Codes whose scores are known
@@ -123,12 +138,16 @@ def test_identity_scores_one():
     assert beta_vae_score(codes, factors, **FEW) > 0.95
     assert factor_vae_score(codes, factors, **FEW) == 1
     assert min(shares[:3]) > 0.95
-    torch.testing.assert_close(shares.importance[:4], torch.eye(4, dtype=torch.float64), rtol=0, atol=0.02)
+    torch.testing.assert_close(
+        shares.importance[:4], torch.eye(4, dtype=torch.float64), rtol=0, atol=0.02
+    )
 
 
 def test_the_svm_of_sap_cannot_reach_one_and_falls_with_the_values():
     binary = grid((2, 2, 2), repeats=300)
-    assert sap(standardised(binary), binary) == pytest.approx(0.5, abs=0.03), "all right against half right"
+    assert sap(standardised(binary), binary) == pytest.approx(0.5, abs=0.03), (
+        "all right against half right"
+    )
     many = grid((30, 30), repeats=6)
     assert disentanglement.sap_matrix(standardised(many), many).diagonal().max() < 0.15
 
@@ -139,7 +158,9 @@ def test_a_factor_split_over_two_codes_is_not_complete():
     shares = dci(torch.stack([a // 2, a % 2, b], 1), factors, stages=20)
     assert shares.disentanglement == pytest.approx(1, abs=1e-3), "each code serves one factor"
     whole_and_half = (1 + 1 - math.log(2) / math.log(3)) / 2
-    assert shares.completeness == pytest.approx(whole_and_half, abs=0.02), "one of two factors needs two of three codes"
+    assert shares.completeness == pytest.approx(whole_and_half, abs=0.02), (
+        "one of two factors needs two of three codes"
+    )
 
 
 def test_constant_codes_score_zero_or_chance():
@@ -150,7 +171,9 @@ def test_constant_codes_score_zero_or_chance():
         assert sap(codes, factors, "r2") == 0
         assert abs(sap(codes, factors)) <= 0.05
         assert shares.disentanglement == shares.completeness == 0
-        assert shares.informativeness == pytest.approx(0.225, abs=0.03), "the mean of 1/5, 1/5, 1/4, 1/4"
+        assert shares.informativeness == pytest.approx(0.225, abs=0.03), (
+            "the mean of 1/5, 1/5, 1/4, 1/4"
+        )
         assert beta_vae_score(codes, factors, **FEW) == pytest.approx(1 / 4, abs=0.05)
         assert factor_vae_score(codes, factors, **FEW) == 0, "all pruned"
 
@@ -175,10 +198,16 @@ def test_codes_turned_by_45_degrees_score_low():
     assert abs(sap(codes, factors)) < 0.03
     assert sap(codes, factors, "r2") == pytest.approx(0, abs=1e-10)
     half = 1 - math.log(2) / math.log(4)
-    assert shares.disentanglement == pytest.approx(half, abs=0.1), "each code serves two of four factors"
-    assert shares.completeness == pytest.approx(half, abs=0.1), "each factor needs two of four codes"
+    assert shares.disentanglement == pytest.approx(half, abs=0.1), (
+        "each code serves two of four factors"
+    )
+    assert shares.completeness == pytest.approx(half, abs=0.1), (
+        "each factor needs two of four codes"
+    )
     assert shares.informativeness > 0.95, "but everything is there"
-    assert factor_vae_score(codes, factors, **FEW) == pytest.approx(0.5, abs=0.06), "a coin between the two of a pair"
+    assert factor_vae_score(codes, factors, **FEW) == pytest.approx(0.5, abs=0.06), (
+        "a coin between the two of a pair"
+    )
     assert beta_vae_score(codes, factors, **FEW) == pytest.approx(0.5, abs=0.06)
 
 
@@ -232,7 +261,9 @@ def test_predictors_are_tested_on_other_rows_than_they_are_fitted_on():
 def test_r2_is_the_squared_correlation():
     codes, factors = entangled()
     expected = np.corrcoef(codes.numpy().T, factors.numpy().T)[:5, 5:] ** 2
-    np.testing.assert_allclose(disentanglement.sap_matrix(codes, factors, "r2").numpy(), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        disentanglement.sap_matrix(codes, factors, "r2").numpy(), expected, atol=1e-12
+    )
 
 
 def test_importances_of_a_factor_add_up_to_one():
@@ -288,8 +319,13 @@ def test_the_factor_vae_score_divides_the_scale_of_a_code_out():
 
 def test_a_beta_vae_group_averages_its_pairs():
     codes, factors = entangled()
-    scores = [beta_vae_score(codes[:, :3], factors, groups=(2000, 2000), per_group=size) for size in (1, 64)]
-    assert scores[0] < 0.75 < 0.9 < scores[1], "the mean of many differences says more than one difference"
+    scores = [
+        beta_vae_score(codes[:, :3], factors, groups=(2000, 2000), per_group=size)
+        for size in (1, 64)
+    ]
+    assert scores[0] < 0.75 < 0.9 < scores[1], (
+        "the mean of many differences says more than one difference"
+    )
 
 
 # What must not matter
@@ -308,8 +344,12 @@ def test_order_and_sign_of_the_codes_do_not_matter():
     assert mig(other, factors) == pytest.approx(mig(codes, factors), abs=1e-12)
     assert sap(other, factors) == pytest.approx(sap(codes, factors), abs=1e-3)
     assert sap(other, factors, "r2") == pytest.approx(sap(codes, factors, "r2"), abs=1e-12)
-    assert torch.equal(factor_vae_votes(other, factors, 500), factor_vae_votes(codes, factors, 500)[order])
-    assert beta_vae_score(other, factors, **FEW) == pytest.approx(beta_vae_score(codes, factors, **FEW), abs=2e-3)
+    assert torch.equal(
+        factor_vae_votes(other, factors, 500), factor_vae_votes(codes, factors, 500)[order]
+    )
+    assert beta_vae_score(other, factors, **FEW) == pytest.approx(
+        beta_vae_score(codes, factors, **FEW), abs=2e-3
+    )
     first, second = dci(codes, factors, stages=20), dci(other, factors, stages=20)
     torch.testing.assert_close(second.importance, first.importance[order], rtol=0, atol=0.05)
     assert second[:3] == pytest.approx(first[:3], abs=0.03)
@@ -319,7 +359,8 @@ def test_order_and_names_of_the_factors_do_not_matter():
     codes, factors = entangled(rows=600)
     other = (factors * 7 - 20)[:, [2, 0, 1]].to(torch.int32)
     torch.testing.assert_close(
-        disentanglement.sap_matrix(codes, other), disentanglement.sap_matrix(codes, factors)[:, [2, 0, 1]]
+        disentanglement.sap_matrix(codes, other),
+        disentanglement.sap_matrix(codes, factors)[:, [2, 0, 1]],
     )
     first, second = disentanglement.scores(codes, factors), disentanglement.scores(codes, other)
     assert second == pytest.approx(first, abs=0.02)
@@ -333,7 +374,10 @@ def test_two_runs_agree_and_leave_the_global_generators_alone():
     first = disentanglement.scores(codes, factors, seed=4)
     states = torch.get_rng_state(), np.random.get_state()[1].copy()
     torch.manual_seed(0), np.random.seed(0)
-    assert torch.equal(torch.get_rng_state(), states[0]) and (np.random.get_state()[1] == states[1]).all()
+    assert (
+        torch.equal(torch.get_rng_state(), states[0])
+        and (np.random.get_state()[1] == states[1]).all()
+    )
     torch.manual_seed(1), np.random.seed(1)
     assert disentanglement.scores(codes, factors, seed=4) == pytest.approx(first, rel=0, abs=1e-12)
     assert list(first) == [
@@ -350,7 +394,9 @@ def test_two_runs_agree_and_leave_the_global_generators_alone():
 
 def test_the_table_is_made_of_the_scores_alone():
     codes, factors = entangled(rows=600)
-    codes = codes[:, :3] + 4 * noise(600, 3)  # far from the scores' ends, where every seed gives the same
+    codes = codes[:, :3] + 4 * noise(
+        600, 3
+    )  # far from the scores' ends, where every seed gives the same
     shares = dci(codes, factors, seed=2)
     assert disentanglement.scores(codes.float().requires_grad_(), factors, seed=2) == pytest.approx(
         {
@@ -373,7 +419,12 @@ def test_one_latent_is_scored_beside_a_constant():
     factors = grid((2, 3), repeats=200)
     a = standardised(factors)[:, :1]
     both = torch.cat([a, torch.zeros_like(a)], 1)
-    for score in (mig, sap, lambda *codes: dci(*codes, stages=20)[:3], lambda *codes: beta_vae_score(*codes, **FEW)):
+    for score in (
+        mig,
+        sap,
+        lambda *codes: dci(*codes, stages=20)[:3],
+        lambda *codes: beta_vae_score(*codes, **FEW),
+    ):
         assert score(a, factors) == pytest.approx(score(both, factors), abs=1e-12)
     assert mig(a, factors) == pytest.approx(0.5, abs=1e-12), "one factor of two"
     assert dci(a, factors, stages=20).completeness == 1
@@ -408,7 +459,17 @@ ALL = (
         (torch.zeros(4, 2), grid((2, 2), 1) + 0.5, "class indices"),
         (torch.zeros(4, 2), grid((4, 1), 1) + 3, "factor 1 has the same value in all rows"),
     ],
-    ids=["nan", "inf", "rows", "flat codes", "flat factors", "no latent", "no row", "float factors", "one value"],
+    ids=[
+        "nan",
+        "inf",
+        "rows",
+        "flat codes",
+        "flat factors",
+        "no latent",
+        "no row",
+        "float factors",
+        "one value",
+    ],
 )
 def test_what_cannot_be_scored_is_said_in_one_line(score, codes, factors, words):
     with pytest.raises(ValueError, match=words) as error:

@@ -1,4 +1,6 @@
-"""Two real processes, started by torchrun, train as one does: the same weights to rounding, one set of files, one voice."""
+"""Two real processes, started by torchrun, train as one does: the same weights to rounding, one set
+of files, one voice.
+"""
 
 import os
 import subprocess
@@ -40,13 +42,26 @@ dist.destroy_process_group()
 
 
 def trained(epochs, checkpoint=None):
-    """With a loss that couples all the images of a minibatch (beta-TCVAE), and minibatches that do not divide evenly."""
+    """With a loss that couples all the images of a minibatch (beta-TCVAE), and minibatches that do
+    not divide evenly.
+    """
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (64, 1, 8, 8), dtype=torch.uint8, generator=generator)
-    data = vaelib.ImageData("noise", images, images[:8], torch.zeros(64), torch.zeros(8), binarize=True)
+    data = vaelib.ImageData(
+        "noise", images, images[:8], torch.zeros(64), torch.zeros(8), binarize=True
+    )
     model = VAE((1, 8, 8), 3, [ConvSpec(4)], hidden=8)
     loss = objectives.beta_tcvae(6.0, 64)
-    fit(model, data, epochs=epochs, batch_size=9, objective=loss, device="cpu", progress=False, checkpoint=checkpoint)
+    fit(
+        model,
+        data,
+        epochs=epochs,
+        batch_size=9,
+        objective=loss,
+        device="cpu",
+        progress=False,
+        checkpoint=checkpoint,
+    )
     return model
 
 
@@ -56,7 +71,14 @@ def weights(model):
 
 def torchrun(folder, *command):
     """``command`` in two processes with one thread each: its exit status, stdout and stderr."""
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *command]
+    run = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        *command,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = processes.start(run, cwd=folder, env=environment, **pipes)
@@ -72,11 +94,19 @@ def test_two_processes_train_as_one_and_go_on_from_a_checkpoint(tmp_path):
     for epochs, two in enumerate(torch.load(tmp_path / "state-0.pt"), start=1):
         torch.manual_seed(0)
         torch.testing.assert_close(two, weights(trained(epochs)), rtol=1e-4, atol=1e-5)
-    assert {path.name for path in tmp_path.iterdir()} == {"fit.py", "fit.pt", "state-0.pt", "state-1.pt"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "fit.py",
+        "fit.pt",
+        "state-0.pt",
+        "state-1.pt",
+    }
 
 
 def test_the_command_line_under_torchrun_writes_and_speaks_once(tmp_path):
-    config, command = tmp_path / "tiny.cfg", ["-m", "vaelib", "-c", "tiny.cfg", "-v", "VAE", "--device", "cpu"]
+    config, command = (
+        tmp_path / "tiny.cfg",
+        ["-m", "vaelib", "-c", "tiny.cfg", "-v", "VAE", "--device", "cpu"],
+    )
     config.write_text(CONFIG.format(steps=2))
     status, out, err = torchrun(tmp_path, *command)
     assert status == 0, err
@@ -87,15 +117,29 @@ def test_the_command_line_under_torchrun_writes_and_speaks_once(tmp_path):
         n for n in written if "partial" in n
     ]
     status, _, err = torchrun(tmp_path, *command)
-    assert status != 0 and err.count("vaelib: ") == err.count("vaelib: runs/tiny-vae: there is a run already") == 1
+    assert (
+        status != 0
+        and err.count("vaelib: ") == err.count("vaelib: runs/tiny-vae: there is a run already") == 1
+    )
 
 
-def test_the_command_line_under_torchrun_refuses_a_scale_of_the_whole_minibatch_in_one_line(tmp_path):
+def test_the_command_line_under_torchrun_refuses_a_scale_of_the_whole_minibatch_in_one_line(
+    tmp_path,
+):
     optimal = "hidden = [8]\nlikelihood = gaussian\nsigma = optimal"
     (tmp_path / "tiny.cfg").write_text(CONFIG.format(steps=2).replace("hidden = [8]", optimal))
-    status, _, err = torchrun(tmp_path, "-m", "vaelib", "-c", "tiny.cfg", "-v", "VAE", "--device", "cpu")
-    assert status != 0 and err.count("vaelib: tiny.cfg: [architecture] sigma = optimal: ") == err.count("vaelib: ") == 1
-    assert "ValueError" not in err and not (tmp_path / "runs").exists()  # the traceback is torchrun's own
+    status, _, err = torchrun(
+        tmp_path, "-m", "vaelib", "-c", "tiny.cfg", "-v", "VAE", "--device", "cpu"
+    )
+    assert (
+        status != 0
+        and err.count("vaelib: tiny.cfg: [architecture] sigma = optimal: ")
+        == err.count("vaelib: ")
+        == 1
+    )
+    assert (
+        "ValueError" not in err and not (tmp_path / "runs").exists()
+    )  # the traceback is torchrun's own
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])

@@ -1,4 +1,5 @@
-"""The exercises' solutions, as folded on the pages, solve them; wrong answers and no answer do not."""
+"""The exercises' solutions, as folded on the pages, solve them; wrong answers and no answer do not.
+"""
 
 import math
 import re
@@ -18,7 +19,9 @@ EXERCISES = [
     for cell in code_cells(path)
     for number in re.findall(r'^check\("([\d.]+)"', cell.source, re.M)
 ]
-every_exercise = pytest.mark.parametrize(("path", "number"), EXERCISES, ids=[number for _, number in EXERCISES])
+every_exercise = pytest.mark.parametrize(
+    ("path", "number"), EXERCISES, ids=[number for _, number in EXERCISES]
+)
 
 
 def solution(path, number):
@@ -28,7 +31,14 @@ def solution(path, number):
     block = re.search(rf"^(`{{3,}})\{{solution\}} {label}\n(.*?)^\1$", page, re.M | re.S)
     assert block, f"the page has no {{solution}} {label}"
     code = "\n".join(re.findall(r"^```python\n(.*?)^```$", block.group(2), re.M | re.S))
-    namespace = {"math": math, "torch": torch, "nn": nn, "vaelib": vaelib, "losses": losses, "metrics": metrics}
+    namespace = {
+        "math": math,
+        "torch": torch,
+        "nn": nn,
+        "vaelib": vaelib,
+        "losses": losses,
+        "metrics": metrics,
+    }
     before = set(namespace)
     exec(compile(code, label, "exec"), namespace)
     return [v for name, v in namespace.items() if name not in before and callable(v)][-1]

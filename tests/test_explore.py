@@ -1,4 +1,6 @@
-"""The explorer's widgets, driven as a browser drives them: what the sliders say is what the pictures show."""
+"""The explorer's widgets, driven as a browser drives them: what the sliders say is what the
+pictures show.
+"""
 
 import importlib.util
 import io
@@ -16,11 +18,18 @@ from vaelib.explore import Explorer, explore, png
 
 MODULE = sys.modules["vaelib.explore"]
 PIXEL = 1 / 255
-BIASES = {1: -4.0, 3: -2.0, 0: -1.0, 2: 0.0}  # of the log-variances, in the order of the KLs they make
+BIASES = {
+    1: -4.0,
+    3: -2.0,
+    0: -1.0,
+    2: 0.0,
+}  # of the log-variances, in the order of the KLs they make
 
 
 def build(channels=1, likelihood="bernoulli"):
-    """A small model of 4 latents whose KLs fall in the order 1, 3, 0, 2, the last being 0 whatever the image."""
+    """A small model of 4 latents whose KLs fall in the order 1, 3, 0, 2, the last being 0 whatever
+    the image.
+    """
     torch.manual_seed(0)
     model = VAE((channels, 8, 6), 4, [ConvSpec(4)], hidden=8, likelihood=likelihood)
     with torch.no_grad():
@@ -50,11 +59,15 @@ def decodes(model, monkeypatch):
 
 def pixels(widget):
     """The picture that a browser would show: (3, H, W) in [0, 1]."""
-    return torch.from_numpy(plt.imread(io.BytesIO(bytes(widget.value)))[..., :3].copy()).permute(2, 0, 1)
+    return torch.from_numpy(plt.imread(io.BytesIO(bytes(widget.value)))[..., :3].copy()).permute(
+        2, 0, 1
+    )
 
 
 def shown(widget, shape):
-    """The image (C, H, W) of ``shape`` in a picture, each of its pixels being a square of the picture's."""
+    """The image (C, H, W) of ``shape`` in a picture, each of its pixels being a square of the
+    picture's.
+    """
     channels, height, width = shape
     picture = pixels(widget)
     scale = picture.shape[2] // width
@@ -105,14 +118,21 @@ def test_the_picture_is_the_mean_of_the_likelihood(model, images):
     box = explore(model, images)
     box.sliders[0].value = 1.0
     with torch.no_grad():
-        near(shown(box.decoded, model.image_shape), model.decode(box.explorer.z.unsqueeze(0))[0].sigmoid())
+        near(
+            shown(box.decoded, model.image_shape),
+            model.decode(box.explorer.z.unsqueeze(0))[0].sigmoid(),
+        )
 
 
 def test_pictures_are_the_right_way_round_and_coloured_as_plots_colours_them():
     colour = torch.zeros(3, 2, 4)
     colour[0, 0, 3] = 1  # red, top right
     picture = plt.imread(io.BytesIO(png(colour.unsqueeze(0), 4)))
-    assert picture.shape[:2] == (2, 4) and picture[0, 3, :3].tolist() == [1, 0, 0] and picture[1, 3, :3].max() == 0
+    assert (
+        picture.shape[:2] == (2, 4)
+        and picture[0, 3, :3].tolist() == [1, 0, 0]
+        and picture[1, 3, :3].max() == 0
+    )
     grey = torch.linspace(0, 1, 8).view(1, 1, 2, 4)
     drawn = plots.image_grid(grey, columns=1).axes[0].images[0]
     picture = torch.from_numpy(plt.imread(io.BytesIO(png(grey, 4))))
@@ -131,10 +151,15 @@ def test_starting_from_an_image_puts_the_sliders_at_its_posterior_mean(model, im
     box.picker.value = 2
     mean = means(model, images)[2]
     same(box.explorer.z, mean)
-    torch.testing.assert_close(torch.tensor([slider.value for slider in box.sliders]), mean, atol=0.00501, rtol=0)
+    torch.testing.assert_close(
+        torch.tensor([slider.value for slider in box.sliders]), mean, atol=0.00501, rtol=0
+    )
     near(shown(box.original, model.image_shape), images[2])
     near(shown(box.decoded, model.image_shape), model.reconstruct(images)[2])
-    assert (box.original_caption.value, box.decoded_caption.value) == ("image 2", "decoded, from image 2")
+    assert (box.original_caption.value, box.decoded_caption.value) == (
+        "image 2",
+        "decoded, from image 2",
+    )
     box.sliders[1].value = 3.0
     box.start_button.click()
     same(box.explorer.z, mean)
@@ -154,9 +179,16 @@ def test_prior_and_origin(model, images):
         near(shown(box.decoded, model.image_shape), expected(model, box.explorer.z))
         assert box.decoded_caption.value == "decoded, from a prior draw"
     box.origin_button.click()
-    assert [slider.value for slider in box.sliders] == [0, 0, 0, 0] and box.explorer.z.tolist() == [0, 0, 0, 0]
+    assert [slider.value for slider in box.sliders] == [0, 0, 0, 0] and box.explorer.z.tolist() == [
+        0,
+        0,
+        0,
+        0,
+    ]
     near(shown(box.decoded, model.image_shape), expected(model, torch.zeros(4)))
-    assert torch.equal(torch.get_rng_state(), global_state), "the caller's random numbers are his own"
+    assert torch.equal(torch.get_rng_state(), global_state), (
+        "the caller's random numbers are his own"
+    )
 
 
 def tree(widget):
@@ -173,8 +205,13 @@ def test_sliders_stand_in_the_order_of_their_kl_the_inactive_folded_after_the_ot
     assert box.explorer.order == list(BIASES)
     sliders = of_kind(box, ipywidgets.FloatSlider)
     assert sliders == [box.sliders[latent] for latent in BIASES]
-    nats = [0.5 * (means(model, images)[:, j].pow(2).mean() + torch.tensor(b).exp() - 1 - b) for j, b in BIASES.items()]
-    assert [s.description for s in sliders] == [f"z{j + 1}  {kl:.2f} nats" for j, kl in zip(BIASES, nats)]
+    nats = [
+        0.5 * (means(model, images)[:, j].pow(2).mean() + torch.tensor(b).exp() - 1 - b)
+        for j, b in BIASES.items()
+    ]
+    assert [s.description for s in sliders] == [
+        f"z{j + 1}  {kl:.2f} nats" for j, kl in zip(BIASES, nats)
+    ]
     (fold,) = of_kind(box, ipywidgets.Accordion)
     assert of_kind(fold, ipywidgets.FloatSlider) == [box.sliders[2]]
     assert fold.selected_index is None and fold.get_title(0) == "1 inactive (KL below 0.01 nats)"
@@ -182,7 +219,9 @@ def test_sliders_stand_in_the_order_of_their_kl_the_inactive_folded_after_the_ot
     assert box.explorer.z[2] == 1, "an inactive latent moves like the others"
 
 
-def test_without_inactive_latents_nothing_is_folded_and_with_no_others_the_fold_is_open(model, images):
+def test_without_inactive_latents_nothing_is_folded_and_with_no_others_the_fold_is_open(
+    model, images
+):
     with torch.no_grad():
         model.to_log_var.bias[2] = -1
     assert of_kind(explore(model, images), ipywidgets.Accordion) == []
@@ -212,7 +251,9 @@ def test_a_move_decodes_once_however_many_sliders_it_sets(model, images, decodes
 
 
 def test_what_a_browser_answers_is_not_a_move(model, images, decodes):
-    """ipywidgets 8 sends each value it shows back, rounded to the slider's step, and that step with a float's error."""
+    """ipywidgets 8 sends each value it shows back, rounded to the slider's step, and that step with
+    a float's error.
+    """
     box = explore(model, images)
     z, count = box.explorer.z, len(decodes)
     for slider in box.sliders:
@@ -224,7 +265,9 @@ def test_what_a_browser_answers_is_not_a_move(model, images, decodes):
 
 
 def test_a_browser_is_kept_from_answering_values_set_from_here(model, images):
-    """It answers only while it updates continuously; an answer could come after the next move, and undo it."""
+    """It answers only while it updates continuously; an answer could come after the next move, and
+    undo it.
+    """
     box, seen = explore(model, images), []
     for slider in box.sliders:
         slider.observe(lambda change: seen.append(change["owner"].continuous_update), "value")
@@ -255,7 +298,10 @@ def tiles(widget, shape, columns):
     assert picture.shape[2] == columns * step - 2
     for column in range(1, columns):
         assert (picture[:, :, column * step - 2 : column * step] == 1).all()
-    small = [picture[:, :, column * step : (column + 1) * step - 2][:, ::scale, ::scale] for column in range(columns)]
+    small = [
+        picture[:, :, column * step : (column + 1) * step - 2][:, ::scale, ::scale]
+        for column in range(columns)
+    ]
     return [tile if shape[0] == 3 else 1 - tile[:1] for tile in small]
 
 
@@ -271,17 +317,25 @@ def test_a_strip_moves_the_latent_touched_last_and_holds_the_others(channels):
         z = box.explorer.z.clone()
         z[3] = value
         near(tile, expected(model, z))
-    assert torch.equal(strip[2], shown(box.decoded, model.image_shape)), "the middle is where z stands"
+    assert torch.equal(strip[2], shown(box.decoded, model.image_shape)), (
+        "the middle is where z stands"
+    )
     assert (strip[0] - strip[4]).abs().max() > 10 * PIXEL
     torch.testing.assert_close(
-        box.explorer.traverse(0)[4], expected(model, torch.cat([torch.tensor([2.0]), z[1:3], torch.zeros(1)]))
+        box.explorer.traverse(0)[4],
+        expected(model, torch.cat([torch.tensor([2.0]), z[1:3], torch.zeros(1)])),
     )
 
 
 def test_a_strip_is_shown_on_demand_and_while_it_holds(model, images):
     box = explore(model, images)
-    visible = lambda: box.strip.layout.display != "none"
-    assert not visible() and box.traverse_button.description == "traverse z2, -3 to 3", "at first the highest KL's"
+
+    def visible() -> bool:
+        return box.strip.layout.display != "none"
+
+    assert not visible() and box.traverse_button.description == "traverse z2, -3 to 3", (
+        "at first the highest KL's"
+    )
     box.traverse_button.click()
     assert visible()
     box.sliders[1].value = 2.0
@@ -298,9 +352,17 @@ def test_explorers_share_nothing(model, images):
     before = dict(vars(MODULE))
     one, other = explore(model, images), explore(model, images)
     z, picture = other.explorer.z, bytes(other.decoded.value)
-    for move in (one.prior_button.click, lambda: setattr(one.picker, "value", 1), one.traverse_button.click):
+    for move in (
+        one.prior_button.click,
+        lambda: setattr(one.picker, "value", 1),
+        one.traverse_button.click,
+    ):
         move()
-    assert torch.equal(other.explorer.z, z) and bytes(other.decoded.value) == picture and other.picker.value == 0
+    assert (
+        torch.equal(other.explorer.z, z)
+        and bytes(other.decoded.value) == picture
+        and other.picker.value == 0
+    )
     one_draw = explore(model, images)
     one_draw.prior_button.click()
     other.prior_button.click()
@@ -313,7 +375,11 @@ def test_the_model_is_left_as_it_was(model, images):
     box = explore(model, images)
     box.sliders[0].value = 1.0
     box.traverse_button.click()
-    assert model.training and not box.explorer.z.requires_grad and not box.explorer.reconstruction().requires_grad
+    assert (
+        model.training
+        and not box.explorer.z.requires_grad
+        and not box.explorer.reconstruction().requires_grad
+    )
 
 
 def test_the_explorer_needs_no_widgets(model, images):
@@ -325,12 +391,16 @@ def test_the_explorer_needs_no_widgets(model, images):
     torch.testing.assert_close(explorer.original, images[:1])
 
 
-def test_without_ipywidgets_the_module_loads_and_the_call_says_what_to_do(model, images, monkeypatch):
+def test_without_ipywidgets_the_module_loads_and_the_call_says_what_to_do(
+    model, images, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     spec = importlib.util.spec_from_file_location("explore_without_widgets", MODULE.__file__)
     fresh = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fresh)
-    with pytest.raises(ImportError, match="^the explorer needs ipywidgets: pip install ipywidgets$"):
+    with pytest.raises(
+        ImportError, match="^the explorer needs ipywidgets: pip install ipywidgets$"
+    ):
         fresh.explore(model, images)
 
 

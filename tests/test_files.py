@@ -1,4 +1,6 @@
-"""A run stopped anywhere goes on to the same weights, bit for bit; a real process is killed a few times."""
+"""A run stopped anywhere goes on to the same weights, bit for bit; a real process is killed a few
+times.
+"""
 
 import os
 import random
@@ -44,15 +46,23 @@ def test_a_killed_run_ends_at_the_same_weights(tmp_path):
         assert process.stdout.readline() == "ready\n"
         for _ in range(epochs):
             assert process.stdout.readline() != "", "it ended before it could be killed"
-        time.sleep(chance.uniform(0, 0.02))  # anywhere in an epoch, or while the checkpoint is written
+        time.sleep(
+            chance.uniform(0, 0.02)
+        )  # anywhere in an epoch, or while the checkpoint is written
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         assert not (tmp_path / "killed.safetensors").exists()
     last = start(tmp_path, "killed")
     done = last.communicate()[0].split()
-    assert last.returncode == 0 and int(done[1]) > 35, "the last start went on, it did not begin again"
-    whole, killed = (vaelib.load_model(tmp_path / f"{name}.safetensors") for name in ("whole", "killed"))
-    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), killed.state_dict().values()))
+    assert last.returncode == 0 and int(done[1]) > 35, (
+        "the last start went on, it did not begin again"
+    )
+    whole, killed = (
+        vaelib.load_model(tmp_path / f"{name}.safetensors") for name in ("whole", "killed")
+    )
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), killed.state_dict().values())
+    )
     assert [p.name for p in tmp_path.glob(".*") if ".partial" not in p.name] == []
 
 
@@ -65,7 +75,14 @@ def trained(steps, path=None, **arguments):
     torch.manual_seed(0)
     model = VAE((1, 8, 8), 3, [ConvSpec(4)], hidden=8)
     history = fit(
-        model, Stream(), steps=steps, batch_size=4, device="cpu", progress=False, checkpoint=path, **arguments
+        model,
+        Stream(),
+        steps=steps,
+        batch_size=4,
+        device="cpu",
+        progress=False,
+        checkpoint=path,
+        **arguments,
     )
     return torch.cat([p.detach().flatten() for p in model.parameters()]), history
 
@@ -80,7 +97,9 @@ def test_a_stream_goes_on_and_can_be_made_longer(tmp_path):
     _, odd = trained(520, tmp_path / "run.pt")
     assert odd.steps == [100, 200, 300, 400, 450, 520]
     again, _ = trained(520, tmp_path / "run.pt")
-    assert torch.equal(again, trained(520, tmp_path / "run.pt")[0]), "a finished run is left as it is"
+    assert torch.equal(again, trained(520, tmp_path / "run.pt")[0]), (
+        "a finished run is left as it is"
+    )
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
@@ -91,13 +110,25 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="seed 0, not 1"):
         trained(200, path, beta=4.0, seed=1)
     with pytest.raises(CheckpointError, match="of another model"):
-        fit(VAE((1, 8, 8), 2), Stream(), steps=200, batch_size=4, beta=4.0, progress=False, checkpoint=path)
+        fit(
+            VAE((1, 8, 8), 2),
+            Stream(),
+            steps=200,
+            batch_size=4,
+            beta=4.0,
+            progress=False,
+            checkpoint=path,
+        )
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"not a checkpoint"])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"not a checkpoint"]
+)
 def test_a_damaged_checkpoint_is_named(tmp_path, damage):
     path = tmp_path / "run.pt"
     trained(100, path)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(CheckpointError, match=r"run\.pt: not a whole checkpoint of vaelib; delete it"):
+    with pytest.raises(
+        CheckpointError, match=r"run\.pt: not a whole checkpoint of vaelib; delete it"
+    ):
         trained(200, path)

@@ -1,4 +1,6 @@
-"""Your own images: what is read is what was drawn, the right way up; what can't be read is named, skipped and counted."""
+"""Your own images: what is read is what was drawn, the right way up; what can't be read is named,
+skipped and counted.
+"""
 
 import os
 import tarfile
@@ -14,7 +16,9 @@ from vaelib import DataError
 from vaelib.data.folder import SUFFIXES, FolderImages
 
 
-def picture(path: Path, seed: int = 0, size: tuple[int, int] = (8, 8), mode: str = "RGB", **options) -> np.ndarray:
+def picture(
+    path: Path, seed: int = 0, size: tuple[int, int] = (8, 8), mode: str = "RGB", **options
+) -> np.ndarray:
     """Write noise to ``path``; the pixels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = (size[1], size[0], len(mode)) if len(mode) > 1 else (size[1], size[0])
@@ -44,8 +48,14 @@ def test_pictures_are_read_with_their_labels(tree):
     assert data.train.dtype == torch.uint8 and data.train_labels.dtype == torch.int64
     assert data.classes == ("cat", "dog") and data.skipped == () and data.image_shape == (3, 8, 8)
     named = {p.transpose(2, 0, 1).tobytes(): name.split("/")[0] for name, p in pixels.items()}
-    images, labels = torch.cat([data.train, data.test]), torch.cat([data.train_labels, data.test_labels])
-    found = [(named.pop(image.numpy().tobytes()), data.classes[label]) for image, label in zip(images, labels)]
+    images, labels = (
+        torch.cat([data.train, data.test]),
+        torch.cat([data.train_labels, data.test_labels]),
+    )
+    found = [
+        (named.pop(image.numpy().tobytes()), data.classes[label])
+        for image, label in zip(images, labels)
+    ]
     assert named == {} and all(written == read for written, read in found)
 
 
@@ -84,10 +94,16 @@ def test_grey_pictures_and_colour_ones_made_grey(tmp_path):
         grey = picture(tmp_path / "grey" / f"{i}.png", mode="L")
         colour = picture(tmp_path / "colour" / f"{i}.png")
     data = load(tmp_path / "grey", colour=False)
-    assert data.train.shape == (1, 1, 8, 8) and torch.equal(data.train[0, 0], torch.from_numpy(grey))
-    assert torch.equal(load(tmp_path / "grey").train[0], torch.from_numpy(grey).expand(3, 8, 8)), "three times the grey"
+    assert data.train.shape == (1, 1, 8, 8) and torch.equal(
+        data.train[0, 0], torch.from_numpy(grey)
+    )
+    assert torch.equal(load(tmp_path / "grey").train[0], torch.from_numpy(grey).expand(3, 8, 8)), (
+        "three times the grey"
+    )
     luma = (colour @ [0.299, 0.587, 0.114]).round()
-    assert (load(tmp_path / "colour", colour=False).train[0, 0] - torch.from_numpy(luma)).abs().max() <= 1
+    assert (
+        load(tmp_path / "colour", colour=False).train[0, 0] - torch.from_numpy(luma)
+    ).abs().max() <= 1
 
 
 def test_a_picture_is_cut_in_its_middle_and_not_stretched(tmp_path):
@@ -132,15 +148,27 @@ def test_broken_files_are_named_skipped_and_counted(tree):
     (root / "cat" / "photo.jpg").write_bytes(whole[: len(whole) // 2])
     (root / "dog" / "no picture.png").write_text("hello")
     (root / "dog" / "empty.gif").write_bytes(b"")
-    with pytest.warns(UserWarning, match="folder: 3 of 23 pictures can't be read and are left out: ") as caught:
+    with pytest.warns(
+        UserWarning, match="folder: 3 of 23 pictures can't be read and are left out: "
+    ) as caught:
         data = load(root)
-    assert len(caught) == 1 and "\n" not in str(caught[0].message) and str(root) not in str(caught[0].message)
-    assert {name for name, _ in data.skipped} == {"cat/photo.jpg", "dog/no picture.png", "dog/empty.gif"}
+    assert (
+        len(caught) == 1
+        and "\n" not in str(caught[0].message)
+        and str(root) not in str(caught[0].message)
+    )
+    assert {name for name, _ in data.skipped} == {
+        "cat/photo.jpg",
+        "dog/no picture.png",
+        "dog/empty.gif",
+    }
     assert "truncated" in dict(data.skipped)["cat/photo.jpg"]
     assert all(name in str(caught[0].message) for name, _ in data.skipped)
     assert len(data.train) + len(data.test) == 20 == len(data.train_labels) + len(data.test_labels)
     images = {image.numpy().tobytes() for image in torch.cat([data.train, data.test])}
-    assert images == {p.transpose(2, 0, 1).tobytes() for p in pixels.values()}, "no row was left unread or overwritten"
+    assert images == {p.transpose(2, 0, 1).tobytes() for p in pixels.values()}, (
+        "no row was left unread or overwritten"
+    )
 
 
 def test_many_broken_files_are_counted_and_the_first_named(tree):
@@ -167,7 +195,9 @@ def test_what_can_not_be_had_is_one_line(tmp_path, tree):
     with pytest.raises(DataError, match=r"no pictures under .*empty; looked for \.bmp, "):
         load(tmp_path / "empty")
     picture(tmp_path / "one" / "0.png")
-    with pytest.raises(DataError, match="1 of the 1 pictures .* 0 to train on and 1 to test on are too few"):
+    with pytest.raises(
+        DataError, match="1 of the 1 pictures .* 0 to train on and 1 to test on are too few"
+    ):
         load(tmp_path / "one")
     with pytest.raises(ValueError, match="give root"):
         vaelib.load("folder")
@@ -175,13 +205,20 @@ def test_what_can_not_be_had_is_one_line(tmp_path, tree):
         load(tree[0], image_size=0)
     with pytest.raises(ValueError, match=r"test_fraction must be above 0 and below 1; got 1\.0"):
         load(tree[0], test_fraction=1.0)
-    with pytest.raises(TypeError, match="folder has no option 'size'; it has: image_size, colour, test_fraction, seed"):
+    with pytest.raises(
+        TypeError,
+        match="folder has no option 'size'; it has: image_size, colour, test_fraction, seed",
+    ):
         load(tree[0], size=8)
 
 
 def test_black_and_white_is_drawn_when_asked(tree):
     data = load(tree[0], colour=False, binarize=True)
-    assert data.binarize and set(data.test.unique().tolist()) == {0, 255} and isinstance(data, FolderImages)
+    assert (
+        data.binarize
+        and set(data.test.unique().tolist()) == {0, 255}
+        and isinstance(data, FolderImages)
+    )
 
 
 CIFAR = Path(os.environ.get("VAELIB_DATA", "/nowhere")) / "cifar10-jpeg.tar.gz"
@@ -197,4 +234,8 @@ def test_a_real_tree_of_photographs(tmp_path):
                 if len(list(tmp_path.rglob("*.jpg"))) == 50:
                     break
     data = load(tmp_path, image_size=32)
-    assert len(data.train) + len(data.test) == 50 and data.image_shape == (3, 32, 32) and data.skipped == ()
+    assert (
+        len(data.train) + len(data.test) == 50
+        and data.image_shape == (3, 32, 32)
+        and data.skipped == ()
+    )

@@ -1,4 +1,6 @@
-"""The importance-weighted objective: its value by hand, its gradient, its order in K; and a learning rate that falls."""
+"""The importance-weighted objective: its value by hand, its gradient, its order in K; and a
+learning rate that falls.
+"""
 
 import math
 
@@ -14,12 +16,17 @@ f64 = torch.float64
 def draws(k, n=5, d=3, seed=0):
     """Random log-likelihoods (k, n), z (k, n, d), means and log-variances (n, d), in float64."""
     generator = torch.Generator().manual_seed(seed)
-    normal = lambda *shape: torch.randn(*shape, generator=generator, dtype=f64)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=f64)
+
     return normal(k, n) - 5, normal(k, n, d), normal(n, d), normal(n, d)
 
 
 def by_hand(log_likelihood, z, mean, log_var):
-    """-log mean_k exp(log p(x | z_k) + log p(z_k) - log q(z_k | x)), averaged over images, with torch's own normals."""
+    """-log mean_k exp(log p(x | z_k) + log p(z_k) - log q(z_k | x)), averaged over images, with
+    torch's own normals.
+    """
     prior = torch.distributions.Normal(0.0, 1.0)
     bounds = []
     for image in range(len(mean)):
@@ -60,7 +67,12 @@ def new_model(likelihood="bernoulli", seed=0):
 
 
 def pixels(n, seed=0):
-    return torch.randint(0, 2, (n, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)) * 255
+    return (
+        torch.randint(
+            0, 2, (n, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
+        )
+        * 255
+    )
 
 
 def test_the_gradient_is_autograds_of_the_formula():
@@ -78,12 +90,20 @@ def test_the_gradient_is_autograds_of_the_formula():
         torch.testing.assert_close(gradient, parameter.grad, atol=1e-9, rtol=1e-9)
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "continuous-bernoulli", "gaussian", "discretised-logistic"])
+@pytest.mark.parametrize(
+    "likelihood", ["bernoulli", "continuous-bernoulli", "gaussian", "discretised-logistic"]
+)
 def test_samples_are_draws_of_the_same_codes(likelihood):
     model, x = new_model(likelihood), pixels(6)
     output, mean, log_var, z = model(x, torch.Generator().manual_seed(1), samples=5)
-    assert output.shape == (5, 6, 1, 8, 8) and z.shape == (5, 6, 3) and mean.shape == log_var.shape == (6, 3)
-    again = draw_latents(mean.expand(5, 6, 3), log_var.expand(5, 6, 3), torch.Generator().manual_seed(1))
+    assert (
+        output.shape == (5, 6, 1, 8, 8)
+        and z.shape == (5, 6, 3)
+        and mean.shape == log_var.shape == (6, 3)
+    )
+    again = draw_latents(
+        mean.expand(5, 6, 3), log_var.expand(5, 6, 3), torch.Generator().manual_seed(1)
+    )
     assert torch.equal(z, again) and len(z.flatten(0, 1).unique(dim=0)) == 30
     each = torch.stack([model.log_likelihood(x, model.decode(of_one)) for of_one in z])
     torch.testing.assert_close(model.log_likelihood(x, output), each)
@@ -99,10 +119,14 @@ def test_the_bound_grows_with_the_draws_and_is_what_metrics_measures():
         bounds = {}
         for k in (1, 2, 5, 50):
             output, mean, log_var, z = model(x, torch.Generator().manual_seed(k), samples=k)
-            bounds[k] = -objectives.iwae()(model.log_likelihood(x, output), mean, log_var, z, 0).item()
+            bounds[k] = -objectives.iwae()(
+                model.log_likelihood(x, output), mean, log_var, z, 0
+            ).item()
     assert bounds[1] < bounds[2] - 0.05 < bounds[5] - 0.1 < bounds[50] - 0.15
     assert bounds[1] == pytest.approx(metrics.elbo(model, x).mean().item(), abs=0.6)
-    assert bounds[50] == pytest.approx(metrics.log_likelihood(model, x, samples=50).mean().item(), abs=0.4)
+    assert bounds[50] == pytest.approx(
+        metrics.log_likelihood(model, x, samples=50).mean().item(), abs=0.4
+    )
 
 
 def weights(model):
@@ -128,13 +152,17 @@ def test_fit_hands_the_objective_all_draws_and_records_a_mean_over_them():
     assert torch.equal(many, trained(objective=objectives.iwae(), samples=3)[0])
     assert not torch.equal(many, trained(objective=objectives.iwae())[0])
     one = trained(objective=objectives.iwae())[1]
-    assert history.train["reconstruction"][0] == pytest.approx(one.train["reconstruction"][0], rel=0.05)
+    assert history.train["reconstruction"][0] == pytest.approx(
+        one.train["reconstruction"][0], rel=0.05
+    )
 
 
 def test_beta_vae_takes_the_mean_over_draws():
     log_likelihood, z, mean, log_var = draws(4)
     each = [objectives.beta_vae(2)(row, mean, log_var, z[0], 0) for row in log_likelihood]
-    torch.testing.assert_close(objectives.beta_vae(2)(log_likelihood, mean, log_var, z, 0), sum(each) / 4)
+    torch.testing.assert_close(
+        objectives.beta_vae(2)(log_likelihood, mean, log_var, z, 0), sum(each) / 4
+    )
 
 
 def test_a_checkpoint_of_other_draws_is_refused(tmp_path):
@@ -162,7 +190,9 @@ def test_a_constant_function_is_that_learning_rate_and_a_falling_one_is_adams():
 
 
 def test_a_falling_learning_rate_goes_on_where_it_was(tmp_path):
-    falling = lambda step: 1e-2 * 0.8**step
+    def falling(step: int) -> float:
+        return 1e-2 * 0.8**step
+
     whole, _ = trained(learning_rate=falling, epochs=4)
     trained(learning_rate=falling, epochs=2, checkpoint=tmp_path / "c.pt")
     resumed, _ = trained(learning_rate=falling, epochs=4, checkpoint=tmp_path / "c.pt")
@@ -170,7 +200,9 @@ def test_a_falling_learning_rate_goes_on_where_it_was(tmp_path):
 
 
 def test_a_linear_gaussian_model_reaches_its_likelihood():
-    """x = z + noise in one dimension: with q = N(x / 2, 1 / 2), the true posterior, every weight is p(x), at any K."""
+    """x = z + noise in one dimension: with q = N(x / 2, 1 / 2), the true posterior, every weight is
+    p(x), at any K.
+    """
     x = torch.linspace(-2, 2, 5, dtype=f64)[:, None]
     mean, log_var = x / 2, torch.full_like(x, math.log(0.5))
     z = mean + torch.exp(0.5 * log_var) * torch.randn(3, 5, 1, dtype=f64)

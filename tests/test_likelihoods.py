@@ -1,4 +1,6 @@
-"""Grey-pixel likelihoods against quadrature and torch.distributions, sigma in its three ways, bits per dimension."""
+"""Grey-pixel likelihoods against quadrature and torch.distributions, sigma in its three ways, bits
+per dimension.
+"""
 
 import math
 
@@ -18,16 +20,22 @@ def test_continuous_bernoulli_equals_torch_distributions(generator):
     logits = 3 * torch.randn(50, 1, 3, 3, generator=generator, dtype=torch.float64)
     x = torch.rand(50, 1, 3, 3, generator=generator, dtype=torch.float64)
     expected = ContinuousBernoulli(logits=logits).log_prob(x).sum((1, 2, 3))
-    torch.testing.assert_close(losses.continuous_bernoulli_log_likelihood(x, logits), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        losses.continuous_bernoulli_log_likelihood(x, logits), expected, rtol=1e-5, atol=1e-6
+    )
 
 
-@pytest.mark.parametrize("logit", [-40.0, -3.0, -0.1001, -0.0999, -1e-6, 0.0, 1e-9, 0.05, 0.1001, 2.0, 40.0])
+@pytest.mark.parametrize(
+    "logit", [-40.0, -3.0, -0.1001, -0.0999, -1e-6, 0.0, 1e-9, 0.05, 0.1001, 2.0, 40.0]
+)
 def test_continuous_bernoulli_integrates_to_one_with_its_mean(logit):
     x = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
     logits = torch.full_like(x, logit)
     density = losses.continuous_bernoulli_log_likelihood(x.unsqueeze(1), logits.unsqueeze(1)).exp()
     assert density.mean().item() == pytest.approx(1, abs=1e-7)
-    assert losses.continuous_bernoulli_mean(logits[:1]).item() == pytest.approx((density * x).mean().item(), abs=1e-7)
+    assert losses.continuous_bernoulli_mean(logits[:1]).item() == pytest.approx(
+        (density * x).mean().item(), abs=1e-7
+    )
 
 
 def test_continuous_bernoulli_has_a_gradient_everywhere():
@@ -42,20 +50,27 @@ def test_continuous_bernoulli_has_a_gradient_everywhere():
 def test_optimal_sigma_is_the_likeliest(generator):
     x, mean = torch.randn(2, 30, 1, 4, 4, generator=generator, dtype=torch.float64)
     best = losses.optimal_log_sigma(x, mean)
-    at = lambda log_sigma: losses.gaussian_log_likelihood(x, mean, log_sigma).mean()
+
+    def at(log_sigma):
+        return losses.gaussian_log_likelihood(x, mean, log_sigma).mean()
+
     assert at(best) > at(best + 1e-3) and at(best) > at(best - 1e-3)
     n = 16
-    assert at(best).item() == pytest.approx(-n * best.item() - n / 2 * (1 + math.log(2 * math.pi)), rel=1e-12)
+    assert at(best).item() == pytest.approx(
+        -n * best.item() - n / 2 * (1 + math.log(2 * math.pi)), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize(("mean", "scale"), [(0.5, 0.1), (0.02, 0.001), (1.3, 0.05), (-0.4, 2.0)])
 def test_the_256_levels_of_a_discretised_logistic_add_up_to_one(mean, scale):
     levels = torch.arange(256, dtype=torch.float64).unsqueeze(1) / 255
-    log_p = losses.discretised_logistic_log_likelihood(levels, torch.full_like(levels, mean), math.log(scale))
+    log_p = losses.discretised_logistic_log_likelihood(
+        levels, torch.full_like(levels, mean), math.log(scale)
+    )
     assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-9)
     assert (log_p <= 0).all()
-    sigmoid = lambda t: 1 / (1 + math.exp(-t))
-    by_hand = sigmoid((100.5 / 255 - mean) / scale) - sigmoid((99.5 / 255 - mean) / scale)
+    upper, lower = (1 / (1 + math.exp(-(x / 255 - mean) / scale)) for x in (100.5, 99.5))
+    by_hand = upper - lower
     assert log_p[100].exp().item() == pytest.approx(by_hand, rel=1e-6, abs=1e-15)
 
 
@@ -69,8 +84,12 @@ def test_discretised_logistic_survives_a_hopeless_mean():
 def test_bits_per_dimension_known_values():
     # a uniform guess among 256 levels costs 8 bits; a uniform density on [0, 1] says the same thing
     d = 12
-    assert losses.bits_per_dimension(torch.tensor([-d * math.log(256)]), d).item() == pytest.approx(8)
-    assert losses.bits_per_dimension(torch.tensor([0.0]), d, density_on_unit_interval=True).item() == 8
+    assert losses.bits_per_dimension(torch.tensor([-d * math.log(256)]), d).item() == pytest.approx(
+        8
+    )
+    assert (
+        losses.bits_per_dimension(torch.tensor([0.0]), d, density_on_unit_interval=True).item() == 8
+    )
     assert losses.bits_per_dimension(torch.tensor([-d * math.log(2)]), d).item() == pytest.approx(1)
 
 
@@ -78,12 +97,19 @@ def test_discrete_and_dequantised_bits_agree_for_a_wide_density(generator):
     """Jensen's gap of dequantisation closes when the density is flat over one grey level."""
     levels = torch.randint(80, 180, (2000, 6), generator=generator).double()
     scale = 0.3
-    logistic = lambda x: -(x / scale) - 2 * torch.nn.functional.softplus(-(x / scale)) - math.log(scale)
+
+    def logistic(x):
+        return -(x / scale) - 2 * torch.nn.functional.softplus(-(x / scale)) - math.log(scale)
+
     dequantised = (levels + torch.rand(levels.shape, generator=generator)) / 256
-    continuous = losses.bits_per_dimension(logistic(dequantised - 0.5).sum(1), 6, density_on_unit_interval=True).mean()
+    continuous = losses.bits_per_dimension(
+        logistic(dequantised - 0.5).sum(1), 6, density_on_unit_interval=True
+    ).mean()
     mean = torch.full_like(levels, 0.5)
     discrete = losses.discretised_logistic_log_likelihood(levels / 255, mean, math.log(scale))
-    assert losses.bits_per_dimension(discrete, 6).mean().item() == pytest.approx(continuous.item(), abs=0.02)
+    assert losses.bits_per_dimension(discrete, 6).mean().item() == pytest.approx(
+        continuous.item(), abs=0.02
+    )
 
 
 @pytest.fixture
@@ -158,7 +184,12 @@ def test_the_trained_logistic_beats_a_uniform_guess(grey):
 
 @pytest.mark.parametrize(
     "arguments",
-    [dict(sigma="best"), dict(sigma=0), dict(sigma=-1.0), dict(likelihood="discretised-logistic", sigma="optimal")],
+    [
+        dict(sigma="best"),
+        dict(sigma=0),
+        dict(sigma=-1.0),
+        dict(likelihood="discretised-logistic", sigma="optimal"),
+    ],
 )
 def test_an_impossible_sigma_is_refused(arguments):
     with pytest.raises(ValueError, match="sigma must be a positive number or one of learnt"):
@@ -176,11 +207,17 @@ def test_kl_per_dimension_and_active_units():
     activity = metrics.active_units(model, images, batch_size=300)
     expected = torch.tensor([4.0, 0.01, 0.0]) * images.var((0, 1, 2), unbiased=False)
     torch.testing.assert_close(activity, expected, rtol=1e-4, atol=1e-6)
-    assert (activity > 0.01).tolist() == [True, False, False], "the third is far from the prior, but never moves"
+    assert (activity > 0.01).tolist() == [True, False, False], (
+        "the third is far from the prior, but never moves"
+    )
     kl = metrics.kl_per_dimension(model, images)
     x = images[:, 0, 0]
     by_hand = torch.stack(
-        [2 * x[:, 0].square().mean(), 0.005 * x[:, 1].square().mean(), torch.tensor(12.5 + (math.exp(-1) + 1 - 1) / 2)]
+        [
+            2 * x[:, 0].square().mean(),
+            0.005 * x[:, 1].square().mean(),
+            torch.tensor(12.5 + (math.exp(-1) + 1 - 1) / 2),
+        ]
     )
     torch.testing.assert_close(kl, by_hand, rtol=1e-4, atol=1e-6)
 

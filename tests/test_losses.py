@@ -16,22 +16,30 @@ def test_kl_equals_torch_distributions(generator):
     mean, log_var = torch.randn(2, 64, 5, generator=generator, dtype=torch.float64)
     q = Independent(Normal(mean, torch.exp(log_var / 2)), 1)
     p = Independent(Normal(torch.zeros_like(mean), torch.ones_like(mean)), 1)
-    torch.testing.assert_close(losses.kl_to_standard_normal(mean, log_var), kl_divergence(q, p), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        losses.kl_to_standard_normal(mean, log_var), kl_divergence(q, p), rtol=1e-12, atol=0
+    )
 
 
 def test_kl_known_values():
     zero = torch.zeros(1, 3)
     assert losses.kl_to_standard_normal(zero, zero).item() == 0
     # one latent at mean 2: 2^2 / 2; one at variance e: (e - 1 - 1) / 2
-    assert losses.kl_to_standard_normal(torch.tensor([[2.0, 0, 0]]), zero).item() == pytest.approx(2.0)
-    assert losses.kl_to_standard_normal(zero, torch.tensor([[0, 1.0, 0]])).item() == pytest.approx((torch.e - 2) / 2)
+    assert losses.kl_to_standard_normal(torch.tensor([[2.0, 0, 0]]), zero).item() == pytest.approx(
+        2.0
+    )
+    assert losses.kl_to_standard_normal(zero, torch.tensor([[0, 1.0, 0]])).item() == pytest.approx(
+        (torch.e - 2) / 2
+    )
 
 
 def test_kl_per_dimension_adds_up(generator):
     mean, log_var = torch.randn(2, 7, 4, generator=generator)
     per_dimension = losses.kl_to_standard_normal_per_dimension(mean, log_var)
     assert per_dimension.shape == (7, 4)
-    alone = torch.stack([losses.kl_to_standard_normal(mean[:, [j]], log_var[:, [j]]) for j in range(4)], dim=1)
+    alone = torch.stack(
+        [losses.kl_to_standard_normal(mean[:, [j]], log_var[:, [j]]) for j in range(4)], dim=1
+    )
     torch.testing.assert_close(per_dimension, alone)
 
 
@@ -39,7 +47,9 @@ def test_bernoulli_equals_torch_distributions(generator):
     logits = torch.randn(8, 2, 3, 3, generator=generator, dtype=torch.float64) * 4
     x = (torch.rand(8, 2, 3, 3, generator=generator) < 0.5).double()
     expected = Bernoulli(logits=logits).log_prob(x).sum((1, 2, 3))
-    torch.testing.assert_close(losses.bernoulli_log_likelihood(x, logits), expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        losses.bernoulli_log_likelihood(x, logits), expected, rtol=1e-12, atol=0
+    )
 
 
 def test_bernoulli_survives_saturated_logits():
@@ -63,7 +73,9 @@ def test_gaussian_equals_torch_distributions(generator, shape):
     x, mean = torch.randn(2, 6, 3, 4, 4, generator=generator, dtype=torch.float64)
     log_sigma = torch.randn(shape, generator=generator, dtype=torch.float64)
     expected = Normal(mean, log_sigma.exp()).log_prob(x).sum((1, 2, 3))
-    torch.testing.assert_close(losses.gaussian_log_likelihood(x, mean, log_sigma), expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        losses.gaussian_log_likelihood(x, mean, log_sigma), expected, rtol=1e-12, atol=0
+    )
 
 
 def test_gaussian_takes_a_number_for_log_sigma():

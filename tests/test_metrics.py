@@ -1,4 +1,6 @@
-"""ELBO and importance-weighted likelihood against a linear-Gaussian model, whose likelihood is exact."""
+"""ELBO and importance-weighted likelihood against a linear-Gaussian model, whose likelihood is
+exact.
+"""
 
 import math
 
@@ -12,9 +14,11 @@ D, LATENTS = 6, 2
 
 
 def linear_gaussian(log_var_offset: float = 0.0, mean_offset: float = 0.0):
-    """A VAE without hidden layers, p(x | z) = N(Wz + b, s^2 I), W with orthogonal columns so that the posterior is diagonal.
+    """A VAE without hidden layers, p(x | z) = N(Wz + b, s^2 I), W with orthogonal columns so that
+    the posterior is diagonal.
 
-    Its encoder is the exact posterior, but for the two offsets. Returns the model, p(x), the posterior, images from p(x).
+    Its encoder is the exact posterior, but for the two offsets. Returns the model, p(x), the
+    posterior, images from p(x).
     """
     generator = torch.Generator().manual_seed(0)
     model = VAE((1, 2, 3), LATENTS, convs=(), hidden=(), likelihood="gaussian").double()
@@ -31,7 +35,10 @@ def linear_gaussian(log_var_offset: float = 0.0, mean_offset: float = 0.0):
         model.to_log_var.weight.zero_()
         model.to_log_var.bias.copy_(-precision.diagonal().log() + log_var_offset)
     evidence = MultivariateNormal(b, W @ W.T + s**2 * torch.eye(D, dtype=torch.float64))
-    posterior = lambda x: MultivariateNormal((x - b) @ to_mean.T, precision_matrix=precision)
+
+    def posterior(x):
+        return MultivariateNormal((x - b) @ to_mean.T, precision_matrix=precision)
+
     noise = torch.randn(40, D, generator=generator, dtype=torch.float64)
     images = (evidence.loc + noise @ evidence.scale_tril.T).reshape(40, 1, 2, 3)
     return model, evidence, posterior, images
@@ -41,7 +48,9 @@ def test_with_the_exact_posterior_every_weight_is_the_likelihood():
     model, evidence, _, images = linear_gaussian()
     exact = evidence.log_prob(images.flatten(1))
     for samples in (1, 5):
-        torch.testing.assert_close(metrics.log_likelihood(model, images, samples), exact, rtol=0, atol=1e-10)
+        torch.testing.assert_close(
+            metrics.log_likelihood(model, images, samples), exact, rtol=0, atol=1e-10
+        )
 
 
 def test_elbo_plus_the_gap_is_the_likelihood():
@@ -61,13 +70,17 @@ def test_the_estimate_rises_with_the_samples_and_reaches_the_likelihood():
     model, evidence, _, images = linear_gaussian(log_var_offset=0.8, mean_offset=0.3)
     exact = evidence.log_prob(images.flatten(1)).mean()
     means = [
-        torch.stack([metrics.log_likelihood(model, images, k, seed=s).mean() for s in range(60)]).mean()
+        torch.stack(
+            [metrics.log_likelihood(model, images, k, seed=s).mean() for s in range(60)]
+        ).mean()
         for k in (1, 4, 16)
     ]
     assert means[0] < means[1] < means[2] < exact
     many = metrics.log_likelihood(model, images, 20_000).mean()
     assert many.item() == pytest.approx(exact.item(), abs=0.01)
-    assert metrics.elbo(model, images, samples=500).mean().item() == pytest.approx(means[0].item(), abs=0.1)
+    assert metrics.elbo(model, images, samples=500).mean().item() == pytest.approx(
+        means[0].item(), abs=0.1
+    )
 
 
 def test_the_terms_are_the_elbos():
@@ -83,8 +96,13 @@ def test_the_terms_are_the_elbos():
 
 def test_more_samples_average_the_noise():
     model, _, _, images = linear_gaussian(log_var_offset=0.8)
-    spread = [torch.stack([metrics.elbo(model, images, n, seed=s) for s in range(100)]).std(0).mean() for n in (1, 16)]
-    assert spread[0] / spread[1] == pytest.approx(4, rel=0.15), "16 samples quarter the standard deviation"
+    spread = [
+        torch.stack([metrics.elbo(model, images, n, seed=s) for s in range(100)]).std(0).mean()
+        for n in (1, 16)
+    ]
+    assert spread[0] / spread[1] == pytest.approx(4, rel=0.15), (
+        "16 samples quarter the standard deviation"
+    )
 
 
 class CountingVAE(VAE):

@@ -16,12 +16,20 @@ from vaelib.models import draw_latents
 
 @st.composite
 def legal_architectures(draw):
-    """An image shape and one to four convolutions, each of which fits what the one before it leaves."""
-    pair = lambda low, high: st.one_of(st.integers(low, high), st.tuples(*[st.integers(low, high)] * 2))
+    """An image shape and one to four convolutions, each of which fits what the one before it
+    leaves.
+    """
+
+    def pair(low: int, high: int) -> st.SearchStrategy:
+        whole = st.integers(low, high)
+        return st.one_of(whole, st.tuples(whole, whole))
+
     shape = (draw(st.integers(1, 3)), draw(st.integers(1, 33)), draw(st.integers(1, 33)))
     size, convs = shape[1:], []
     for _ in range(draw(st.integers(1, 4))):
-        conv = ConvSpec(draw(st.integers(1, 4)), draw(pair(1, 7)), draw(pair(1, 4)), draw(pair(0, 3)))
+        conv = ConvSpec(
+            draw(st.integers(1, 4)), draw(pair(1, 7)), draw(pair(1, 4)), draw(pair(0, 3))
+        )
         if all(k <= n + 2 * p for n, k, p in zip(size, conv.kernel_size, conv.padding)):
             convs.append(conv)
             size = conv.output_size(size)
@@ -29,7 +37,11 @@ def legal_architectures(draw):
 
 
 @settings(max_examples=150, deadline=None)
-@given(legal_architectures(), st.sampled_from([(), 5, (6, 4)]), st.sampled_from(["bernoulli", "gaussian"]))
+@given(
+    legal_architectures(),
+    st.sampled_from([(), 5, (6, 4)]),
+    st.sampled_from(["bernoulli", "gaussian"]),
+)
 def test_decoder_mirrors_any_legal_encoder(architecture, hidden, likelihood):
     shape, convs = architecture
     model = VAE(shape, 2, convs=convs, hidden=hidden, likelihood=likelihood)
@@ -58,7 +70,10 @@ def test_shape_arithmetic_is_what_torch_does(architecture):
     [
         ([ConvSpec(8, 5, 1, 0)] * 2 + [ConvSpec(8, (3, 9), 2, (0, 1))],
          ["convolution 3 of 3", "kernel 3x9", "its 4x4 input", "at most 4x6", "at least 0x3"]),
-        ([ConvSpec(8, 30, 1, 0)], ["convolution 1 of 1", "its 12x12 input", "at most 12x12", "at least 9x9"]),
+        (
+            [ConvSpec(8, 30, 1, 0)],
+            ["convolution 1 of 1", "its 12x12 input", "at most 12x12", "at least 9x9"],
+        ),
     ],
 )  # fmt: skip
 def test_a_kernel_too_large_is_refused_by_name(convs, words):
@@ -109,26 +124,40 @@ def test_impossible_convolutions_are_refused_by_name(arguments, name):
 
 def test_the_original_studys_kernel_1_with_padding_1_is_legal():
     model = VAE(
-        (3, 32, 32), 8, [ConvSpec(16, 7, 1, 1), ConvSpec(32, 5, 1, 1), ConvSpec(64, 3, 1, 1), ConvSpec(128, 1, 1, 1)]
+        (3, 32, 32),
+        8,
+        [
+            ConvSpec(16, 7, 1, 1),
+            ConvSpec(32, 5, 1, 1),
+            ConvSpec(64, 3, 1, 1),
+            ConvSpec(128, 1, 1, 1),
+        ],
     )
     assert model.sample(1).shape == (1, 3, 32, 32)
 
 
 def test_latents_have_the_posterior_moments():
     mean, log_var = torch.tensor([[1.0, -2.0]]), torch.tensor([[0.0, -3.0]])
-    z = draw_latents(mean.expand(200_000, 2), log_var.expand(200_000, 2), torch.Generator().manual_seed(0))
+    z = draw_latents(
+        mean.expand(200_000, 2), log_var.expand(200_000, 2), torch.Generator().manual_seed(0)
+    )
     sigma = torch.exp(log_var / 2)[0]
     assert torch.allclose(z.mean(0), mean[0], atol=5 * sigma.max().item() / 200_000**0.5)
     torch.testing.assert_close(z.std(0), sigma, rtol=0.01, atol=0)
 
 
 def test_gradients_reach_the_encoder_through_the_sample():
-    mean, log_var = torch.zeros(1, 1, requires_grad=True), torch.full((1, 1), -1.0, requires_grad=True)
+    mean, log_var = (
+        torch.zeros(1, 1, requires_grad=True),
+        torch.full((1, 1), -1.0, requires_grad=True),
+    )
     z = draw_latents(mean, log_var, torch.Generator().manual_seed(0))
     z.sum().backward()
     noise = (z - mean).item() / torch.exp(log_var / 2).item()
     assert mean.grad.item() == 1
-    assert log_var.grad.item() == pytest.approx(0.5 * torch.exp(log_var / 2).item() * noise, rel=1e-5)
+    assert log_var.grad.item() == pytest.approx(
+        0.5 * torch.exp(log_var / 2).item() * noise, rel=1e-5
+    )
 
 
 def test_randomness_comes_from_the_generator_alone():
@@ -161,7 +190,9 @@ def test_log_likelihood_is_the_models_own(likelihood):
     if likelihood == "gaussian":
         with torch.no_grad():
             model.log_sigma.fill_(-1.5)
-        expected = torch.distributions.Normal(output, torch.tensor(-1.5).exp()).log_prob(x).sum((1, 2, 3))
+        expected = (
+            torch.distributions.Normal(output, torch.tensor(-1.5).exp()).log_prob(x).sum((1, 2, 3))
+        )
     else:
         expected = (x * output - torch.nn.functional.softplus(output)).sum((1, 2, 3))
     torch.testing.assert_close(model.log_likelihood(x, output), expected)
@@ -170,7 +201,12 @@ def test_log_likelihood_is_the_models_own(likelihood):
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_saving_and_loading_gives_the_same_model(tmp_path, likelihood):
     model = VAE(
-        (3, 9, 14), 4, [ConvSpec(5, (3, 2), (2, 1), (0, 2))], hidden=(6, 7), likelihood=likelihood, activation="tanh"
+        (3, 9, 14),
+        4,
+        [ConvSpec(5, (3, 2), (2, 1), (0, 2))],
+        hidden=(6, 7),
+        likelihood=likelihood,
+        activation="tanh",
     )
     vaelib.save_model(model, tmp_path / "model.safetensors")
     again = vaelib.load_model(tmp_path / "model.safetensors")

@@ -1,4 +1,6 @@
-"""What every committed notebook must be: executed, whole, free of ignored cells, readable, and alone sufficient."""
+"""What every committed notebook must be: executed, whole, free of ignored cells, readable, and
+alone sufficient.
+"""
 
 import re
 
@@ -54,15 +56,21 @@ def test_badge_and_set_up_follow_the_one_setting(path):
     colab = f"https://colab.research.google.com/github/{owner}/blob/{BRANCH}/notebooks/{path.name}"
     assert f'<a href="{colab}">' in first.source and "data:image/svg+xml" in first.source
     assert f'%pip install -q --no-deps "vaelib @ git+{URL}@{BRANCH}"' in second.source
-    assert second.source.index('"google.colab" in sys.modules') < second.source.index("%pip"), "guarded"
-    addresses = re.findall(r"https://github\.com/[\w.-]+/[\w.-]+", "\n".join(c.source for c in read(path).cells))
+    assert second.source.index('"google.colab" in sys.modules') < second.source.index("%pip"), (
+        "guarded"
+    )
+    addresses = re.findall(
+        r"https://github\.com/[\w.-]+/[\w.-]+", "\n".join(c.source for c in read(path).cells)
+    )
     assert {a.removesuffix(".git") for a in addresses} == {URL}
 
 
 @every_notebook
 def test_a_notebook_needs_nothing_beside_it(path):
     code = "\n".join(cell.source for cell in code_cells(path))
-    assert not re.search(r"\.\./|open\(|Path\(|read_csv|__file__", code), "reads a file by relative path"
+    assert not re.search(r"\.\./|open\(|Path\(|read_csv|__file__", code), (
+        "reads a file by relative path"
+    )
 
 
 @every_notebook
@@ -76,8 +84,12 @@ def test_normalised(path):
 @every_notebook
 def test_text_uses_no_macro_that_colab_does_not_know(path):
     """Pages take their macros from notation.sty; Colab has MathJax only."""
-    macros = re.findall(r"^\\newcommand\{\\(\w+)\}", (ROOT / "latex" / "notation.sty").read_text(), re.M)
+    macros = re.findall(
+        r"^\\newcommand\{\\(\w+)\}", (ROOT / "latex" / "notation.sty").read_text(), re.M
+    )
     text = "\n".join(c.source for c in read(path).cells if c.cell_type == "markdown")
     used = [m for m in macros if re.search(rf"\\{m}(?![A-Za-z])", text)]
     assert used == []
-    assert not re.search(r"\{(eq|cite|prf|numref|ref|term|doc)(:\w+)?\}`", text), "a role shows as raw text in Colab"
+    assert not re.search(r"\{(eq|cite|prf|numref|ref|term|doc)(:\w+)?\}`", text), (
+        "a role shows as raw text in Colab"
+    )

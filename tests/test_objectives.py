@@ -1,4 +1,6 @@
-"""The objectives and their schedules: values by hand, the decomposition against models where it is known."""
+"""The objectives and their schedules: values by hand, the decomposition against models where it is
+known.
+"""
 
 import math
 
@@ -24,8 +26,14 @@ def test_beta_vae_is_reconstruction_plus_beta_kl():
 
 
 def test_annealed_capacity_takes_the_absolute_value_of_the_mean():
-    for capacity, penalty in ((0, 2.5), (2.5, 0), (4, 1.5)):  # |mean - C|; the mean of |kl - C| would be 2 at 2.5
-        assert value(objectives.annealed_capacity(capacity, gamma=10)) == pytest.approx(100 + 10 * penalty)
+    for capacity, penalty in (
+        (0, 2.5),
+        (2.5, 0),
+        (4, 1.5),
+    ):  # |mean - C|; the mean of |kl - C| would be 2 at 2.5
+        assert value(objectives.annealed_capacity(capacity, gamma=10)) == pytest.approx(
+            100 + 10 * penalty
+        )
     rising = objectives.annealed_capacity(objectives.linear(0, 5, 10), gamma=2)
     assert [value(rising, step) for step in (0, 5, 10, 99)] == pytest.approx([105, 100, 105, 105])
 
@@ -40,24 +48,38 @@ def test_schedules():
 
 def test_falling_goes_by_a_constant_factor_and_stays():
     price = objectives.falling(40, 2.5, 8)
-    assert [price(step) for step in (0, 2, 4, 6, 8, 100)] == pytest.approx([40, 20, 10, 5, 2.5, 2.5])
+    assert [price(step) for step in (0, 2, 4, 6, 8, 100)] == pytest.approx(
+        [40, 20, 10, 5, 2.5, 2.5]
+    )
 
 
 @pytest.mark.parametrize(
     "make, named",
     [
-        (lambda: objectives.beta_vae(-1), "beta must be a number at least 0, or a function of the step; got -1"),
+        (
+            lambda: objectives.beta_vae(-1),
+            "beta must be a number at least 0, or a function of the step; got -1",
+        ),
         (lambda: objectives.beta_vae(math.inf), "got inf"),
         (lambda: objectives.annealed_capacity(1, gamma=-2), "gamma must be .*; got -2"),
         (lambda: objectives.annealed_capacity(-1), "capacity must be .*; got -1"),
-        (lambda: objectives.beta_tcvae(6, dataset_size=1), "dataset_size must be a whole number, at least 2; got 1"),
+        (
+            lambda: objectives.beta_tcvae(6, dataset_size=1),
+            "dataset_size must be a whole number, at least 2; got 1",
+        ),
         (lambda: objectives.falling(40, 4, 0), "steps must be a whole number, at least 1; got 0"),
         (lambda: objectives.falling(0, 4, 9), "start and end must be above 0; got 0 and 4"),
         (lambda: objectives.falling(40, 0, 9), "start and end must be above 0; got 40 and 0"),
         (lambda: objectives.linear(0, 1, 0), "steps must be a whole number, at least 1; got 0"),
         (lambda: objectives.cyclical(1, 10, ramp=0), "ramp must be above 0 and at most 1; got 0"),
-        (lambda: losses.kl_terms(MEAN, MEAN, LOG_VAR, sampling="plain"), "weighted or stratified; got 'plain'"),
-        (lambda: losses.kl_terms(MEAN, MEAN, LOG_VAR, dataset_size=1), "at least the 2 images given; got 1"),
+        (
+            lambda: losses.kl_terms(MEAN, MEAN, LOG_VAR, sampling="plain"),
+            "weighted or stratified; got 'plain'",
+        ),
+        (
+            lambda: losses.kl_terms(MEAN, MEAN, LOG_VAR, dataset_size=1),
+            "at least the 2 images given; got 1",
+        ),
     ],
 )
 def test_what_can_not_be_is_named(make, named):
@@ -68,31 +90,44 @@ def test_what_can_not_be_is_named(make, named):
 def test_beta_tcvae_weighs_the_total_correlation_alone():
     generator = torch.Generator().manual_seed(0)
     mean, z = (torch.randn(6, 3, generator=generator) for _ in range(2))
-    log_var, log_likelihood = torch.randn(6, 3, generator=generator), torch.randn(6, generator=generator)
+    log_var, log_likelihood = (
+        torch.randn(6, 3, generator=generator),
+        torch.randn(6, generator=generator),
+    )
     elbo = objectives.beta_vae()(log_likelihood, mean, log_var, z, 0)
     terms = losses.kl_terms(z, mean, log_var, 50)
     for beta in (1, 6):
         loss = objectives.beta_tcvae(beta, 50)(log_likelihood, mean, log_var, z, 0)
-        assert loss.item() == pytest.approx((elbo + (beta - 1) * terms.total_correlation.mean()).item(), rel=1e-5)
+        assert loss.item() == pytest.approx(
+            (elbo + (beta - 1) * terms.total_correlation.mean()).item(), rel=1e-5
+        )
     kl = losses.kl_to_standard_normal(mean, log_var).mean()
     loss = objectives.beta_tcvae(6, 50, rest=3.0)(log_likelihood, mean, log_var, z, 0)
-    assert loss.item() == pytest.approx((elbo + 2 * kl + 3 * terms.total_correlation.mean()).item(), rel=1e-5)
+    assert loss.item() == pytest.approx(
+        (elbo + 2 * kl + 3 * terms.total_correlation.mean()).item(), rel=1e-5
+    )
     weighted = objectives.beta_tcvae(6, 50, "weighted")(log_likelihood, mean, log_var, z, 0)
     assert abs(weighted.item() - loss.item()) > 1
 
 
 def test_weighted_sampling_moves_weights_as_if_the_data_set_had_any_size():
-    """Its factor 1 / (N M) is a constant of the loss: other values, the same gradients (rem:mws-values)."""
+    """Its factor 1 / (N M) is a constant of the loss: other values, the same gradients
+    (rem:mws-values).
+    """
     gradients = []
     for size in (10, 10_000):
         mean = torch.linspace(-1, 1, 12).view(6, 2).requires_grad_()
-        objectives.beta_tcvae(6, size, "weighted")(torch.zeros(6), mean, torch.zeros(6, 2), mean + 0.3, 0).backward()
+        objectives.beta_tcvae(6, size, "weighted")(
+            torch.zeros(6), mean, torch.zeros(6, 2), mean + 0.3, 0
+        ).backward()
         gradients.append(mean.grad)
     torch.testing.assert_close(*gradients)
 
 
 def mixture_by_hand(z, mean, log_var, weights):
-    """log of the mixture's density and of the product of its marginals' at each z, by torch's own normals, in a loop."""
+    """log of the mixture's density and of the product of its marginals' at each z, by torch's own
+    normals, in a loop.
+    """
     normal = torch.distributions.Normal(mean, torch.exp(0.5 * log_var))
     joint, product = [], []
     for point, weight in zip(z, weights):
@@ -109,7 +144,11 @@ def test_kl_terms_are_the_mixtures_written_out(sampling, first):
     mean, log_var = (torch.randn(5, 3, generator=generator, dtype=torch.float64) for _ in range(2))
     z = mean[first : first + 3] + 0.5
     n, m = 20, 5
-    weights = torch.full((3, m), 1 / (n * m) if sampling == "weighted" else (1 - 1 / n) / (m - 1), dtype=torch.float64)
+    weights = torch.full(
+        (3, m),
+        1 / (n * m) if sampling == "weighted" else (1 - 1 / n) / (m - 1),
+        dtype=torch.float64,
+    )
     if sampling == "stratified":
         weights[range(3), range(first, first + 3)] = 1 / n
     joint, product = mixture_by_hand(z, mean, log_var, weights)
@@ -123,7 +162,9 @@ def test_kl_terms_are_the_mixtures_written_out(sampling, first):
 
 
 def test_the_parts_of_jointly_normal_codes_are_the_closed_forms():
-    """ex:normal-surgery: d = 2, v = 0.2, correlation 0.6: information 1.386, total correlation 0.223, the rest 0 nats."""
+    """ex:normal-surgery: d = 2, v = 0.2, correlation 0.6: information 1.386, total correlation
+    0.223, the rest 0 nats.
+    """
     torch.manual_seed(0)
     rho, v, m = 0.6, 0.2, 4000
     codes = torch.tensor([[1 - v, rho], [rho, 1 - v]], dtype=torch.float64)
@@ -133,7 +174,9 @@ def test_the_parts_of_jointly_normal_codes_are_the_closed_forms():
     terms = losses.kl_terms(z, mean, log_var)
     exact = (0.5 * math.log((1 - rho**2) / v**2), -0.5 * math.log(1 - rho**2), 0.0)
     for term, value in zip(terms, exact):
-        assert term.mean().item() == pytest.approx(value, abs=4 * term.std().item() / math.sqrt(m) + 0.01)
+        assert term.mean().item() == pytest.approx(
+            value, abs=4 * term.std().item() / math.sqrt(m) + 0.01
+        )
 
 
 def test_a_models_parts_add_up_to_its_kl():
@@ -164,7 +207,9 @@ def test_rows_in_pieces_give_the_same_parts(monkeypatch):
     assert (whole.mutual_information - alone.mutual_information).abs().max() > 1e-3
     pieces = []
     kl_terms = losses.kl_terms
-    monkeypatch.setattr(losses, "kl_terms", lambda *a, **k: pieces.append(len(a[0])) or kl_terms(*a, **k))
+    monkeypatch.setattr(
+        losses, "kl_terms", lambda *a, **k: pieces.append(len(a[0])) or kl_terms(*a, **k)
+    )
     monkeypatch.setattr(metrics, "TEMPORARY", 64 * 3 * 10)
     cut = metrics.kl_decomposition(model, images, 1000)
     assert pieces == [10] * 6 + [4]
@@ -187,7 +232,9 @@ class Noise:
 def fitted(steps=250, **arguments):
     torch.manual_seed(0)
     model, stream = VAE((1, 8, 8), 3, [ConvSpec(4)], hidden=8), Noise()
-    history = fit(model, stream, steps=steps, batch_size=4, device="cpu", progress=False, **arguments)
+    history = fit(
+        model, stream, steps=steps, batch_size=4, device="cpu", progress=False, **arguments
+    )
     return model, stream, history
 
 
@@ -208,7 +255,9 @@ def test_a_stream_is_trained_on_for_a_number_of_steps():
 
 
 def test_an_objective_replaces_the_loss():
-    assert torch.equal(weights(fitted(beta=4.0)[0]), weights(fitted(objective=objectives.beta_vae(4))[0]))
+    assert torch.equal(
+        weights(fitted(beta=4.0)[0]), weights(fitted(objective=objectives.beta_vae(4))[0])
+    )
     steps = []
 
     def counted(log_likelihood, mean, log_var, z, step):
@@ -229,16 +278,26 @@ def test_what_fit_can_not_take_together():
         (images, {"steps": 1}, "a data set is measured in epochs: give epochs alone"),
         (stream, {}, "give steps alone"),
         (stream, {"steps": 0}, "steps must be a whole number, at least 1; got 0"),
-        (stream, {"steps": 1, "beta": 2, "objective": objectives.beta_vae(2)}, "either beta or an objective"),
+        (
+            stream,
+            {"steps": 1, "beta": 2, "objective": objectives.beta_vae(2)},
+            "either beta or an objective",
+        ),
         (stream, {"steps": 1, "precision": "fp16"}, "precision must be fp32 or bf16; got 'fp16'"),
-        ([1, 2], {"epochs": 1}, "data must be an ImageData, a tensor of images or a stream; got list"),
+        (
+            [1, 2],
+            {"epochs": 1},
+            "data must be an ImageData, a tensor of images or a stream; got list",
+        ),
     ):
         with pytest.raises(ValueError, match=named):
             fit(model, data, progress=False, **arguments)
 
 
 def test_a_stream_names_the_step_that_went_wrong():
-    broken = lambda log_likelihood, mean, log_var, z, step: log_likelihood.mean() * (math.nan if step == 104 else 1)
+    def broken(log_likelihood, mean, log_var, z, step):
+        return log_likelihood.mean() * (math.nan if step == 104 else 1)
+
     with pytest.raises(TrainingError, match="the loss became nan at step 105; try"):
         fitted(objective=broken)
 

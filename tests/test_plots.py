@@ -41,7 +41,9 @@ def test_colour_images_are_the_right_way_round():
 
 
 def test_drawn_pixels_face_up():
-    """The canvas itself: a red pixel at the top left of the image is at the top left of the picture."""
+    """The canvas itself: a red pixel at the top left of the image is at the top left of the
+    picture.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     image = torch.zeros(1, 3, 2, 2)
@@ -69,7 +71,9 @@ def test_samples_come_from_the_generator(model):
 
 def test_manifold_grid_has_equal_prior_mass_and_a_fixed_orientation():
     grid = plots.manifold_grid(4).reshape(4, 4, 2)
-    torch.testing.assert_close(Normal(0.0, 1.0).cdf(grid[0, :, 0]), torch.tensor([0.125, 0.375, 0.625, 0.875]))
+    torch.testing.assert_close(
+        Normal(0.0, 1.0).cdf(grid[0, :, 0]), torch.tensor([0.125, 0.375, 0.625, 0.875])
+    )
     assert (grid[:, 1:, 0] > grid[:, :-1, 0]).all(), "the first latent grows to the right"
     assert (grid[:-1, :, 1] > grid[1:, :, 1]).all(), "the second latent grows upwards"
     assert (grid[:, 0, 0] == grid[0, 0, 0]).all() and (grid[0, :, 1] == grid[0, 0, 1]).all()
@@ -97,7 +101,9 @@ def test_scatter_draws_posterior_means_by_label(model):
     mean = model.encode(images)[0].detach()
     assert [t.get_text() for t in axis.get_legend().get_texts()] == ["1", "4"]
     for collection, label in zip(axis.collections, (1, 4)):
-        torch.testing.assert_close(torch.tensor(collection.get_offsets().data).float(), mean[labels == label])
+        torch.testing.assert_close(
+            torch.tensor(collection.get_offsets().data).float(), mean[labels == label]
+        )
         assert collection.get_label() == str(label)
 
 
@@ -106,7 +112,9 @@ def test_a_traversal_moves_one_latent_and_holds_the_other(model):
     shown = pictures(plots.traversals(model, image, steps=3, extent=2.0))
     code = model.encode(image.unsqueeze(0))[0].detach()[0]
     with torch.no_grad():
-        expected = model.decode(torch.stack([code[0], torch.tensor(-2.0)]).unsqueeze(0)).sigmoid()[0, 0]
+        expected = model.decode(torch.stack([code[0], torch.tensor(-2.0)]).unsqueeze(0)).sigmoid()[
+            0, 0
+        ]
     torch.testing.assert_close(shown[3], expected)
     assert len(shown) == 6
 
@@ -117,9 +125,17 @@ def test_learning_curves_draw_the_history():
         history.log("train", 100.0 - epoch, 5.0 + epoch)
         history.log("test", 110.0 - epoch, 5.5)
     figure = plots.learning_curves(history)
-    assert isinstance(figure, Figure) and [a.get_title() for a in figure.axes] == ["ELBO", "reconstruction", "KL"]
+    assert isinstance(figure, Figure) and [a.get_title() for a in figure.axes] == [
+        "ELBO",
+        "reconstruction",
+        "KL",
+    ]
     train, test = figure.axes[0].lines
-    assert train.get_ydata().tolist() == [-105, -105, -105] and test.get_ydata().tolist() == [-115.5, -114.5, -113.5]
+    assert train.get_ydata().tolist() == [-105, -105, -105] and test.get_ydata().tolist() == [
+        -115.5,
+        -114.5,
+        -113.5,
+    ]
     assert train.get_xdata().tolist() == [1, 2, 3]
 
 
@@ -128,7 +144,11 @@ def test_learning_curves_of_a_stream_count_steps():
     history.log("train", 100.0, 5.0)
     history.log("train", 99.0, 5.0)
     axis = plots.learning_curves(history).axes[0]
-    assert axis.get_xlabel() == "step" and axis.lines[0].get_xdata().tolist() == [100, 200] and len(axis.lines) == 1
+    assert (
+        axis.get_xlabel() == "step"
+        and axis.lines[0].get_xdata().tolist() == [100, 200]
+        and len(axis.lines) == 1
+    )
 
 
 def test_a_heatmap_shows_and_writes_each_value():
@@ -136,7 +156,9 @@ def test_a_heatmap_shows_and_writes_each_value():
     axis = plots.heatmap(matrix, ["z1", "z2", "z3"], ["x", "y"], label="share").axes[0]
     torch.testing.assert_close(torch.tensor(axis.images[0].get_array().data), matrix)
     assert axis.images[0].get_clim() == (0, 1)
-    written = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axis.texts}
+    written = {
+        (text.get_position()[1], text.get_position()[0]): text.get_text() for text in axis.texts
+    }
     assert written == {(r, c): f"{matrix[r, c]:.2f}" for r in range(3) for c in range(2)}
     assert [t.get_text() for t in axis.get_yticklabels()] == ["z1", "z2", "z3"]
     assert [t.get_text() for t in axis.get_xticklabels()] == ["x", "y"]

@@ -16,15 +16,25 @@ def scored_images(card):
     """The images the card's scores are of, and their factors (sprites) or none (digits)."""
     if card["data"]["name"] == "sprites":
         sprites = vaelib.load("sprites", image_size=card["data"]["image_size"])
-        return sprites.sample(card["data"]["scored_images"], torch.Generator().manual_seed(card["data"]["scored_seed"]))
+        return sprites.sample(
+            card["data"]["scored_images"],
+            torch.Generator().manual_seed(card["data"]["scored_seed"]),
+        )
     return vaelib.load(card["data"]["name"], binarize=card["data"]["binarize"]).test, None
 
 
 def test_the_models_are_there():
     assert 6 <= len(NAMES) <= 12
-    assert {"digits-2", "digits-16", "sprites-vae", "sprites-beta-vae", "sprites-beta-tcvae"} <= set(NAMES)
+    assert {
+        "digits-2",
+        "digits-16",
+        "sprites-vae",
+        "sprites-beta-vae",
+        "sprites-beta-tcvae",
+    } <= set(NAMES)
     with pytest.raises(
-        ValueError, match="unknown pretrained model 'sprites'; there are: digits-16, digits-2, mnist-z16, "
+        ValueError,
+        match="unknown pretrained model 'sprites'; there are: digits-16, digits-2, mnist-z16, ",
     ):
         vaelib.load_pretrained("sprites")
 
@@ -52,7 +62,9 @@ def test_a_model_is_small_and_its_card_says_how_it_was_made(name):
     assert told <= set(card)
     model = vaelib.load_pretrained(name)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
-    assert card["config"]["latent_dim"] == model.latent_dim and card["config"]["hidden"] == list(model.hidden)
+    assert card["config"]["latent_dim"] == model.latent_dim and card["config"]["hidden"] == list(
+        model.hidden
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,7 +73,11 @@ def test_a_model_scores_what_its_card_says(name):
     scores = card["scores"]
     images, factors = scored_images(card)
     terms = metrics.elbo_terms(model, images)
-    for term in ("reconstruction", "kl", "elbo"):  # nats; one draw of z an image, the same on every machine
+    for term in (
+        "reconstruction",
+        "kl",
+        "elbo",
+    ):  # nats; one draw of z an image, the same on every machine
         assert getattr(terms, term).mean().item() == pytest.approx(scores[term], abs=0.02)
     active = int((metrics.active_units(model, images) > 0.01).sum())
     assert active == scores["active_units"]
@@ -72,7 +88,9 @@ def test_a_model_scores_what_its_card_says(name):
     gaps = disentanglement.mig_gaps(codes, factors)
     assert gaps.tolist() == pytest.approx(scores["mig_gaps"], abs=0.01)
     assert gaps.mean().item() == pytest.approx(scores["mig"], abs=0.005)
-    assert disentanglement.factor_vae_score(codes, factors) == pytest.approx(scores["factor_vae"], abs=0.02)
+    assert disentanglement.factor_vae_score(codes, factors) == pytest.approx(
+        scores["factor_vae"], abs=0.02
+    )
     parts = metrics.kl_decomposition(model, images[:2000], 737_280, points=200)
     total = sum(parts)
     assert total.mean().item() == pytest.approx(scores["kl"], abs=5 * total.std().item() / 200**0.5)

@@ -24,10 +24,16 @@ def test_the_ten_lines_run_as_written(tmp_path):
 
 def test_the_colab_table_lists_every_notebook():
     repository = CONFIG["repository"]
-    colab = repository["url"].replace("https://github.com", "https://colab.research.google.com/github")
+    branch = repository["branch"]
+    colab = repository["url"].replace(
+        "https://github.com", "https://colab.research.google.com/github"
+    )
     for path in NOTEBOOKS:
         title = (ROOT / "book" / f"{path.stem}.md").read_text().splitlines()[0].removeprefix("# ")
-        assert f"| {title} | [Open in Colab]({colab}/blob/{repository['branch']}/notebooks/{path.name}) |" in README
+        assert (
+            f"| {title} | [Open in Colab]({colab}/blob/{branch}/notebooks/{path.name}) |"
+            in README
+        )
     assert README.count("[Open in Colab]") == len(NOTEBOOKS)
 
 
@@ -53,7 +59,11 @@ def test_every_file_that_the_readme_names_exists():
 
 
 def test_requirements_pin_every_direct_dependency_exactly():
-    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "requirements.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     assert len(lines) > 20 and all(re.fullmatch(r"[\w-]+==[\w.]+", line) for line in lines)
 
 

@@ -1,4 +1,6 @@
-"""Sprites: their geometry against outlines drawn by matplotlib, the factor grid, and the published file's reader."""
+"""Sprites: their geometry against outlines drawn by matplotlib, the factor grid, and the published
+file's reader.
+"""
 
 import colorsys
 import hashlib
@@ -44,13 +46,19 @@ def test_the_interface():
     assert data.factor_names == ("shape", "scale", "orientation", "x", "y")
     assert data.factor_sizes == (3, 6, 40, 32, 32) and len(data) == 737_280
     images = data.images(torch.zeros(7, 5, dtype=torch.int64))
-    assert images.shape == (7, 1, 32, 32) and images.dtype == torch.uint8 and images.unique().tolist() == [0, 255]
+    assert (
+        images.shape == (7, 1, 32, 32)
+        and images.dtype == torch.uint8
+        and images.unique().tolist() == [0, 255]
+    )
     assert data.images(torch.zeros(0, 5, dtype=torch.int64)).shape == (0, 1, 32, 32)
     assert vaelib.load("sprites").image_shape == (1, 64, 64)
 
 
 def outline(shape: int) -> np.ndarray:
-    """The corners (n, 2) of a polygon for ``shape``, upright, v upwards, about its centre of mass, with area 0.07."""
+    """The corners (n, 2) of a polygon for ``shape``, upright, v upwards, about its centre of mass,
+    with area 0.07.
+    """
     t = np.linspace(0, 2 * math.pi, 241)
     if shape == SQUARE:
         points = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1.0]])
@@ -58,7 +66,9 @@ def outline(shape: int) -> np.ndarray:
         points = np.stack([2 * np.cos(t), np.sin(t)], 1)
     else:  # up the lower right side, over the right lobe, then the mirror image
         lobe = np.linspace(-math.pi / 4, 3 * math.pi / 4, 121)
-        right = np.stack([0.5 + math.sqrt(0.5) * np.cos(lobe), 0.5 + math.sqrt(0.5) * np.sin(lobe)], 1)
+        right = np.stack(
+            [0.5 + math.sqrt(0.5) * np.cos(lobe), 0.5 + math.sqrt(0.5) * np.sin(lobe)], 1
+        )
         points = np.concatenate([[[0, -1]], right, right[::-1] * [-1, 1]])
     x, y, x1, y1 = *points.T, *np.roll(points, -1, 0).T
     cross = x * y1 - x1 * y
@@ -67,11 +77,15 @@ def outline(shape: int) -> np.ndarray:
 
 
 def drawn_by_matplotlib(factors: list[int], size: int, samples: int) -> np.ndarray:
-    """The part of each pixel inside the outline, from ``samples`` x ``samples`` points in it (H, W)."""
+    """The part of each pixel inside the outline, from ``samples`` x ``samples`` points in it (H,
+    W).
+    """
     shape, scale, turn, x, y = factors
     angle = 2 * math.pi * turn / 40
     rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    corners = outline(shape) * (0.5 + 0.1 * scale) @ rotation.T * [1, -1]  # rows of pixels go downwards
+    corners = (
+        outline(shape) * (0.5 + 0.1 * scale) @ rotation.T * [1, -1]
+    )  # rows of pixels go downwards
     corners += [0.25 + 0.5 * x / 31, 0.25 + 0.5 * y / 31]
     at = (np.arange(size * samples) + 0.5) / (size * samples)
     points = np.stack(np.meshgrid(at, at), -1).reshape(-1, 2)
@@ -80,7 +94,9 @@ def drawn_by_matplotlib(factors: list[int], size: int, samples: int) -> np.ndarr
 
 
 SOME = [
-    [s, c, o, x, y] for s in range(3) for c, o, x, y in [(5, 0, 3, 21), (5, 4, 16, 15), (2, 13, 31, 0), (0, 27, 9, 9)]
+    [s, c, o, x, y]
+    for s in range(3)
+    for c, o, x, y in [(5, 0, 3, 21), (5, 4, 16, 15), (2, 13, 31, 0), (0, 27, 9, 9)]
 ]
 
 
@@ -88,7 +104,10 @@ SOME = [
 def test_binary_pixels_are_those_whose_centre_is_inside_the_outline(size):
     data = vaelib.load("sprites", image_size=size)
     for factors in SOME:
-        drawn, expected = white(data, *factors)[0].numpy(), drawn_by_matplotlib(factors, size, samples=1)
+        drawn, expected = (
+            white(data, *factors)[0].numpy(),
+            drawn_by_matplotlib(factors, size, samples=1),
+        )
         assert np.array_equal(drawn, expected), factors
 
 
@@ -97,17 +116,22 @@ def test_antialiased_pixels_are_the_covered_part(size):
     data = vaelib.load("sprites", image_size=size, antialias=True)
     for factors in SOME:
         error = white(data, *factors)[0].numpy() - drawn_by_matplotlib(factors, size, samples=8)
-        # a pixel at a corner is cut by two edges, not one, and the width of an edge depends a little on its direction
+        # a pixel at a corner is cut by two edges, not one, and the width of an edge depends a
+        # little on its direction
         assert np.abs(error).max() < 0.25 and np.sqrt((error**2).mean()) < 0.011, factors
         assert abs(error.sum()) < 0.8, "pixels' worth of white"
 
 
 @styles
 @pytest.mark.parametrize("shape", [SQUARE, ELLIPSE, HEART])
-def test_area_grows_as_the_square_of_the_scale_and_is_the_same_for_all_shapes(shape, size, antialias):
+def test_area_grows_as_the_square_of_the_scale_and_is_the_same_for_all_shapes(
+    shape, size, antialias
+):
     data = vaelib.load("sprites", image_size=size, antialias=antialias)
     for k, scale in enumerate([0.5, 0.6, 0.7, 0.8, 0.9, 1.0]):
-        area = white(data, shape, k, range(0, 40, 3), range(0, 32, 5), range(0, 32, 5)).mean().item()
+        area = (
+            white(data, shape, k, range(0, 40, 3), range(0, 32, 5), range(0, 32, 5)).mean().item()
+        )
         assert area == pytest.approx(0.07 * scale**2, rel=0.02 if antialias else 0.006)
 
 
@@ -122,13 +146,19 @@ def test_centre_of_mass_is_where_x_and_y_say(shape, size, antialias):
     column = (images.sum(1) * pixels).sum(1) / mass
     row = (images.sum(2) * pixels).sum(1) / mass
     tolerance = 0.12 if antialias else 0.5
-    torch.testing.assert_close(column, size * (0.25 + 0.5 * factors[:, 3] / 31).double(), rtol=0, atol=tolerance)
-    torch.testing.assert_close(row, size * (0.25 + 0.5 * factors[:, 4] / 31).double(), rtol=0, atol=tolerance)
+    torch.testing.assert_close(
+        column, size * (0.25 + 0.5 * factors[:, 3] / 31).double(), rtol=0, atol=tolerance
+    )
+    torch.testing.assert_close(
+        row, size * (0.25 + 0.5 * factors[:, 4] / 31).double(), rtol=0, atol=tolerance
+    )
 
 
 @styles
 def test_ten_orientations_are_a_quarter_turn_anticlockwise(size, antialias):
-    """`rot90` of the picture puts a sprite at (x, y) to (y, 31 - x): the same picture, pixel for pixel."""
+    """`rot90` of the picture puts a sprite at (x, y) to (y, 31 - x): the same picture, pixel for
+    pixel.
+    """
     data = vaelib.load("sprites", image_size=size, antialias=antialias)
     factors = grid_of(range(3), [HALF, 3, FULL], range(30), [0, 11], [5, 31])
     turned = factors.clone()
@@ -149,12 +179,20 @@ def test_the_shapes_symmetries(size, antialias):
     def equal(a, b):
         return (a - b).abs().max() <= 1 / 255 * antialias
 
-    assert equal(turns[SQUARE], turns[SQUARE].roll(10, 0)) and apart(turns[SQUARE], turns[SQUARE].roll(5, 0)) > 20
-    assert equal(turns[ELLIPSE], turns[ELLIPSE].roll(20, 0)) and apart(turns[ELLIPSE], turns[ELLIPSE].roll(10, 0)) > 100
+    assert (
+        equal(turns[SQUARE], turns[SQUARE].roll(10, 0))
+        and apart(turns[SQUARE], turns[SQUARE].roll(5, 0)) > 20
+    )
+    assert (
+        equal(turns[ELLIPSE], turns[ELLIPSE].roll(20, 0))
+        and apart(turns[ELLIPSE], turns[ELLIPSE].roll(10, 0)) > 100
+    )
     assert apart(turns[HEART], turns[HEART].roll(20, 0)) > 60
     distinct = torch.cat(turns).flatten(1).unique(dim=0)
     if antialias or size == 64:
-        assert len(turns[HEART].flatten(1).unique(dim=0)) == 40, "40 distinct orientations: 2 pi is not among them"
+        assert len(turns[HEART].flatten(1).unique(dim=0)) == 40, (
+            "40 distinct orientations: 2 pi is not among them"
+        )
     for a, b in itertools.combinations(turns, 2):
         assert apart(a, b) > 20, "the shapes differ at every orientation"
     assert len(distinct) >= 60
@@ -181,7 +219,9 @@ def test_no_sprite_is_cut(size, antialias):
 @pytest.mark.parametrize("size", [32, 64])
 def test_binary_is_antialiased_cut_at_one_half(size):
     binary, grey = (vaelib.load("sprites", image_size=size, antialias=a) for a in (False, True))
-    factors = binary.factors(torch.randint(len(binary), (2000,), generator=torch.Generator().manual_seed(1)))
+    factors = binary.factors(
+        torch.randint(len(binary), (2000,), generator=torch.Generator().manual_seed(1))
+    )
     b, g = binary.images(factors), grey.images(factors)
     assert torch.equal(b == 255, g >= 128) and len(g.unique()) > 200
     assert b.float().mean().item() == pytest.approx(g.float().mean().item(), rel=0.01)
@@ -235,10 +275,14 @@ def test_a_factor_out_of_range_is_named(column, value, message):
         assert str(refusal.value) == message
 
 
-@pytest.mark.parametrize("factors", [torch.zeros(3, 5), torch.zeros(3, 6, dtype=torch.int64), torch.zeros(5).long()])
+@pytest.mark.parametrize(
+    "factors", [torch.zeros(3, 5), torch.zeros(3, 6, dtype=torch.int64), torch.zeros(5).long()]
+)
 def test_factors_of_another_kind_are_refused(factors):
     with pytest.raises(
-        ValueError, match=r"^factors must be whole numbers \(n, 5\), one column each of shape, scale, .*; got torch"
+        ValueError,
+        match=r"^factors must be whole numbers \(n, 5\), "
+        r"one column each of shape, scale, .*; got torch",
     ):
         vaelib.load("sprites").images(factors)
 
@@ -263,7 +307,9 @@ def test_nothing_is_held_and_a_large_batch_is_drawn_in_pieces(monkeypatch):
     assert len(pickle.dumps(data)) < 2000
     drawn, own_axes = [], sprites._own_axes
     monkeypatch.setattr(
-        sprites, "_own_axes", lambda factors, size: (drawn.append(len(factors)), own_axes(factors, size))[1]
+        sprites,
+        "_own_axes",
+        lambda factors, size: (drawn.append(len(factors)), own_axes(factors, size))[1],
     )
     images, factors = data.sample(6000, torch.Generator().manual_seed(0))
     assert sum(drawn) == 6000 and max(drawn) * 64 * 64 <= sprites.CHUNK < 6000 / 3 * 64 * 64
@@ -272,8 +318,15 @@ def test_nothing_is_held_and_a_large_batch_is_drawn_in_pieces(monkeypatch):
 
 @styles
 def test_hue_colours_the_white_sprite(size, antialias):
-    plain, coloured = (vaelib.load("sprites", image_size=size, antialias=antialias, colour=c) for c in (False, True))
-    assert coloured.factor_names[-1] == "hue" and coloured.factor_sizes[-1] == 10 and len(coloured) == 7_372_800
+    plain, coloured = (
+        vaelib.load("sprites", image_size=size, antialias=antialias, colour=c)
+        for c in (False, True)
+    )
+    assert (
+        coloured.factor_names[-1] == "hue"
+        and coloured.factor_sizes[-1] == 10
+        and len(coloured) == 7_372_800
+    )
     assert coloured.image_shape == (3, size, size)
     for hue in range(10):
         images = coloured.images(grid_of(range(3), FULL, 7, 11, 23, hue)).double()
@@ -285,8 +338,16 @@ def test_hue_colours_the_white_sprite(size, antialias):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("sprites", {"binarize": True}, "sprites has no option 'binarize'; it has: image_size, antialias, colour"),
-        ("sprites", {"color": True}, "sprites has no option 'color'; it has: image_size, antialias, colour"),
+        (
+            "sprites",
+            {"binarize": True},
+            "sprites has no option 'binarize'; it has: image_size, antialias, colour",
+        ),
+        (
+            "sprites",
+            {"color": True},
+            "sprites has no option 'color'; it has: image_size, antialias, colour",
+        ),
         ("dsprites", {"antialias": True}, "dsprites has no option 'antialias'; it has: image_size"),
         ("mnist-5k", {"image_size": 32}, "mnist-5k has no option 'image_size'; it has: binarize"),
     ],
@@ -308,7 +369,9 @@ SMALL = (3, 2, 4, 3, 2)  # the factor sizes of the file that stands in for dSpri
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """A small file with dSprites' layout under ``tmp_path``, taken for the published one; its images."""
+    """A small file with dSprites' layout under ``tmp_path``, taken for the published one; its
+    images.
+    """
     classes = np.stack(np.unravel_index(np.arange(math.prod(SMALL)), SMALL), 1)
     images = np.random.default_rng(0).integers(0, 2, (len(classes), 64, 64), dtype=np.uint8)
     arrays = {
@@ -328,9 +391,16 @@ def take_for_published(monkeypatch, path: Path) -> None:
 
 def test_dsprites_are_read_through_the_same_interface(tmp_path, published):
     data = vaelib.load("dsprites", tmp_path)
-    assert (data.name, data.image_shape, data.factor_sizes, len(data)) == ("dsprites", (1, 64, 64), SMALL, 144)
+    assert (data.name, data.image_shape, data.factor_sizes, len(data)) == (
+        "dsprites",
+        (1, 64, 64),
+        SMALL,
+        144,
+    )
     assert data.factor_names == ("shape", "scale", "orientation", "x", "y")
-    assert torch.equal(data.images(data.factors(torch.arange(144))), torch.from_numpy(published).unsqueeze(1) * 255)
+    assert torch.equal(
+        data.images(data.factors(torch.arange(144))), torch.from_numpy(published).unsqueeze(1) * 255
+    )
     images, factors = data.sample(10, torch.Generator().manual_seed(0))
     assert torch.equal(images[:, 0], torch.from_numpy(published)[data.indices(factors)] * 255)
     with pytest.raises(ValueError, match="scale must be 0 to 1; got 2 in row 0"):
@@ -346,11 +416,19 @@ def test_dsprites_at_32_pixels_stay_black_and_white(tmp_path, published):
 
 def test_dsprites_are_kept_as_bits_and_read_in_pieces(tmp_path, published, monkeypatch):
     reads, read = [], zipfile.ZipExtFile.read
-    monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda file, n=-1: (reads.append(n), read(file, n))[1])
+    monkeypatch.setattr(
+        zipfile.ZipExtFile, "read", lambda file, n=-1: (reads.append(n), read(file, n))[1]
+    )
     monkeypatch.setattr(dsprites, "PIECE", 50)
     data = vaelib.load("dsprites", tmp_path)
-    assert reads.count(50 * 64 * 64) == 2 and reads.count(44 * 64 * 64) == 1 and max(reads) == 50 * 64 * 64
-    assert torch.equal(data.images(data.factors(torch.tensor([143])))[0, 0], torch.from_numpy(published[143]) * 255)
+    assert (
+        reads.count(50 * 64 * 64) == 2
+        and reads.count(44 * 64 * 64) == 1
+        and max(reads) == 50 * 64 * 64
+    )
+    assert torch.equal(
+        data.images(data.factors(torch.tensor([143])))[0, 0], torch.from_numpy(published[143]) * 255
+    )
     assert len(pickle.dumps(data)) < 144 * 64 * 64 / 8 + 5000
 
 
@@ -393,7 +471,11 @@ def test_a_download_that_is_missing_or_wrong_leaves_nothing_behind(tmp_path, ser
         (served / FILE).write_bytes(content)
     with pytest.raises(DataError) as refusal:
         vaelib.load("dsprites", tmp_path)
-    reason = "HTTP Error 404: File not found" if content is None else "what came has not the published checksum"
+    reason = (
+        "HTTP Error 404: File not found"
+        if content is None
+        else "what came has not the published checksum"
+    )
     assert str(refusal.value) == (
         f"dsprites: not found under {tmp_path} and the download failed ({reason}); "
         'load("sprites") draws the same factors and needs no download'
@@ -411,20 +493,27 @@ def test_missing_dsprites_without_download_is_one_line(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:99] + bytes([b[99] ^ 1]) + b[100:]])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:99] + bytes([b[99] ^ 1]) + b[100:]]
+)
 def test_a_damaged_dsprites_file_is_named(tmp_path, published, damage):
     path = tmp_path / FILE
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataError) as refusal:
         vaelib.load("dsprites", tmp_path)
-    assert str(refusal.value) == f"dsprites: {path} is truncated or corrupt; delete it and load again"
+    assert (
+        str(refusal.value) == f"dsprites: {path} is truncated or corrupt; delete it and load again"
+    )
 
 
 def test_a_file_whose_images_are_not_the_grid_is_refused(tmp_path, published, monkeypatch):
     classes = np.pad(np.stack(np.unravel_index(np.arange(144), SMALL), 1), ((0, 0), (1, 0)))
     np.savez_compressed(tmp_path / FILE, imgs=published[:-1], latents_classes=classes)
     take_for_published(monkeypatch, tmp_path / FILE)
-    with pytest.raises(DataError, match=r"holds 143 images \[64, 64\] of uint8, not one for each of \(3, 2, 4, 3, 2\)"):
+    with pytest.raises(
+        DataError,
+        match=r"holds 143 images \[64, 64\] of uint8, not one for each of \(3, 2, 4, 3, 2\)",
+    ):
         vaelib.load("dsprites", tmp_path)
 
 

@@ -1,4 +1,6 @@
-"""The training loop: the same mathematics as the plainest loop, reproducible, and honest about failure."""
+"""The training loop: the same mathematics as the plainest loop, reproducible, and honest about
+failure.
+"""
 
 import itertools
 import re
@@ -15,9 +17,12 @@ from vaelib.train import minibatches
 @pytest.fixture
 def data():
     generator = torch.Generator().manual_seed(0)
-    pixels = lambda n: torch.randint(0, 256, (n, 1, 8, 8), dtype=torch.uint8, generator=generator)
+    train, test = (
+        torch.randint(0, 256, (n, 1, 8, 8), dtype=torch.uint8, generator=generator)
+        for n in (50, 20)
+    )
     labels = torch.zeros(1, dtype=torch.int64)
-    return ImageData("noise", pixels(50), pixels(20), labels.expand(50), labels.expand(20))
+    return ImageData("noise", train, test, labels.expand(50), labels.expand(20))
 
 
 def new_model(seed=0, likelihood="bernoulli"):
@@ -31,7 +36,11 @@ def weights(model):
 
 def trained(data, **arguments):
     model = new_model()
-    history = fit(model, data, **{"epochs": 2, "batch_size": 16, "device": "cpu", "progress": False, **arguments})
+    history = fit(
+        model,
+        data,
+        **{"epochs": 2, "batch_size": 16, "device": "cpu", "progress": False, **arguments},
+    )
     return weights(model), history
 
 
@@ -51,8 +60,12 @@ def test_seeds_are_not_set_behind_the_callers_back(data):
 
 @pytest.mark.parametrize("binarize", [False, True])
 def test_the_loop_is_the_plainest_one(data, binarize):
-    """Five steps of fit against five steps written out with torch's own pieces and the same random numbers."""
-    data = ImageData(data.name, data.train, data.test, data.train_labels, data.test_labels, binarize)
+    """Five steps of fit against five steps written out with torch's own pieces and the same random
+    numbers.
+    """
+    data = ImageData(
+        data.name, data.train, data.test, data.train_labels, data.test_labels, binarize
+    )
     beta, model = 3.0, new_model().to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     generator = torch.Generator().manual_seed(7)
@@ -65,7 +78,9 @@ def test_the_loop_is_the_plainest_one(data, binarize):
         mean, log_var = model.to_mean(h), model.to_log_var(h)
         sigma = torch.exp(log_var) ** 0.5
         z = mean + sigma * torch.empty_like(mean).normal_(generator=generator)
-        reconstruction = binary_cross_entropy_with_logits(model.decoder(z), x, reduction="sum") / len(x)
+        reconstruction = binary_cross_entropy_with_logits(
+            model.decoder(z), x, reduction="sum"
+        ) / len(x)
         kl = torch.distributions.kl_divergence(
             torch.distributions.Normal(mean, sigma), torch.distributions.Normal(0.0, 1.0)
         ).sum() / len(x)  # fmt: skip
@@ -83,7 +98,10 @@ def test_beta_one_is_the_vanilla_vae_and_other_betas_are_not(data):
 
 
 def test_a_larger_beta_buys_a_smaller_kl(data):
-    kl = [trained(data, epochs=15, beta=beta, learning_rate=1e-2)[1].test["kl"][-1] for beta in (0.1, 1.0, 10.0)]
+    kl = [
+        trained(data, epochs=15, beta=beta, learning_rate=1e-2)[1].test["kl"][-1]
+        for beta in (0.1, 1.0, 10.0)
+    ]
     assert kl[0] > kl[1] > kl[2]
 
 
@@ -104,7 +122,9 @@ def test_history_says_what_happened(data):
     _, history = trained(data, epochs=3)
     assert len(history) == 3 and history.images_per_second > 0 and history.device == "cpu"
     for split in (history.train, history.test):
-        for reconstruction, kl, elbo in zip(*(split[term] for term in ("reconstruction", "kl", "elbo")), strict=True):
+        for reconstruction, kl, elbo in zip(
+            *(split[term] for term in ("reconstruction", "kl", "elbo")), strict=True
+        ):
             assert reconstruction > 0 and kl >= 0 and elbo == pytest.approx(-(reconstruction + kl))
 
 
@@ -112,14 +132,22 @@ def test_the_test_figures_are_the_metrics(data):
     model = new_model()
     history = fit(model, data, epochs=1, device="cpu", progress=False)
     terms = vaelib.metrics.elbo_terms(model, data.test)
-    assert history.test["reconstruction"][-1] == pytest.approx(terms.reconstruction.mean().item(), rel=1e-6)
-    assert history.test["elbo"][-1] == pytest.approx(vaelib.metrics.elbo(model, data.test).mean().item(), rel=1e-6)
+    assert history.test["reconstruction"][-1] == pytest.approx(
+        terms.reconstruction.mean().item(), rel=1e-6
+    )
+    assert history.test["elbo"][-1] == pytest.approx(
+        vaelib.metrics.elbo(model, data.test).mean().item(), rel=1e-6
+    )
 
 
 def test_train_figures_weigh_every_image_alike(data):
-    """With a learning rate that moves nothing, an epoch's mean is the mean over images, the short last batch too."""
+    """With a learning rate that moves nothing, an epoch's mean is the mean over images, the short
+    last batch too.
+    """
     model = new_model()
-    history = fit(model, data, epochs=1, batch_size=32, learning_rate=1e-30, device="cpu", progress=False)
+    history = fit(
+        model, data, epochs=1, batch_size=32, learning_rate=1e-30, device="cpu", progress=False
+    )
     kl = vaelib.metrics.elbo_terms(model, data.train).kl.mean().item()
     assert history.train["kl"][0] == pytest.approx(kl, rel=1e-5)
 
@@ -145,11 +173,19 @@ def test_gaussian_models_learn_their_sigma(data):
 def test_a_loss_that_is_not_finite_stops_training_and_says_when(data):
     images = data.train.float() / 255
     images[3] = float("nan")
-    first = [i for i, batch in enumerate(minibatches(50, 10, torch.Generator().manual_seed(0)), 1) if 3 in batch]
+    first = [
+        i
+        for i, batch in enumerate(minibatches(50, 10, torch.Generator().manual_seed(0)), 1)
+        if 3 in batch
+    ]
     with pytest.raises(TrainingError) as stopped:
         fit(new_model(), images, epochs=2, batch_size=10, device="cpu", progress=False)
     message = str(stopped.value)
-    assert f"at step {first[0]} (epoch 1)" in message and "learning_rate" in message and "\n" not in message
+    assert (
+        f"at step {first[0]} (epoch 1)" in message
+        and "learning_rate" in message
+        and "\n" not in message
+    )
 
 
 def test_minibatches_cover_every_image_once():
@@ -181,7 +217,10 @@ def test_the_bar_shows_loss_and_rate(data, capsys, monkeypatch):
     _, history = trained(data, progress=True, epochs=3)
     shown = capsys.readouterr().err
     assert "images/s" in shown and "150/150" in shown
-    # nats an image, a mean over the batch: the last epoch's, up to the weight of its short last batch
-    assert float(re.findall(r"loss=([\d.]+)", shown)[-1]) == pytest.approx(-history.train["elbo"][-1], rel=0.02)
+    # nats an image, a mean over the batch: the last epoch's, up to the weight of its short last
+    # batch
+    assert float(re.findall(r"loss=([\d.]+)", shown)[-1]) == pytest.approx(
+        -history.train["elbo"][-1], rel=0.02
+    )
     trained(data, progress=False)
     assert capsys.readouterr().err == ""

@@ -1,4 +1,6 @@
-"""Runs side by side: the table of one process after the other, a clean stop, and a real cluster on this machine."""
+"""Runs side by side: the table of one process after the other, a clean stop, and a real cluster on
+this machine.
+"""
 
 import csv
 import os
@@ -55,7 +57,9 @@ def sweep(*options, status=0):
 
 
 def test_jobs_and_a_cluster_make_the_table_of_one_process(here, capsys):
-    """The second learning rate fails, which is a row of the table and exit status 1; a finished sweep is not run again."""
+    """The second learning rate fails, which is a row of the table and exit status 1; a finished
+    sweep is not run again.
+    """
     distributed = pytest.importorskip("distributed")
     sweep("--output", "one", status=1)
     sweep("--output", "two", "--jobs", "2", status=1)
@@ -71,7 +75,19 @@ def test_jobs_and_a_cluster_make_the_table_of_one_process(here, capsys):
 
 def test_ctrl_c_ends_every_process_of_a_sweep(here):
     (here / "tiny.cfg").write_text(CONFIG.format(steps=10**6))
-    command = [sys.executable, "-m", "vaelib", "sweep", "tiny.cfg", "--seeds", "2", "--jobs", "2", "--device", "cpu"]
+    command = [
+        sys.executable,
+        "-m",
+        "vaelib",
+        "sweep",
+        "tiny.cfg",
+        "--seeds",
+        "2",
+        "--jobs",
+        "2",
+        "--device",
+        "cpu",
+    ]
     process = processes.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     runs = here / "runs" / "tiny-sweep"
     end = time.time() + 120
@@ -88,7 +104,9 @@ def test_ctrl_c_ends_every_process_of_a_sweep(here):
 
 
 def children_of(pid):
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True
+    ).stdout
     return [int(word) for word in listed.split()]
 
 
