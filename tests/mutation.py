@@ -25,6 +25,8 @@ TESTS = {
     "layers": ("test_models.py",),
     "models": ("test_models.py", "test_iwae.py"),
     "train": ("test_train.py", "test_iwae.py"),
+    "history": ("test_train.py", "test_iwae.py"),
+    "schedules": ("test_train.py", "test_objectives.py", "test_iwae.py"),
     "objectives": ("test_train.py", "test_objectives.py", "test_iwae.py"),
     "disentanglement": ("test_disentanglement.py",),
 }

@@ -274,8 +274,7 @@ def test_a_run_is_not_overwritten(vae, here):
     before = {path: path.read_bytes() for path in (here / "out").iterdir()}
     _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out", 2)
     assert (
-        err
-        == "vaelib: out: there is a run already; "
+        err == "vaelib: out: there is a run already; "
         "go on with --resume, or write elsewhere with --output\n"
     )
     for asked, words in (

@@ -1,5 +1,4 @@
-"""The exercises' solutions, as folded on the pages, solve them; wrong answers and no answer do not.
-"""
+"""The exercises' solutions, as folded on the pages, solve them; wrong and no answers do not."""
 
 import math
 import re

@@ -31,8 +31,7 @@ def test_the_colab_table_lists_every_notebook():
     for path in NOTEBOOKS:
         title = (ROOT / "book" / f"{path.stem}.md").read_text().splitlines()[0].removeprefix("# ")
         assert (
-            f"| {title} | [Open in Colab]({colab}/blob/{branch}/notebooks/{path.name}) |"
-            in README
+            f"| {title} | [Open in Colab]({colab}/blob/{branch}/notebooks/{path.name}) |" in README
         )
     assert README.count("[Open in Colab]") == len(NOTEBOOKS)
 
