@@ -224,7 +224,7 @@ def test_a_damaged_cifar_file_is_named(cifar, file):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match="'mnits'.*mnist-5k, mnist, fashion-mnist, cifar10"):
+    with pytest.raises(ValueError, match=r"'mnits'.*mnist-5k, mnist, fashion-mnist, cifar10"):
         vaelib.load("mnits")
 
 

@@ -399,7 +399,7 @@ def test_without_ipywidgets_the_module_loads_and_the_call_says_what_to_do(
     fresh = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fresh)
     with pytest.raises(
-        ImportError, match="^the explorer needs ipywidgets: pip install ipywidgets$"
+        ImportError, match=r"^the explorer needs ipywidgets: pip install ipywidgets$"
     ):
         fresh.explore(model, images)
 

@@ -196,7 +196,7 @@ def test_what_can_not_be_had_is_one_line(tmp_path, tree):
         load(tmp_path / "empty")
     picture(tmp_path / "one" / "0.png")
     with pytest.raises(
-        DataError, match="1 of the 1 pictures .* 0 to train on and 1 to test on are too few"
+        DataError, match=r"1 of the 1 pictures .* 0 to train on and 1 to test on are too few"
     ):
         load(tmp_path / "one")
     with pytest.raises(ValueError, match="give root"):

@@ -236,11 +236,11 @@ def test_a_failed_save_leaves_nothing_behind_and_the_old_file_whole(tmp_path, mo
 def test_loading_something_else_is_refused_by_name(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file({"a": torch.zeros(2)}, path)
-    with pytest.raises(ValueError, match="other.safetensors: not a model"):
+    with pytest.raises(ValueError, match=r"other\.safetensors: not a model"):
         vaelib.load_model(path)
     vaelib.save_model(VAE((1, 8, 8), 2, [ConvSpec(2)]), path)
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(ValueError, match="other.safetensors: not a whole"):
+    with pytest.raises(ValueError, match=r"other\.safetensors: not a whole"):
         vaelib.load_model(path)
 
 

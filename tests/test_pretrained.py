@@ -44,7 +44,7 @@ def test_a_model_is_small_and_its_card_says_how_it_was_made(name):
     path = pretrained.FOLDER / f"{name}.safetensors"
     assert os.path.getsize(path) < 2_000_000
     with safe_open(str(path), framework="pt") as file:
-        assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}
+        assert {file.get_tensor(key).dtype for key in file.keys()}  # noqa: SIM118 - no dictionary == {torch.float16}
     card = pretrained.card(name)
     assert card["name"] == name
     told = {

@@ -1,6 +1,4 @@
-"""Every name that a user may choose, and the defaults that several modules share; it imports
-nothing of vaelib.
-"""
+"""Every name that a user may choose, and the defaults that modules share; it imports nothing."""
 
 from __future__ import annotations
 
@@ -33,8 +31,9 @@ SPRITE_SIZES = (32, 64)
 
 
 class DataChoice(NamedTuple):
-    """A data set: its name as people write it, its images' shape where that is always the same, its
-    own options' defaults.
+    """A data set: its name as people write it, the shape of its images, its own options.
+
+    The shape is None where it may vary; the options stand with their defaults.
     """
 
     written: str

@@ -38,6 +38,11 @@ def mutual_information(codes: Tensor, factors: Tensor, bins: int = 20) -> Tensor
 
     A histogram of n rows adds about (bins - 1)(values - 1) / 2n nats, also to a code that knows
     nothing, and it can hold at most log(bins) nats. The bins are those of Locatello et al. (2019).
+
+    >>> factors = torch.cartesian_prod(torch.arange(4), torch.arange(3)).repeat(50, 1)
+    >>> mutual_information(factors.float(), factors).round(decimals=2)  # log 4 and log 3 nats
+    tensor([[1.3900, 0.0000],
+            [0.0000, 1.1000]], dtype=torch.float64)
     """
     codes, factors = _checked(codes, factors)
     binned = F.one_hot(bin_of(codes, bins), bins).double().flatten(1)
@@ -49,7 +54,12 @@ def mutual_information(codes: Tensor, factors: Tensor, bins: int = 20) -> Tensor
 
 
 def factor_entropy(factors: Tensor) -> Tensor:
-    """H(v_k) of each factor, from the frequencies of its values: (F,) nats."""
+    """H(v_k) of each factor, from the frequencies of its values: (F,) nats.
+
+    >>> factors = torch.cartesian_prod(torch.arange(4), torch.arange(3)).repeat(50, 1)
+    >>> factor_entropy(factors).exp()
+    tensor([4.0000, 3.0000], dtype=torch.float64)
+    """
     _, factors = _checked(torch.zeros(len(factors), 1), factors)
     return torch.stack([_entropy(values.bincount().double()) for values in factors.T])
 
@@ -59,6 +69,11 @@ def mig_gaps(codes: Tensor, factors: Tensor, bins: int = 20) -> Tensor:
 
     A gap is at most log(bins) / H(v_k): 0.81 for a factor of 40 values and 20 bins, however good
     the code.
+
+    >>> factors = torch.cartesian_prod(torch.arange(4), torch.arange(3)).repeat(50, 1)
+    >>> one_latent_twice = factors[:, [0, 0, 1]].float()
+    >>> mig_gaps(one_latent_twice, factors).round(decimals=2)
+    tensor([0., 1.], dtype=torch.float64)
     """
     codes, factors = _checked(codes, factors, rival=True)
     best, second = mutual_information(codes, factors, bins).topk(2, dim=0).values
@@ -69,6 +84,10 @@ def mig(codes: Tensor, factors: Tensor, bins: int = 20) -> float:
     """The mutual information gap, the mean of `mig_gaps` (eq:mig).
 
     Source: Chen et al. (2018), section 4.1.
+
+    >>> factors = torch.cartesian_prod(torch.arange(4), torch.arange(3)).repeat(50, 1)
+    >>> round(mig(factors.float(), factors), 3), round(mig(factors.float().fliplr(), factors), 3)
+    (1.0, 1.0)
     """
     return mig_gaps(codes, factors, bins).mean().item()
 
@@ -81,6 +100,11 @@ def sap_matrix(codes: Tensor, factors: Tensor, predictor: str = "svm", seed: int
     value of a factor apart from both its neighbours: with 40 values the factor itself, centred, is
     right in about 5 % of the rows, and in more with a constant added. ``"r2"``: the squared
     correlation over all rows, which Kumar et al. (2018) use for factors whose values are ordered.
+
+    >>> factors = torch.cartesian_prod(torch.arange(4), torch.arange(3)).repeat(50, 1)
+    >>> sap_matrix(factors.float(), factors, predictor="r2").round(decimals=2).abs()
+    tensor([[1., 0.],
+            [0., 1.]], dtype=torch.float64)
     """
     codes, factors = _checked(codes, factors)
     if predictor == "r2":

@@ -42,6 +42,12 @@ class Explorer:
     ``kl`` is (latent_dim,) in nats, ``order`` the latents by falling KL, ``latent`` the one touched
     last, ``index`` the image chosen, ``start`` where z last began, in words; ``on_move()`` is
     called after each move. Latents count from 0.
+
+    >>> images = vaelib.load("mnist-5k").test[:10]
+    >>> explorer = Explorer(vaelib.load_pretrained("digits-2"), images / 255)
+    >>> explorer.to_origin()
+    >>> explorer.z, tuple(explorer.traverse().shape)
+    (tensor([0., 0.]), (9, 1, 28, 28))
     """
 
     def __init__(

@@ -82,7 +82,8 @@ def load_model(path: str | Path) -> VAE:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise ValueError(f"{path}: not a model written by vaelib.save_model")
-            weights = {name: file.get_tensor(name) for name in file.keys()}
+            names = list(file.keys())
+            weights = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
     try:

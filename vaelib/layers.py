@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from torch import nn
@@ -115,6 +116,6 @@ def mirrored_layers(
 def dense_layers(widths: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:
     """Dense layers from width to width, each with its activation."""
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:]):
+    for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), activation()]
     return layers

@@ -95,6 +95,12 @@ def manifold_grid(size: int) -> Tensor:
     """(size * size, 2) latents in reading order: midpoints of slices of equal probability.
 
     ``size`` slices on each axis, by the inverse normal CDF.
+
+    >>> manifold_grid(2)  # quartiles of the normal: the first latent to the right, the second up
+    tensor([[-0.6745,  0.6745],
+            [ 0.6745,  0.6745],
+            [-0.6745, -0.6745],
+            [ 0.6745, -0.6745]])
     """
     quantiles = torch.special.ndtri((torch.arange(size) + 0.5) / size)
     return torch.cartesian_prod(quantiles.flip(0), quantiles).flip(1)

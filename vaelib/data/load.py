@@ -39,9 +39,9 @@ def load(
     binarize: bool = False,
     **options: Any,
 ) -> ImageData | FactorImages:
-    """The data set called ``name``: "mnist-5k" (embedded), "mnist", "fashion-mnist" or "cifar10"
-    (by torchvision).
+    """The data set called ``name``, one of `vaelib.choices.DATASETS`.
 
+    "mnist-5k" is embedded; torchvision reads "mnist", "fashion-mnist" and "cifar10".
     ``root`` is the folder that downloads are kept in; without it the environment variable
     VAELIB_DATA, else a cache folder of the user's. ``binarize`` draws black-and-white pixels, see
     `ImageData`. "sprites" (drawn) and "dsprites" (downloaded) are `FactorImages`: images of known
@@ -50,6 +50,10 @@ def load(
     under ``root``: ``options`` are ``image_size``, ``colour``, ``test_fraction`` and ``seed``, see
     `vaelib.data.folder`. Raises ValueError for an unknown name, TypeError for an option that the
     data set does not have, DataError when the data is missing, can't be downloaded, or is damaged.
+
+    >>> data = load("mnist-5k", binarize=True)  # comes with a package, nothing is downloaded
+    >>> data.image_shape, len(data), len(data.test)
+    ((1, 28, 28), 4500, 500)
     """
     if name not in SOURCES:
         raise ValueError(f"unknown data set {name!r}; there are: {', '.join(SOURCES)}")

@@ -1,5 +1,4 @@
-"""`check(number, answer)`: the self-tests of the exercises; each says right or not yet, and never
-what the answer is.
+"""`check(number, answer)`: the self-tests of the exercises; right or not yet, never the answer.
 
 A chapter's checks are the functions ``exercise_<n>`` of ``chapter<NN>.py``: one argument, the
 reader's answer, and an AssertionError whose message is the hint.
@@ -19,7 +18,11 @@ def check(number: str, answer) -> None:
 
 
 def verdict(number: str, answer) -> str:
-    """What `check` prints: "right.", "waiting for your answer.", or "not yet" and why."""
+    """What `check` prints: "right.", "waiting for your answer.", or "not yet" and why.
+
+    >>> verdict("5.2", lambda size, kernel, stride, padding: (size + 2 * padding - kernel) % stride)
+    'right.'
+    """
     chapter, _, n = number.partition(".")
     try:
         test = getattr(

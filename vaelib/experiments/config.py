@@ -73,8 +73,9 @@ class Config:
         return "\n".join(f"[{section}]\n{lines}" for section, lines in rows.items())
 
     def variation(self, name: str) -> Config:
-        """For "VAE" the same with beta 1 throughout; for "B-VAE" as it is, if it has a beta, or a
-        schedule that needs none.
+        """For "VAE" the same with beta 1 throughout; for "B-VAE" as it is.
+
+        Raises ConfigError where B-VAE needs a beta that it does not have.
         """
         own = self.hyperparameters
         if name == "VAE":

@@ -23,9 +23,7 @@ FIGURES = ("elbo", "elbo_error", "reconstruction", "kl", "active_units", "second
 
 @dataclass(frozen=True)
 class Point:
-    """One run of a sweep: what it varies, as {"section.key": value}, and the configuration that
-    comes of it.
-    """
+    """One run of a sweep: what it varies, {"section.key": value}, and its configuration."""
 
     varied: Mapping[str, str]
     config: Config

@@ -1,5 +1,6 @@
-"""Trained models that come with the package: safetensors in half precision, each beside its card, a
-JSON file.
+"""Trained models that come with the package, each beside its card, a JSON file.
+
+Their weights are in half precision.
 """
 
 from __future__ import annotations
@@ -19,15 +20,21 @@ def names() -> list[str]:
 
 
 def load_pretrained(name: str) -> VAE:
-    """The trained model called ``name``, on the CPU; ValueError naming those there are when there
-    is no such one.
+    """The trained model called ``name``, on the CPU.
+
+    Raises ValueError naming those there are when there is no such one.
+
+    >>> load_pretrained("digits-2").latent_dim
+    2
     """
     return load_model(_checked(name, ".safetensors"))
 
 
 def card(name: str) -> dict:
-    """How a model was made and what it scores: configuration, data, seed, steps, hardware, seconds,
-    scores, history.
+    """How a model was made and what it scores: data, seed, steps, hardware, seconds, scores.
+
+    >>> card("digits-2")["data"]
+    {'name': 'mnist-5k', 'binarize': True}
     """
     return json.loads(_checked(name, ".json").read_text())
 

@@ -1,5 +1,7 @@
 """Theorems, definitions, proofs, ...: the directives that draw them, and references to them."""
 
+from typing import ClassVar
+
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
@@ -14,7 +16,7 @@ class Box(SphinxDirective):
     optional_arguments = 1
     final_argument_whitespace = True
     has_content = True
-    option_spec = {
+    option_spec: ClassVar = {
         "label": directives.unchanged,
         "number": directives.unchanged,
         "class": directives.class_option,

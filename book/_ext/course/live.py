@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from pathlib import Path
+from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -43,7 +44,7 @@ class Live(SphinxDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec = {"alt": directives.unchanged, "caption": directives.unchanged}
+    option_spec: ClassVar = {"alt": directives.unchanged, "caption": directives.unchanged}
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
