@@ -626,3 +626,35 @@ def test_keys_are_not_shared_by_sections():
     """So that the folders of a sweep can be called by the key alone."""
     keys = [name for kind in SECTIONS.values() for name in kind.__dataclass_fields__]
     assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("name", ["results.json", "model.safetensors"])
+def test_a_damaged_file_of_a_run_is_named_and_made_anew(vae, here, name):
+    vae("-c tiny.cfg -v VAE --output out --device cpu")
+    before = weights(here / "out")
+    path = here / "out" / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    _, err = vae("evaluate out --device cpu", status=2)
+    assert str(path.relative_to(here)) in err and "--resume" in err and err.count("\n") == 1
+    (here / "out" / "results.json").unlink()
+    vae("-c tiny.cfg -v VAE --output out --device cpu --resume")
+    assert torch.equal(weights(here / "out"), before)
+    vae("evaluate out --device cpu --samples 2")
+
+
+def test_a_run_is_not_exported_into_itself(vae, here):
+    vae("-c tiny.cfg -v VAE --output out --device cpu")
+    before = (here / "out" / "model.safetensors").read_bytes()
+    _, err = vae("export out --half --output out", status=2)
+    assert err == "vaelib: --output out: that is the run itself; export elsewhere\n"
+    assert (here / "out" / "model.safetensors").read_bytes() == before
+
+
+def test_a_terminal_without_the_letters_of_a_path_gets_a_line(here):
+    """As a Japanese Windows terminal does."""
+    (here / "caf\u00e9.cfg").write_text((here / "tiny.cfg").read_text().replace("beta", "betta"))
+    command = [sys.executable, "-m", "vaelib", "-c", "caf\u00e9.cfg", "-v", "VAE"]
+    environment = {**os.environ, "PYTHONIOENCODING": "cp932"}
+    ended = subprocess.run(command, capture_output=True, env=environment, cwd=here, timeout=60)
+    assert ended.returncode == 2 and b"Traceback" not in ended.stderr
+    assert ended.stderr.startswith(b"vaelib: caf?.cfg: [hyperparameters] betta = 4: unknown key")

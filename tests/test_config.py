@@ -503,7 +503,7 @@ def test_files_that_are_none(tmp_path):
     )
     assert "directory" in refused(tmp_path)
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff\xfe")
-    assert refused(tmp_path / "picture.png") == "not a text file"
+    assert refused(tmp_path / "picture.png") == "not a text file in UTF-8; save it as one"
     (tmp_path / "empty.cfg").write_text("")
     assert "[configuration] dataset is missing" in refused(tmp_path / "empty.cfg")
 
@@ -522,3 +522,16 @@ def test_overrides_are_checked_as_the_file_is(file):
     assert "beta = x: must be a number" in refused(path, **{"hyperparameters.beta": "x"})
     assert "unknown key; did you mean beta?" in refused(path, **{"hyperparameters.betta": "4"})
     assert "unknown section [training]" in refused(path, **{"training.beta": "4"})
+
+
+def test_a_byte_order_mark_is_no_line(tmp_path):
+    path = tmp_path / "bom.cfg"
+    path.write_text(ORIGINAL, encoding="utf-8-sig")
+    assert config.read(path).configuration.dataset == "mnist"
+
+
+def test_a_key_of_another_section_is_sent_there(tmp_path):
+    path = tmp_path / "a.cfg"
+    path.write_text(ORIGINAL.replace("[architecture]", "[architecture]\nbatch_size = 3", 1))
+    with pytest.raises(ConfigError, match=r"batch_size = 3: unknown key; it belongs to \[hyperp"):
+        config.read(path)

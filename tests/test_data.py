@@ -8,6 +8,8 @@ import os
 import pickle
 import socket
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -264,3 +266,22 @@ def test_real_data_has_its_published_mean(name, mean):
     data = vaelib.load(name, download=False)
     assert data.train.shape == (60_000, 1, 28, 28) and data.test.shape == (10_000, 1, 28, 28)
     assert data.train.double().mean().item() / 255 == pytest.approx(mean, abs=5e-5)
+
+
+def test_who_has_no_home_still_has_the_embedded_digits():
+    """A container's user may have neither HOME nor a name."""
+    code = """
+import os, vaelib
+from pathlib import Path
+def nobody(*_): raise RuntimeError("Could not determine home directory.")
+Path.expanduser = nobody
+print(len(vaelib.load("mnist-5k")))
+try: vaelib.load("mnist", download=False)
+except vaelib.DataError as error: print(error)
+"""
+    environment = {k: v for k, v in os.environ.items() if k not in ("VAELIB_DATA", "HOME")}
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert ended.stdout == (
+        "4500\nno home folder to keep downloads in: set VAELIB_DATA to one\n"
+    ), ended.stderr

@@ -16,7 +16,7 @@ from vaelib.choices import DATASETS
 from vaelib.data.dsprites import dsprites
 from vaelib.data.factors import FactorImages
 from vaelib.data.folder import folder
-from vaelib.data.images import ImageData, draw_binary
+from vaelib.data.images import DataError, ImageData, draw_binary
 from vaelib.data.sprites import sprites
 from vaelib.data.standard import embedded_digits, published
 
@@ -59,16 +59,16 @@ def load(
         raise ValueError(f"unknown data set {name!r}; there are: {', '.join(SOURCES)}")
     source = SOURCES[name]
     parameters = inspect.signature(source).parameters
-    places = {"root": data_root(root), "download": download}
-    allowed = [p for p in parameters if p not in places]
+    allowed = [p for p in parameters if p not in ("root", "download")]
     allowed += [] if DATASETS[name].stream else ["binarize"]
     for option in [*options, *["binarize"] * binarize]:
         if option not in allowed:
             raise TypeError(f"{name} has no option {option!r}; it has: {', '.join(allowed)}")
     if name == "folder" and root is None:
         raise ValueError("folder: give root, the folder of your images")
-    places = {key: value for key, value in places.items() if key in parameters}
-    data = source(**places, **options)
+    if "root" in parameters:
+        options |= {"root": data_root(root), "download": download}
+    data = source(**{key: value for key, value in options.items() if key in parameters})
     if not binarize:
         return data
     test = draw_binary(data.test, torch.Generator().manual_seed(0))
@@ -78,6 +78,9 @@ def load(
 def data_root(root: str | Path | None = None) -> Path:
     """``root`` if given, else $VAELIB_DATA, else vaelib under the user's cache folder."""
     if root is None:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        root = os.environ.get("VAELIB_DATA") or Path(cache) / "vaelib"
-    return Path(root).expanduser()
+        root = os.environ.get("VAELIB_DATA")
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        return Path(root or Path(cache) / "vaelib").expanduser()
+    except RuntimeError:  # a user without a home, as in a container
+        raise DataError("no home folder to keep downloads in: set VAELIB_DATA to one") from None

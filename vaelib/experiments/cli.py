@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import os
 import shlex
 import sys
@@ -44,6 +45,9 @@ def main(argv: list[str] | None = None) -> int:
     Whatever goes wrong is said in one line on stderr.
     """
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack the letters of a path
+            stream.reconfigure(errors="replace")
     try:
         return _command(argv)
     except SystemExit as end:  # argparse's, after --help

@@ -111,7 +111,7 @@ def _sections(path: Path) -> dict[str, dict[str, str]]:
         interpolation=None, inline_comment_prefixes=("#",), default_section="\0"
     )
     try:
-        parser.read_string(path.read_text(encoding="utf-8"))
+        parser.read_string(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such file; vaelib has these of its own: {', '.join(names())}"
@@ -119,7 +119,7 @@ def _sections(path: Path) -> dict[str, dict[str, str]]:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not a text file") from None
+        raise ConfigError(f"{path}: not a text file in UTF-8; save it as one") from None
     except configparser.DuplicateOptionError as error:
         raise ConfigError(
             f"{path}: [{error.section}] {error.option} is given twice (line {error.lineno})"
@@ -151,9 +151,9 @@ def _section(file: str, section: str, kind: type, given: Mapping[str, str]) -> A
     known, values = {f.name: f for f in fields(kind)}, {}
     for key, text in given.items():
         if key not in known:
-            raise ConfigError(
-                f"{file}: [{section}] {key} = {text}: unknown key; {_nearest(key, known)}"
-            )
+            homes = [s for s, k in SECTIONS.items() if key in {f.name for f in fields(k)}]
+            hint = f"it belongs to [{homes[0]}]" if homes else _nearest(key, known)
+            raise ConfigError(f"{file}: [{section}] {key} = {text}: unknown key; {hint}")
         try:
             values[key] = known[key].metadata["parse"](text)
         except (

@@ -78,6 +78,8 @@ def export(folder: Path, output: Path, half: bool = False, programs: bool = Fals
     reads without vaelib.
     """
     config, model = opened(folder)
+    if output.resolve() == folder.resolve():
+        raise ConfigError(f"--output {output}: that is the run itself; export elsewhere")
     output.mkdir(parents=True, exist_ok=True)
     save_model(model, output / MODEL, half)
     write(output / CONFIG, config.text())

@@ -49,6 +49,9 @@ def results(folder: Path) -> dict | None:
         return json.loads((folder / RESULTS).read_text())
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValueError:  # no JSON, or no text
+        where = folder / RESULTS
+        raise ConfigError(f"{where}: damaged; delete it, and --resume writes it anew") from None
 
 
 def opened(folder: Path) -> tuple[Config, VAE]:
@@ -59,4 +62,10 @@ def opened(folder: Path) -> tuple[Config, VAE]:
         raise ConfigError(
             f"{folder}: this run is not finished; go on with --resume --output {folder}"
         )
-    return read(folder / CONFIG), load_model(folder / MODEL)
+    try:
+        return read(folder / CONFIG), load_model(folder / MODEL)
+    except ConfigError:
+        raise
+    except ValueError as error:  # it names the model's file
+        again = f"delete {folder / RESULTS}, and --resume writes both anew"
+        raise ConfigError(f"{error}; {again}") from None
