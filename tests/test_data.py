@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from shared import REAL
 from torchvision import datasets
 
 import vaelib
@@ -255,9 +256,6 @@ def test_draws_are_bernoulli_with_the_pixels_probability():
     frequency = draw_binary(images, torch.Generator().manual_seed(0)).mean(0)
     torch.testing.assert_close(frequency, images[0] / 255, rtol=0, atol=5 * (0.25 / 40_000) ** 0.5)
     assert frequency[0] == 0 and frequency[-1] == 1
-
-
-REAL = Path(os.environ.get("VAELIB_DATA", "/nowhere"))
 
 
 @pytest.mark.skipif(not (REAL / "MNIST").exists(), reason="no real MNIST under VAELIB_DATA")

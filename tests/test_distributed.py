@@ -9,6 +9,7 @@ import sys
 import processes
 import pytest
 import torch
+from shared import weights
 
 import vaelib
 from vaelib import VAE, ConvSpec, distributed, fit, objectives
@@ -63,10 +64,6 @@ def trained(epochs, checkpoint=None):
         checkpoint=checkpoint,
     )
     return model
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 def torchrun(folder, *command):

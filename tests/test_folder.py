@@ -2,7 +2,6 @@
 skipped and counted.
 """
 
-import os
 import tarfile
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from shared import REAL
 
 import vaelib
 from vaelib import DataError
@@ -221,7 +221,7 @@ def test_black_and_white_is_drawn_when_asked(tree):
     )
 
 
-CIFAR = Path(os.environ.get("VAELIB_DATA", "/nowhere")) / "cifar10-jpeg.tar.gz"
+CIFAR = REAL / "cifar10-jpeg.tar.gz"
 
 
 @pytest.mark.skipif(not CIFAR.exists(), reason="no JPEG tree of CIFAR-10 under VAELIB_DATA")

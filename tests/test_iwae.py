@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from shared import weights
 
 from vaelib import VAE, CheckpointError, ConvSpec, fit, losses, metrics, objectives
 from vaelib.models import draw_latents
@@ -127,10 +128,6 @@ def test_the_bound_grows_with_the_draws_and_is_what_metrics_measures():
     assert bounds[50] == pytest.approx(
         metrics.log_likelihood(model, x, samples=50).mean().item(), abs=0.4
     )
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 def trained(**arguments):

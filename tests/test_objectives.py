@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from shared import weights
 
 from vaelib import VAE, ConvSpec, TrainingError, fit, losses, metrics, objectives
 
@@ -236,10 +237,6 @@ def fitted(steps=250, **arguments):
         model, stream, steps=steps, batch_size=4, device="cpu", progress=False, **arguments
     )
     return model, stream, history
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 def test_a_stream_is_trained_on_for_a_number_of_steps():

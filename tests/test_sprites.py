@@ -18,6 +18,7 @@ import pytest
 import torch
 from matplotlib.path import Path as Outline
 from scipy import stats
+from shared import REAL
 
 import vaelib
 from vaelib import DataError, sprites
@@ -525,9 +526,6 @@ def test_a_gpu_draws_the_same(size, antialias):
     assert images.is_cuda and factors.is_cuda
     different = (images.cpu().int() - data.images(factors.cpu()).int()).abs() > 1
     assert different.sum() <= 2  # a pixel's centre on an edge, to the last bit
-
-
-REAL = Path(os.environ.get("VAELIB_DATA", "/nowhere"))
 
 
 @pytest.mark.skipif(not (REAL / FILE).exists(), reason="no real dSprites under VAELIB_DATA")

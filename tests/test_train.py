@@ -7,6 +7,7 @@ import re
 
 import pytest
 import torch
+from shared import weights
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import vaelib
@@ -28,10 +29,6 @@ def data():
 def new_model(seed=0, likelihood="bernoulli"):
     torch.manual_seed(seed)
     return VAE((1, 8, 8), 3, [ConvSpec(4)], hidden=8, likelihood=likelihood)
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 def trained(data, **arguments):
