@@ -1,4 +1,4 @@
-"""What several test files need: a model's weights in one piece, and where the real data sets lie."""
+"""What several test files need: a model's weights in one piece, and where real data sets lie."""
 
 import os
 from pathlib import Path
