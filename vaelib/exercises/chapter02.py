@@ -77,8 +77,9 @@ def exercise_4(kl_cholesky) -> None:
 
 
 def exercise_5(never_negative) -> None:
-    """``never_negative(r)``: values >= 0 with the expectation of r = log q(z)/p(z) under q, one for
-    each draw.
+    """``never_negative(r)``: values >= 0 with the expectation of r = log q(z)/p(z) under q.
+
+    One value for each draw.
     """
     z = torch.randn(200_000, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     r = -0.5 * z**2 + 0.5 * (z - 0.5) ** 2  # q = N(0, 1), p = N(0.5, 1): 1/8 nat

@@ -12,8 +12,9 @@ from vaelib.models import VAE
 
 
 def exercise_3(best_diagonal) -> None:
-    """``best_diagonal(P)``: variances of the best diagonal q for a normal posterior of precision P,
-    and its gap.
+    """``best_diagonal(P)``: the variances of the best diagonal q, and its gap.
+
+    The posterior is normal, with precision P.
     """
     generator = torch.Generator().manual_seed(3)
     for d in (1, 2, 4):
@@ -72,8 +73,9 @@ def exercise_4(importance_weighted) -> None:
 
 
 def exercise_5(log_weights_of) -> None:
-    """``log_weights_of(model, images, K, generator)``: (K, N) log-weights log p(x, z) - log q(z |
-    x) with z ~ q(z | x).
+    """``log_weights_of(model, images, K, generator)``: log p(x, z) - log q(z | x), (K, N).
+
+    The log-weights of K draws z ~ q(z | x) an image.
     """
     with torch.random.fork_rng():
         torch.manual_seed(5)

@@ -37,8 +37,9 @@ def _compare(given, exact, tolerance, what: str) -> None:
 
 
 def exercise_3(pathwise_gradient) -> None:
-    """``pathwise_gradient(f, mean, log_var, noise)``: both derivatives of E[f(z)], through z = mean
-    + sigma noise.
+    """``pathwise_gradient(f, mean, log_var, noise)``: both derivatives of E[f(z)].
+
+    They are taken through z = mean + sigma noise.
     """
     mean, variance, noise = MEAN.item(), LOG_VAR.exp().item(), _noise()
     given = _pair(pathwise_gradient(lambda z: 3 * z, MEAN, LOG_VAR, noise))
@@ -60,8 +61,9 @@ def exercise_3(pathwise_gradient) -> None:
 
 
 def exercise_4(score_function_gradient) -> None:
-    """``score_function_gradient(f, mean, log_var, noise, baseline)``: the same from the values of f
-    alone.
+    """``score_function_gradient(f, mean, log_var, noise, baseline)``: the same from f's values.
+
+    From the values of f alone, not its derivative.
     """
     noise, sigma = _noise(), math.exp(LOG_VAR.item() / 2)
 
@@ -85,8 +87,9 @@ def exercise_4(score_function_gradient) -> None:
 
 
 def exercise_5(draw_exponential) -> None:
-    """``draw_exponential(rate, u)``: exponential draws from uniform ones, differentiable in the
-    rate.
+    """``draw_exponential(rate, u)``: exponential draws from uniform ones.
+
+    They are differentiable in the rate.
     """
     u = torch.rand(N, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     for value in (0.5, 3.0):

@@ -11,8 +11,9 @@ from vaelib.models import VAE
 
 
 def exercise_2(output_padding) -> None:
-    """``output_padding(size, kernel, stride, padding)``: the rows a transposed convolution must add
-    (eq:deconv-size).
+    """``output_padding(size, kernel, stride, padding)``: the rows to add (eq:deconv-size).
+
+    Those that a transposed convolution must add.
     """
     for size, kernel, stride, padding in [
         (28, 4, 2, 1),
@@ -35,8 +36,9 @@ def exercise_2(output_padding) -> None:
 
 
 def exercise_3(kl_per_dimension) -> None:
-    """``kl_per_dimension(model, images)``: the mean KL of each latent over the images,
-    (latent_dim,) nats.
+    """``kl_per_dimension(model, images)``: each latent's mean KL over the images, nats.
+
+    Shape (latent_dim,).
     """
     generator = torch.Generator().manual_seed(5)
     with torch.random.fork_rng():
@@ -63,8 +65,9 @@ def exercise_3(kl_per_dimension) -> None:
 
 
 def exercise_4(interpolate) -> None:
-    """``interpolate(model, first, second, steps)``: decoded images on the straight line between two
-    posterior means.
+    """``interpolate(model, first, second, steps)``: decoded images between two posterior means.
+
+    Their codes lie on the straight line between the two.
     """
     with torch.random.fork_rng():
         torch.manual_seed(4)
@@ -90,8 +93,9 @@ def exercise_4(interpolate) -> None:
 
 
 def exercise_5(binarise) -> None:
-    """``binarise(images, generator)``: black-and-white draws of uint8 images, white with
-    probability pixel / 255.
+    """``binarise(images, generator)``: black-and-white draws of uint8 images.
+
+    A pixel is white with probability pixel / 255.
     """
     images = (
         torch.tensor([0, 51, 204, 255], dtype=torch.uint8)

@@ -51,8 +51,9 @@ WRONG_KLS = {
 
 
 def exercise_3(kl_is_right) -> None:
-    """``kl_is_right(kl)``: whether ``kl(mean, log_var)`` computes eq:kl-standard, one number an
-    image.
+    """``kl_is_right(kl)``: whether ``kl(mean, log_var)`` computes eq:kl-standard.
+
+    ``kl`` gives one number an image.
     """
     right = {
         "one as vaelib has it": losses.kl_to_standard_normal,
@@ -69,8 +70,9 @@ def exercise_3(kl_is_right) -> None:
 
 
 def exercise_4(logit_of_mean) -> None:
-    """``logit_of_mean(g)``: the logits under which a continuous Bernoulli has these means,
-    eq:continuous-bernoulli.
+    """``logit_of_mean(g)``: the logits of continuous Bernoullis with the means g.
+
+    The mean for a logit is that of eq:continuous-bernoulli.
     """
     g = torch.tensor([0.02, 0.1, 0.3, 0.499, 0.5, 0.501, 0.7, 0.9, 0.98], dtype=torch.float64)
     given = answered(logit_of_mean(g.clone()))
@@ -89,8 +91,9 @@ def exercise_4(logit_of_mean) -> None:
 
 
 def exercise_5(discretised_normal) -> None:
-    """``discretised_normal(y, mean, sigma)``: log-probabilities of the grey levels 0 to 255 under a
-    binned normal.
+    """``discretised_normal(y, mean, sigma)``: log-probabilities of grey levels.
+
+    Those of the levels 0 to 255 under a binned normal.
     """
     y = torch.arange(256, dtype=torch.float64)
     for mean, sigma in [(100.0, 20.0), (128.3, 1.0), (3.0, 8.0), (250.0, 30.0), (-5.0, 10.0)]:

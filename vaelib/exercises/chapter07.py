@@ -10,8 +10,9 @@ from vaelib.exercises import answered
 
 
 def exercise_3(information) -> None:
-    """``information(mean, log_var, codes)``: the mean over images of log q(z | x) - log q(z), one
-    code an image.
+    """``information(mean, log_var, codes)``: the mean over images of log q(z | x) - log q(z).
+
+    ``codes`` has one code an image.
     """
     generator = torch.Generator().manual_seed(3)
 
@@ -91,8 +92,9 @@ def exercise_4(standard_error) -> None:
 
 
 def exercise_5(linear_rates) -> None:
-    """``linear_rates(images, sigma)``: the rate of each direction under the best linear model, the
-    largest first.
+    """``linear_rates(images, sigma)``: each direction's rate under the best linear model.
+
+    The largest comes first.
     """
     generator = torch.Generator().manual_seed(5)
     basis = torch.linalg.qr(torch.randn(6, 6, generator=generator, dtype=torch.float64))[0]

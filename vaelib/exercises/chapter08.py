@@ -10,8 +10,9 @@ from vaelib.exercises import answered
 
 
 def exercise_3(best_code_prices) -> None:
-    """``best_code_prices(log_likelihood, prior, beta)``: rate and distortion of the best encoder of
-    a code with K values.
+    """``best_code_prices(log_likelihood, prior, beta)``: the best encoder's rate and distortion.
+
+    The code has K values.
     """
     f64 = torch.float64
 
@@ -124,8 +125,9 @@ def exercise_4(price_of) -> None:
 
 
 def exercise_5(spend) -> None:
-    """``spend(variances, capacity)``: the rates of the linear model's directions, which add up to
-    the capacity.
+    """``spend(variances, capacity)``: the rates of the linear model's directions.
+
+    They add up to the capacity.
     """
     f64 = torch.float64
 

@@ -11,8 +11,9 @@ from vaelib.exercises import answered
 
 
 def exercise_3(parts_from_codes) -> None:
-    """``parts_from_codes(mean, log_var, codes)``: information, total correlation, dimension-wise KL
-    from one code an image.
+    """``parts_from_codes(mean, log_var, codes)``: the three parts, from one code an image.
+
+    Information, total correlation and dimension-wise KL.
     """
     generator = torch.Generator().manual_seed(3)
 

@@ -11,8 +11,9 @@ from vaelib.exercises import answered
 
 
 def exercise_3(corrected_information) -> None:
-    """``corrected_information(code, values, bins)``: I from a histogram, each entropy raised by
-    (cells that occur - 1) / 2n.
+    """``corrected_information(code, values, bins)``: I from a histogram, its bias corrected.
+
+    Each entropy is raised by (cells that occur - 1) / 2n.
     """
     generator = torch.Generator().manual_seed(3)
 
@@ -58,8 +59,9 @@ def _corrected(code, values, bins) -> float:
 
 
 def exercise_4(row_score) -> None:
-    """``row_score(codes, factors)``: the gaps along the rows of I / H over the sum of the rows'
-    greatest entries.
+    """``row_score(codes, factors)``: how far each coordinate knows one factor only.
+
+    The gaps along the rows of I / H, over the sum of the rows' greatest entries.
     """
 
     def asked(codes, factors):

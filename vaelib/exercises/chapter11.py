@@ -12,8 +12,9 @@ f64 = torch.float64
 
 
 def exercise_3(iwae_loss) -> None:
-    """``iwae_loss(log_likelihood, z, mean, log_var)``: minus the mean over images of the log of the
-    mean weight.
+    """``iwae_loss(log_likelihood, z, mean, log_var)``: minus the log of the mean weight.
+
+    It is the mean over images; the mean weight is over an image's draws.
     """
     generator = torch.Generator().manual_seed(3)
 
@@ -58,8 +59,9 @@ def _loss(log_likelihood, z, mean, log_var):
 
 
 def exercise_4(difference) -> None:
-    """``difference(a, b)``: the mean of a - b and its standard error, for values on the same
-    images.
+    """``difference(a, b)``: the mean of a - b and its standard error.
+
+    ``a`` and ``b`` are values on the same images.
     """
     generator = torch.Generator().manual_seed(4)
     hard = 20 * torch.randn(400, generator=generator, dtype=f64)
