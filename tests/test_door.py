@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 import vaelib
 from vaelib import VAE, CheckpointError, ConvSpec, TrainingError, fit, metrics, objectives
+from vaelib.experiments.measure import measurements
 
 GREY = torch.randint(
     256, (20, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
@@ -145,9 +146,10 @@ def test_other_images_are_another_run(tmp_path):
         fit(model(), data, epochs=2, progress=False, checkpoint=path)
 
 
-def test_a_device_without_float64_trains(monkeypatch):
+@pytest.fixture
+def no_float64(monkeypatch):
     """Apple's GPU has none: whatever becomes a double is on the CPU by then."""
-    there = set()
+    there, kept = set(), []
     double, cpu = torch.Tensor.double, torch.Tensor.cpu
 
     def moved(tensor):
@@ -160,13 +162,20 @@ def test_a_device_without_float64_trains(monkeypatch):
             raise TypeError("Cannot convert a tensor to float64: the device does not support it")
         return double(tensor)
 
-    kept = []
     monkeypatch.setattr(torch.Tensor, "cpu", moved)
     monkeypatch.setattr(torch.Tensor, "double", refused)
+
+
+def test_a_device_without_float64_trains(no_float64):
     labels = torch.zeros(20, dtype=torch.int64)
     data = vaelib.ImageData("binary", GREY, GREY, labels, labels, binarize=True)
     history = fit(model(), data, epochs=1, progress=False)
     assert math.isfinite(history.test["elbo"][0])
+
+
+def test_a_run_on_a_device_without_float64_is_measured(no_float64):
+    result = measurements(model(), GREY)
+    assert all(math.isfinite(result[key]) for key in ("elbo", "elbo_error", "reconstruction", "kl"))
 
 
 SMALL = '{"image_shape": [1, 8, 8], "latent_dim": 2, "convs": []'

@@ -65,16 +65,17 @@ class Team:
         ):
             gradient.copy_(part.view_as(gradient))
 
-    def check(self, model: VAE) -> None:
-        """ValueError for a model whose loss needs a whole minibatch in each process."""
-        if self.size > 1 and model.likelihood == "gaussian" and model.sigma == "optimal":
-            what = "sigma = optimal is that of a whole minibatch, which none of"
-            instead = "train in one process, or take learnt, or a number"
-            raise ValueError(f"{what} {self.size} processes has; {instead}")
+    def refusal(self, model: VAE) -> str | None:
+        """Why these processes cannot train ``model`` together, as said of its sigma; else None."""
+        if self.size == 1 or model.likelihood != "gaussian" or model.sigma != "optimal":
+            return None
+        what = f"is that of a whole minibatch, which none of {self.size} processes has"
+        return f"{what}; train in one process, or take learnt, or a number"
 
     def same_weights(self, model: VAE) -> None:
-        """The leader's weights, in all processes; ValueError as of `check`."""
-        self.check(model)
+        """The leader's weights, in all processes; ValueError with the `refusal` of a model."""
+        if refusal := self.refusal(model):
+            raise ValueError(f"sigma = optimal {refusal}")
         for tensor in model.state_dict().values() if self.size > 1 else ():
             own = tensor.contiguous()
             dist.broadcast(own, 0)

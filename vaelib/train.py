@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from vaelib import distributed, metrics
-from vaelib.checks import check_choice, check_images, check_rate, check_weight, check_whole
+from vaelib.checks import check_choice, check_images, check_rate, check_whole
 from vaelib.choices import BATCH_SIZE, LEARNING_RATE, PRECISIONS
 from vaelib.data.images import ImageData, Stream, draw_binary
 from vaelib.device import keep_heap, pick_device, repeatable
@@ -75,7 +75,6 @@ def fit(
     for name, value in (("batch_size", batch_size), ("samples", samples)):
         check_whole(name, value)
     check_rate("learning_rate", learning_rate)
-    check_weight("beta", beta)
     check_choice("precision", precision, PRECISIONS)
     if objective is not None and beta != 1.0:
         raise ValueError("give either beta or an objective: an objective has its own weights")

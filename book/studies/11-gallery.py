@@ -21,9 +21,9 @@ from photographs import load_photographs
 from PIL import Image
 from reporting import (
     RESULTS,
-    card_scores,
     image_path,
     markdown,
+    model_scores,
     read_json,
     rounded,
     write_card,
@@ -219,7 +219,7 @@ def ship(rows: dict[str, dict]) -> None:
             "batch_size": training.batch_size,
             "learning_rate": training.learning_rate,
             "seconds": row["seconds"],
-            "scores": card_scores(vaelib.load_pretrained(name), data.test),
+            "scores": model_scores(vaelib.load_pretrained(name), data.test),
             "scores_mnist": {
                 key: row[key] for key in ("elbo", "elbo_error", "reconstruction", "kl", "images")
             },

@@ -70,8 +70,8 @@ def rounded(values: list[float]) -> list[float]:
     return [round(value, 4) for value in values]
 
 
-def card_scores(model: VAE, images: Tensor) -> dict:
-    """What the card of a shipped model of digits says it scores on ``images``."""
+def model_scores(model: VAE, images: Tensor) -> dict:
+    """The ELBO and its terms on ``images``, the KL of each latent, how many are in use; nats."""
     terms = metrics.elbo_terms(model, images)
     return {
         "elbo": terms.elbo.mean().item(),

@@ -14,7 +14,7 @@ import argparse
 
 import sprites as study
 import torch
-from reporting import card_scores, machine, rounded, write_card
+from reporting import machine, model_scores, rounded, write_card
 
 import vaelib
 from vaelib import ConvSpec, pretrained
@@ -89,7 +89,8 @@ def digits_model(name: str) -> dict:
         "batch_size": BATCH_SIZE,
         "learning_rate": LEARNING_RATE,
         "seconds": round(history.seconds, 1),
-        "scores": card_scores(vaelib.load_pretrained(name), data.test),  # of the weights as shipped
+        # of the weights as shipped
+        "scores": model_scores(vaelib.load_pretrained(name), data.test),
         "history": {
             "steps": history.steps,
             "reconstruction": rounded(history.train["reconstruction"]),

@@ -17,7 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from reporting import RESULTS, ROOT, machine, read_json, rounded
+from reporting import RESULTS, ROOT, machine, model_scores, read_json, rounded
 
 import vaelib
 from vaelib import ConvSpec, disentanglement, losses, metrics, objectives
@@ -121,17 +121,12 @@ def learning_rate_of(method: str) -> float:
 
 def scores(model, images: torch.Tensor, factors: torch.Tensor, dataset_size: int) -> dict:
     """A trained model's ELBO and its terms in nats, the KL's parts, the disentanglement scores."""
-    terms = metrics.elbo_terms(model, images)
     codes, _ = metrics.encode(model, images)
     parts = metrics.kl_decomposition(model, images, dataset_size, points=2000)._asdict()
     information = disentanglement.mutual_information(codes, factors)
     information /= disentanglement.factor_entropy(factors)
     return {
-        "elbo": terms.elbo.mean().item(),
-        "reconstruction": terms.reconstruction.mean().item(),
-        "kl": terms.kl.mean().item(),
-        "kl_per_dimension": rounded(metrics.kl_per_dimension(model, images).tolist()),
-        "active_units": int((metrics.active_units(model, images) > 0.01).sum()),
+        **model_scores(model, images),
         **{name: values.mean().item() for name, values in parts.items()},
         **{
             f"{name}_se": values.std().item() / math.sqrt(len(values))

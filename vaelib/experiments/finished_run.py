@@ -44,7 +44,7 @@ def evaluate(
     x, factors = data.held_out(images)
     result = measurements(model, x)
     if model.likelihood != "bernoulli" or data.binary:
-        estimate = metrics.log_likelihood(model, x, samples).double()
+        estimate = metrics.log_likelihood(model, x, samples).cpu().double()
         result |= {
             "log_likelihood": estimate.mean().item(),
             "log_likelihood_error": standard_error(estimate),

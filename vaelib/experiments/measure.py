@@ -21,10 +21,10 @@ def measurements(model: VAE, images: Tensor) -> dict:
     kl = metrics.kl_per_dimension(model, images)
     return {
         "images": len(images),
-        "elbo": terms.elbo.double().mean().item(),
+        "elbo": terms.elbo.cpu().double().mean().item(),
         "elbo_error": standard_error(terms.elbo),
-        "reconstruction": terms.reconstruction.double().mean().item(),
-        "kl": terms.kl.double().mean().item(),
+        "reconstruction": terms.reconstruction.cpu().double().mean().item(),
+        "kl": terms.kl.cpu().double().mean().item(),
         "active_units": int((metrics.active_units(model, images) > 0.01).sum()),
         "kl_per_dimension": kl.tolist(),
     }
@@ -44,7 +44,9 @@ def pictures(model: VAE, images: Tensor) -> dict[str, Figure]:
 
 def standard_error(values: Tensor) -> float | None:
     """The standard error of their mean."""
-    return values.double().std().item() / len(values) ** 0.5 if len(values) > 1 else None
+    if len(values) < 2:
+        return None
+    return values.cpu().double().std().item() / len(values) ** 0.5  # mps has no float64
 
 
 def png(figure: Figure) -> bytes:

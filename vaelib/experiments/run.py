@@ -50,12 +50,8 @@ def train(
     """
     where = checked_device(device)
     model, team = build_model(config), distributed.team()
-    try:
-        team.check(model)
-    except ValueError as error:
-        raise config.error(
-            "architecture", "sigma", str(error).removeprefix("sigma = optimal ")
-        ) from None
+    if refusal := team.refusal(model):
+        raise config.error("architecture", "sigma", refusal)
     fresh, done = team.broadcast(lambda: (claimable(folder, config, resume), results(folder)))
     if done and done["length"] == config.length:
         say(f"{folder}: this run is finished")
@@ -109,11 +105,8 @@ def keep(config: Config, folder: Path, history: History) -> None:
 
     Its checkpoint follows.
     """
-    for old in (
-        *folder.glob(".*.partial"),
-        folder / RESULTS,
-        folder / REPORT,
-    ):  # of a killed run, or of a shorter one
+    # of a killed run, or of a shorter one
+    for old in (*folder.glob(".*.partial"), folder / RESULTS, folder / REPORT):
         old.unlink(missing_ok=True)
     write(folder / CONFIG, config.text())
     write(folder / METRICS, lines(history))

@@ -62,10 +62,9 @@ def opened(folder: Path) -> tuple[Config, VAE]:
         raise ConfigError(
             f"{folder}: this run is not finished; go on with --resume --output {folder}"
         )
+    config = read(folder / CONFIG)
     try:
-        return read(folder / CONFIG), load_model(folder / MODEL)
-    except ConfigError:
-        raise
+        return config, load_model(folder / MODEL)
     except ValueError as error:  # it names the model's file
         again = f"delete {folder / RESULTS}, and --resume writes both anew"
         raise ConfigError(f"{error}; {again}") from None
