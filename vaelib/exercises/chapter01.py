@@ -10,9 +10,7 @@ from vaelib.exercises import answered
 
 
 def exercise_2(log_average) -> None:
-    """``log_average(log_likelihood)``: the log of eq:naive-mc from log p(x | z), shape (L, N), as
-    (N,).
-    """
+    """``log_average(log_likelihood)``: the log of eq:naive-mc, (N,), from log p(x | z), (L, N)."""
     generator = torch.Generator().manual_seed(2)
     small = torch.randn(7, 5, generator=generator, dtype=torch.float64)
     given = answered(log_average(small))
@@ -40,9 +38,7 @@ def exercise_2(log_average) -> None:
 
 
 def exercise_4(grid_posterior) -> None:
-    """``grid_posterior(log_joint, spacing)``: the posterior density at the grid points, and log
-    p(x) (eq:posterior).
-    """
+    """``grid_posterior(log_joint, spacing)``: the density on the grid, log p(x) (eq:posterior)."""
     for sigma, x, spacing in [(0.5, 0.7, 0.02), (1.0, -1.2, 0.05), (0.05, 1.5, 0.01)]:
         z = torch.arange(-8, 8, spacing, dtype=torch.float64)
         log_joint = torch.distributions.Normal(z, sigma).log_prob(
@@ -78,8 +74,9 @@ def exercise_4(grid_posterior) -> None:
 
 
 def exercise_6(draw_codes) -> None:
-    """``draw_codes(codes, n, generator)``: ``n`` draws from the normal with the mean and covariance
-    of ``codes``.
+    """``draw_codes(codes, n, generator)``: ``n`` draws from the normal that fits ``codes``.
+
+    With their mean and covariance.
     """
     generator = torch.Generator().manual_seed(6)
     mix = torch.tensor([[3.0, 0.0], [-2.0, 0.5]])

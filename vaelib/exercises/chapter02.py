@@ -77,8 +77,9 @@ def exercise_4(kl_cholesky) -> None:
 
 
 def exercise_5(never_negative) -> None:
-    """``never_negative(r)``: values >= 0 with the expectation of r = log q(z)/p(z) under q, one for
-    each draw.
+    """``never_negative(r)``: values >= 0, one a draw, whose mean is that of r under q.
+
+    r is log q(z)/p(z).
     """
     z = torch.randn(200_000, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     r = -0.5 * z**2 + 0.5 * (z - 0.5) ** 2  # q = N(0, 1), p = N(0.5, 1): 1/8 nat
@@ -94,7 +95,6 @@ def exercise_5(never_negative) -> None:
     error, standard_error = float(given.mean() - 1 / 8), float(given.std() / len(z) ** 0.5)
     assert abs(error) < 5 * standard_error + 1e-6, (
         "For two normals whose divergence is 0.125 nats your values have the mean "
-        f"{given.mean():.4f}, "
-        f"which is {abs(error) / max(standard_error, 1e-9):.0f} standard errors away. "
-        "To what could you add a term whose expectation is known?"
+        f"{given.mean():.4f}, which is {abs(error) / max(standard_error, 1e-9):.0f} standard "
+        "errors away. To what could you add a term whose expectation is known?"
     )

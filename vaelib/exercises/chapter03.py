@@ -12,8 +12,9 @@ from vaelib.models import VAE
 
 
 def exercise_3(best_diagonal) -> None:
-    """``best_diagonal(P)``: variances of the best diagonal q for a normal posterior of precision P,
-    and its gap.
+    """``best_diagonal(P)``: the variances of the best diagonal q, and its gap.
+
+    For a normal posterior of precision P.
     """
     generator = torch.Generator().manual_seed(3)
     for d in (1, 2, 4):
@@ -38,9 +39,8 @@ def exercise_3(best_diagonal) -> None:
                 other[j] *= factor
                 assert gap_of(other) >= yours - 1e-12, (
                     f"For {d} latents, {'a smaller' if factor < 1 else 'a larger'} variance of "
-                    f"latent {j + 1} "
-                    "would bring q closer to the posterior. In which direction do you measure the "
-                    "KL?"
+                    f"latent {j + 1} would bring q closer to the posterior. In which direction do "
+                    "you measure the KL?"
                 )
         assert gap.numel() == 1 and torch.isclose(gap.reshape(()), yours, rtol=1e-6, atol=1e-9), (
             f"The variances are right. Their gap is not {gap.sum():.4f} nats: is the factor in "
@@ -72,8 +72,9 @@ def exercise_4(importance_weighted) -> None:
 
 
 def exercise_5(log_weights_of) -> None:
-    """``log_weights_of(model, images, K, generator)``: (K, N) log-weights log p(x, z) - log q(z |
-    x) with z ~ q(z | x).
+    """``log_weights_of(model, images, K, generator)``: log p(x, z) - log q(z | x), (K, N).
+
+    With z ~ q(z | x).
     """
     with torch.random.fork_rng():
         torch.manual_seed(5)
@@ -107,8 +108,7 @@ def exercise_5(log_weights_of) -> None:
     off = given.mean(0) + reconstruction + kl
     assert (off.abs() < 5 * given.std(0) / math.sqrt(K)).all(), (
         "The mean of your log-weights is not the ELBO. A log-weight has three terms: are all "
-        "there, with their signs, "
-        "and is the scale of the noise a standard deviation?"
+        "there, with their signs, and is the scale of the noise a standard deviation?"
     )
     # the mean weight is p(x)
     covariance = W @ W.T + s**2 * torch.eye(3, dtype=torch.float64)

@@ -37,15 +37,15 @@ def _compare(given, exact, tolerance, what: str) -> None:
 
 
 def exercise_3(pathwise_gradient) -> None:
-    """``pathwise_gradient(f, mean, log_var, noise)``: both derivatives of E[f(z)], through z = mean
-    + sigma noise.
+    """``pathwise_gradient(f, mean, log_var, noise)``: both derivatives of E[f(z)].
+
+    Through z = mean + sigma noise.
     """
     mean, variance, noise = MEAN.item(), LOG_VAR.exp().item(), _noise()
     given = _pair(pathwise_gradient(lambda z: 3 * z, MEAN, LOG_VAR, noise))
     assert abs(given[0] - 3) < 1e-9, (
         "For f(z) = 3 z each single draw has slope 3 in the mean, without any noise; you get "
-        f"{given[0]:.4f}. "
-        "Is it a mean over the draws, taken through f?"
+        f"{given[0]:.4f}. Is it a mean over the draws, taken through f?"
     )
     given = _pair(pathwise_gradient(torch.square, MEAN, LOG_VAR, noise))
     _compare(given, (2 * mean, variance), (0.02, 0.02), "f(z) = z^2")
@@ -60,9 +60,7 @@ def exercise_3(pathwise_gradient) -> None:
 
 
 def exercise_4(score_function_gradient) -> None:
-    """``score_function_gradient(f, mean, log_var, noise, baseline)``: the same from the values of f
-    alone.
-    """
+    """``score_function_gradient(f, mean, log_var, noise, baseline)``: the same by f's values."""
     noise, sigma = _noise(), math.exp(LOG_VAR.item() / 2)
 
     def step(z):
@@ -85,9 +83,7 @@ def exercise_4(score_function_gradient) -> None:
 
 
 def exercise_5(draw_exponential) -> None:
-    """``draw_exponential(rate, u)``: exponential draws from uniform ones, differentiable in the
-    rate.
-    """
+    """``draw_exponential(rate, u)``: exponential draws of uniform u, differentiable in the rate."""
     u = torch.rand(N, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     for value in (0.5, 3.0):
         rate = torch.tensor(value, dtype=torch.float64, requires_grad=True)
@@ -110,6 +106,5 @@ def exercise_5(draw_exponential) -> None:
         (slope,) = torch.autograd.grad(z.mean(), rate)
         assert abs(slope.item() + 1 / value**2) < 5 / value**2 / math.sqrt(N), (
             f"The mean of the draws is 1 / rate, so its slope at rate {value} is "
-            f"{-1 / value**2:.3f}; "
-            f"yours is {slope.item():.3f}."
+            f"{-1 / value**2:.3f}; yours is {slope.item():.3f}."
         )

@@ -11,8 +11,9 @@ from vaelib.models import VAE
 
 
 def exercise_2(output_padding) -> None:
-    """``output_padding(size, kernel, stride, padding)``: the rows a transposed convolution must add
-    (eq:deconv-size).
+    """``output_padding(size, kernel, stride, padding)``: the rows to be added (eq:deconv-size).
+
+    By a transposed convolution.
     """
     for size, kernel, stride, padding in [
         (28, 4, 2, 1),
@@ -29,15 +30,12 @@ def exercise_2(output_padding) -> None:
         without = (small.shape[-1] - 1) * stride - 2 * padding + kernel
         assert without + given == size, (
             f"For size {size}, kernel {kernel}, stride {stride}, padding {padding} you add "
-            f"{given}, "
-            f"and the line comes back with {without + given} cells instead of {size}."
+            f"{given}, and the line comes back with {without + given} cells instead of {size}."
         )
 
 
 def exercise_3(kl_per_dimension) -> None:
-    """``kl_per_dimension(model, images)``: the mean KL of each latent over the images,
-    (latent_dim,) nats.
-    """
+    """``kl_per_dimension(model, images)``: the mean KL of each latent, (latent_dim,) nats."""
     generator = torch.Generator().manual_seed(5)
     with torch.random.fork_rng():
         torch.manual_seed(5)
@@ -63,8 +61,9 @@ def exercise_3(kl_per_dimension) -> None:
 
 
 def exercise_4(interpolate) -> None:
-    """``interpolate(model, first, second, steps)``: decoded images on the straight line between two
-    posterior means.
+    """``interpolate(model, first, second, steps)``: decoded images between two posterior means.
+
+    On the straight line.
     """
     with torch.random.fork_rng():
         torch.manual_seed(4)
@@ -90,9 +89,7 @@ def exercise_4(interpolate) -> None:
 
 
 def exercise_5(binarise) -> None:
-    """``binarise(images, generator)``: black-and-white draws of uint8 images, white with
-    probability pixel / 255.
-    """
+    """``binarise(images, generator)``: draws of uint8 images, white by probability pixel / 255."""
     images = (
         torch.tensor([0, 51, 204, 255], dtype=torch.uint8)
         .repeat(20_000, 1)

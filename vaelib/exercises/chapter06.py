@@ -51,9 +51,7 @@ WRONG_KLS = {
 
 
 def exercise_3(kl_is_right) -> None:
-    """``kl_is_right(kl)``: whether ``kl(mean, log_var)`` computes eq:kl-standard, one number an
-    image.
-    """
+    """``kl_is_right(kl)``: whether ``kl(mean, log_var)`` is eq:kl-standard, one number an image."""
     right = {
         "one as vaelib has it": losses.kl_to_standard_normal,
         "one written in another order": lambda mean, log_var: (
@@ -69,9 +67,7 @@ def exercise_3(kl_is_right) -> None:
 
 
 def exercise_4(logit_of_mean) -> None:
-    """``logit_of_mean(g)``: the logits under which a continuous Bernoulli has these means,
-    eq:continuous-bernoulli.
-    """
+    """``logit_of_mean(g)``: the logits with which eq:continuous-bernoulli has the means ``g``."""
     g = torch.tensor([0.02, 0.1, 0.3, 0.499, 0.5, 0.501, 0.7, 0.9, 0.98], dtype=torch.float64)
     given = answered(logit_of_mean(g.clone()))
     assert isinstance(given, torch.Tensor) and given.shape == g.shape, (
@@ -89,8 +85,9 @@ def exercise_4(logit_of_mean) -> None:
 
 
 def exercise_5(discretised_normal) -> None:
-    """``discretised_normal(y, mean, sigma)``: log-probabilities of the grey levels 0 to 255 under a
-    binned normal.
+    """``discretised_normal(y, mean, sigma)``: log-probabilities of grey levels, a binned normal.
+
+    The levels are 0 to 255.
     """
     y = torch.arange(256, dtype=torch.float64)
     for mean, sigma in [(100.0, 20.0), (128.3, 1.0), (3.0, 8.0), (250.0, 30.0), (-5.0, 10.0)]:
@@ -113,6 +110,5 @@ def exercise_5(discretised_normal) -> None:
         worst = (p[1:-1] - mass).abs().argmax()
         assert (p[1:-1] - mass).abs().max() < 1e-5, (
             f"At mean {mean} and sigma {sigma} you give level {int(inner[worst])} the probability "
-            f"{p[1:-1][worst]:.4f}; "
-            f"its share of the normal is {mass[worst]:.4f}."
+            f"{p[1:-1][worst]:.4f}; its share of the normal is {mass[worst]:.4f}."
         )

@@ -10,12 +10,13 @@ from vaelib.exercises import answered
 
 
 def exercise_3(information) -> None:
-    """``information(mean, log_var, codes)``: the mean over images of log q(z | x) - log q(z), one
-    code an image.
+    """``information(mean, log_var, codes)``: the mean over images of log q(z | x) - log q(z).
+
+    One code an image.
     """
     generator = torch.Generator().manual_seed(3)
 
-    def asked(mean, log_var):
+    def result_of(mean, log_var):
         codes = mean + torch.exp(log_var / 2) * torch.randn(
             mean.shape, generator=generator, dtype=torch.float64
         )
@@ -24,19 +25,19 @@ def exercise_3(information) -> None:
         return value.item(), codes
 
     same = torch.zeros(50, 2, dtype=torch.float64)
-    value, _ = asked(same + 0.7, same - 0.5)
+    value, _ = result_of(same + 0.7, same - 0.5)
     assert abs(value) < 1e-9, (
         f"All 50 images have the same cloud, so a code says nothing; you say {value:.3f} nats."
     )
     apart = 100 * torch.arange(50, dtype=torch.float64).unsqueeze(1).expand(50, 2)
-    value, _ = asked(apart, same - 0.5)
+    value, _ = result_of(apart, same - 0.5)
     assert abs(value - math.log(50)) < 1e-6, (
         f"The 50 clouds are far apart, so a code names its image; you say {value:.3f} nats. "
         "How many does it take to name one of 50?"
     )
     mean = torch.randn(40, 3, generator=generator, dtype=torch.float64)
     log_var = torch.randn(40, 3, generator=generator, dtype=torch.float64)
-    value, codes = asked(mean, log_var)
+    value, codes = result_of(mean, log_var)
     total = 0.0
     for n in range(40):
         densities = [
@@ -91,8 +92,9 @@ def exercise_4(standard_error) -> None:
 
 
 def exercise_5(linear_rates) -> None:
-    """``linear_rates(images, sigma)``: the rate of each direction under the best linear model, the
-    largest first.
+    """``linear_rates(images, sigma)``: the rate of each direction, the largest first.
+
+    Under the best linear model.
     """
     generator = torch.Generator().manual_seed(5)
     basis = torch.linalg.qr(torch.randn(6, 6, generator=generator, dtype=torch.float64))[0]
