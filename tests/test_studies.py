@@ -1,6 +1,7 @@
 """The studies: each page has one, and what they make of stored results is what the pages show."""
 
 import json
+import os
 import re
 import runpy
 import shutil
@@ -150,7 +151,8 @@ def test_make_studies_goes_on_after_one_that_cannot(tmp_path):
     python.write_text('#!/bin/sh\ncase "$1" in *08-*) exit 1;; esac\n')
     python.chmod(0o755)
     command = [shutil.which("make"), "--assume-old=.venv/.ready", "studies", f"BIN={tmp_path}"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    own = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
+    run = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True)
     assert run.returncode != 0
     assert run.stdout.split() == [f"book/studies/{stem}.py" for stem in STEMS]
     assert "not measured: book/studies/08-beta-vae.py\n" in run.stderr

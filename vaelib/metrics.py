@@ -23,10 +23,9 @@ def encode(model: VAE, images: Tensor, batch_size: int = 512) -> tuple[Tensor, T
     ``images`` are (N, C, H, W), uint8 or floats, on any device, ``batch_size`` of them in the model
     at a time; what comes back is on the model's.
 
-    >>> data = vaelib.load("mnist-5k", binarize=True)
-    >>> mean, log_var = encode(vaelib.load_pretrained("digits-2"), data.test)
-    >>> tuple(mean.shape)
-    (500, 2)
+    >>> images = vaelib.load("mnist-5k", binarize=True).test
+    >>> encode(vaelib.load_pretrained("digits-2"), images)[0].shape
+    torch.Size([500, 2])
     """
     with evaluation_mode(model):
         codes = [model.encode(x) for x in _batches(model, images, batch_size)]
