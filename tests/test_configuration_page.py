@@ -40,9 +40,7 @@ def test_every_key_is_there_with_what_it_allows_and_its_default():
 
 def test_every_data_set_and_every_schedule_is_there():
     first = " ".join(row[0] for row in rows("Data sets"))
-    assert re.findall(r"`([^`]+)`", first) == [
-        *("MNIST", "FashionMNIST", "CIFAR10", "mnist-5k", "sprites", "dsprites", "folder")
-    ]
-    assert {choice.written for choice in DATASETS.values()} == set(re.findall(r"`([^`]+)`", first))
+    names = re.findall(r"`([^`]+)`", first)
+    assert sorted(names) == sorted(choice.written for choice in DATASETS.values())
     listed = {row[0].strip("`") for row in rows("Schedules") if not row[0].startswith("`tc`")}
     assert listed == {" ".join([kind, *numbers]) for kind, numbers in SCHEDULES.items()}

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from shared import REAL
+from common import REAL
 from torchvision import datasets
 
 import vaelib

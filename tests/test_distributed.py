@@ -9,7 +9,7 @@ import sys
 import processes
 import pytest
 import torch
-from shared import weights
+from common import weights
 
 import vaelib
 from vaelib import VAE, ConvSpec, distributed, fit, objectives

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from common import REAL
 from PIL import Image
-from shared import REAL
 
 import vaelib
 from vaelib import DataError

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from shared import weights
+from common import weights
 
 from vaelib import VAE, CheckpointError, ConvSpec, fit, losses, metrics, objectives
 from vaelib.models import draw_latents

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from common import REAL
 from matplotlib.path import Path as Outline
 from scipy import stats
-from shared import REAL
 
 import vaelib
 from vaelib import DataError, sprites

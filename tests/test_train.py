@@ -7,7 +7,7 @@ import re
 
 import pytest
 import torch
-from shared import weights
+from common import weights
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import vaelib

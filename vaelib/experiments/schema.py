@@ -123,7 +123,7 @@ def _key(parse: Callable[[str], object], allowed: str, default: object = None) -
 
 _NAMES = ", ".join(choice.written for choice in DATASETS.values())
 _FORMS = ", ".join(" ".join([kind, *names]) for kind, names in SCHEDULES.items())
-_SCHEDULES = f"one of {_FORMS}; all but the last two also with tc before it"
+_SCHEDULES = f"one of {_FORMS}; all but {' and '.join(WITHOUT_BETA)} also with tc before it"
 _PAIRS = "pairs of whole numbers, each at least {}, one pair a convolution"
 _SIZES = (_PAIRS + ", such as [({}, {}), ({}, {})]").format
 
