@@ -491,3 +491,8 @@ def test_other_mistakes_are_said_in_one_line():
         sap(codes, factors, "svn")
     with pytest.raises(ValueError, match="never has the same value in two rows"):
         factor_vae_votes(codes, torch.stack([torch.arange(3000), factors[:, 0]], 1))
+
+
+def test_a_scikit_learn_whose_trees_hide_their_gains_is_named():
+    with pytest.raises(RuntimeError, match=r"^scikit-learn [\d.]+\S* keeps no `_predictors`.*$"):
+        disentanglement._importance(disentanglement.BoostedTrees(), 2)  # not fitted: it has none

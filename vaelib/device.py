@@ -31,9 +31,8 @@ def keep_heap() -> bool:
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "gnu_get_libc_version"):
         return False
-    return all(
-        libc.mallopt(option, GIGABYTE) == 1 for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD)
-    )
+    options = M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+    return all(libc.mallopt(option, GIGABYTE) == 1 for option in options)
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:

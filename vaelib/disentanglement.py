@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import sklearn
 import torch
 import torch.nn.functional as F
 from sklearn.ensemble import HistGradientBoostingClassifier as BoostedTrees
@@ -131,10 +132,14 @@ def sap(codes: Tensor, factors: Tensor, predictor: str = "svm", seed: int = 0) -
     With ``"svm"`` it cannot come near 1: any code is right in a share of the rows, 1/2 for a factor
     of two equally frequent values, which leaves a gap of 1/2. Source: Kumar, Sattigeri &
     Balakrishnan (2018), section 3.
+
+    >>> factors = torch.cartesian_prod(torch.arange(4), torch.arange(3)).repeat(50, 1)
+    >>> rotated = torch.stack([factors.sum(1), factors[:, 0] - factors[:, 1]], 1)
+    >>> round(sap(factors.float(), factors), 2), round(sap(rotated.float(), factors), 2)
+    (0.44, 0.01)
     """
-    best, second = (
-        sap_matrix(*_checked(codes, factors, rival=True), predictor, seed).topk(2, dim=0).values
-    )
+    matrix = sap_matrix(*_checked(codes, factors, rival=True), predictor, seed)
+    best, second = matrix.topk(2, dim=0).values
     return (best - second).mean().item()
 
 
@@ -148,6 +153,14 @@ def dci(codes: Tensor, factors: Tensor, stages: int = 100, seed: int = 0) -> Dci
     sprites and 10,000 rows, where the exact trees take four minutes, and nearer to their
     importances than a forest. Of two equal codes the first takes all. Source: Eastwood & Williams
     (2018), section 2.
+
+    >>> factors = torch.cartesian_prod(torch.arange(4), torch.arange(3)).repeat(50, 1)
+    >>> shares = dci(factors.float(), factors, stages=5)
+    >>> [round(share, 3) for share in shares[:3]]
+    [1.0, 1.0, 1.0]
+    >>> shares.importance.round(decimals=3)  # each latent is all that predicts its factor
+    tensor([[1., 0.],
+            [0., 1.]], dtype=torch.float64)
     """
     x, y = (t.numpy() for t in _checked(codes, factors, least_factors=2, rival=True))
     train, test = fit_and_test_rows(len(x), seed)
@@ -156,9 +169,8 @@ def dci(codes: Tensor, factors: Tensor, stages: int = 100, seed: int = 0) -> Dci
     fitted = [BoostedTrees(**shape).fit(x[train], values[train]) for values in y.T]
     matrix = torch.stack([_importance(trees, x.shape[1]) for trees in fitted], 1)
     accuracy = np.mean([trees.score(x[test], values[test]) for trees, values in zip(fitted, y.T)])
-    return Dci(
-        _concentration(matrix), _concentration(matrix.T), float(accuracy), matrix[: codes.shape[1]]
-    )
+    disentanglement, completeness = _concentration(matrix), _concentration(matrix.T)
+    return Dci(disentanglement, completeness, float(accuracy), matrix[: codes.shape[1]])
 
 
 def beta_vae_score(
@@ -170,6 +182,10 @@ def beta_vae_score(
     classifier (logistic regression, C = 1) sees of it is the mean of ``|z - z'|``. Fitted on
     ``groups[0]`` groups, its accuracy on ``groups[1]`` others is the score. Chance, a constant
     code's score, is 1/F, not 0. Source: Higgins et al. (2017), section 3.
+
+    >>> factors = torch.cartesian_prod(torch.arange(4), torch.arange(3)).repeat(50, 1)
+    >>> beta_vae_score(factors.float(), factors, groups=(100, 100))
+    1.0
     """
     codes, factors = _checked(codes, factors, least_factors=2)
     generator = torch.Generator().manual_seed(seed)
@@ -193,11 +209,14 @@ def factor_vae_votes(
 ) -> Tensor:
     """Which code varied least in ``groups`` groups of rows that share one factor.
 
-    Least relative to its variance over all rows.
+    Least relative to its variance over all rows. Entry (j, k) counts the groups with factor k
+    shared in which code j was that code: int64 (latent_dim, F). Codes whose standard deviation
+    over all rows is below ``prune`` get no vote; without any other code the matrix is zero.
 
-    Entry (j, k) counts the groups with factor k shared in which code j was that code: int64
-    (latent_dim, F). Codes whose standard deviation over all rows is below ``prune`` get no vote;
-    without any other code the matrix is zero.
+    >>> factors = torch.cartesian_prod(torch.arange(4), torch.arange(3)).repeat(50, 1)
+    >>> votes = factor_vae_votes(factors.float(), factors, groups=100)
+    >>> votes[0, 1] + votes[1, 0], votes.sum()  # each latent stands for its own factor alone
+    (tensor(0), tensor(100))
     """
     codes, factors = _checked(codes, factors, least_factors=2)
     return _votes(codes, factors, groups, per_group, prune, torch.Generator().manual_seed(seed))
@@ -217,6 +236,10 @@ def factor_vae_score(
     `factor_vae_votes`); the score is the share of ``groups[1]`` other groups that this names
     rightly. Codes that know nothing score about 1/F; with every code pruned it is 0. Source: Kim &
     Mnih (2018), section 4; pruning by Locatello et al. (2019).
+
+    >>> factors = torch.cartesian_prod(torch.arange(4), torch.arange(3)).repeat(50, 1)
+    >>> factor_vae_score(factors.float(), factors, groups=(100, 100))
+    1.0
     """
     codes, factors = _checked(codes, factors, least_factors=2)
     generator = torch.Generator().manual_seed(seed)
@@ -225,7 +248,19 @@ def factor_vae_score(
 
 
 def scores(codes: Tensor, factors: Tensor, seed: int = 0) -> dict[str, float]:
-    """Every score of this module with its defaults, by name."""
+    """Every score of this module with its defaults, by name.
+
+    >>> factors = torch.cartesian_prod(torch.arange(4), torch.arange(3)).repeat(50, 1)
+    >>> for name, score in scores(factors.float(), factors).items():
+    ...     print(name, round(score, 2))
+    beta_vae 1.0
+    factor_vae 1.0
+    mig 1.0
+    sap 0.44
+    dci_disentanglement 1.0
+    dci_completeness 1.0
+    dci_informativeness 1.0
+    """
     shares = dci(codes, factors, seed=seed)
     return {
         "beta_vae": beta_vae_score(codes, factors, seed=seed),
@@ -255,9 +290,8 @@ def _checked(
         raise ValueError(f"this score compares factors: {what}")
     codes = codes.detach().cpu().double()
     if not codes.isfinite().all():
-        raise ValueError(
-            f"{(~codes.isfinite()).any(1).sum()} of the {len(codes)} codes are not finite"
-        )
+        bad = (~codes.isfinite()).any(1).sum()
+        raise ValueError(f"{bad} of the {len(codes)} codes are not finite")
     numbered = torch.stack([values.unique(return_inverse=True)[1] for values in factors.cpu().T], 1)
     for k in (numbered.amax(0) == 0).nonzero()[:, 0].tolist():
         raise ValueError(f"factor {k} has the same value in all rows: no score can speak of it")
@@ -265,7 +299,11 @@ def _checked(
 
 
 def bin_of(codes: Tensor, bins: int) -> Tensor:
-    """The bin of each code, from the edges of numpy.histogram: int64 (n, latent_dim)."""
+    """The bin of each code, from the edges of numpy.histogram: int64 (n, latent_dim).
+
+    >>> bin_of(torch.tensor([[0.0], [0.4], [1.0]]), 2)[:, 0]
+    tensor([0, 0, 1])
+    """
     columns = codes.numpy().T
     edges = [np.linspace(column.min(), column.max(), bins + 1)[:-1] for column in columns]
     return torch.from_numpy(np.stack([np.digitize(*pair) for pair in zip(columns, edges)], 1)) - 1
@@ -278,12 +316,16 @@ def _entropy(weights: Tensor) -> Tensor:
 
 
 def _importance(trees: BoostedTrees, latents: int) -> Tensor:
+    """The loss that each latent's splits save, as a share of all: (latents,)."""
     # the gains of these trees have no public name, and those that have are of slower ones
-    nodes = np.concatenate([tree.nodes for stage in trees._predictors for tree in stage])
+    stages = getattr(trees, "_predictors", None)
+    if stages is None:
+        what = "keeps no `_predictors`, from which dci reads the importances"
+        raise RuntimeError(f"scikit-learn {sklearn.__version__} {what}; 1.9 does")
+    nodes = np.concatenate([tree.nodes for stage in stages for tree in stage])
     splits = nodes[nodes["is_leaf"] == 0]
-    gains = torch.from_numpy(
-        np.bincount(splits["feature_idx"], splits["gain"], minlength=latents)
-    ).double()
+    saved = np.bincount(splits["feature_idx"], splits["gain"], minlength=latents)
+    gains = torch.from_numpy(saved).double()
     return gains / gains.sum().clamp(min=TINY)
 
 
@@ -333,8 +375,6 @@ def _rows_that_agree(
     if len(candidates) == 0:
         raise ValueError("a factor never has the same value in two rows: no group can share it")
     value = candidates[torch.randint(len(candidates), (groups,), generator=generator)]
-    place = (
-        torch.rand(groups, per_group, generator=generator, dtype=torch.float64)
-        * counts[value][:, None]
-    ).long()
+    part = torch.rand(groups, per_group, generator=generator, dtype=torch.float64)
+    place = (part * counts[value][:, None]).long()
     return order[(counts.cumsum(0) - counts)[value][:, None] + place]

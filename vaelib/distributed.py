@@ -56,13 +56,11 @@ class Team:
         if self.size == 1:
             return
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        whole = torch.cat(
-            [gradient.flatten() for gradient in gradients]
-        )  # one message instead of many small ones
+        # one message instead of many small ones
+        whole = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(whole)
-        for gradient, part in zip(
-            gradients, whole.split([gradient.numel() for gradient in gradients])
-        ):
+        parts = whole.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts):
             gradient.copy_(part.view_as(gradient))
 
     def refusal(self, model: VAE) -> str | None:

@@ -27,6 +27,9 @@ def explore(model: VAE, images: Tensor, seed: int = 0, span: float = 3.0, column
     shows ``columns`` images over that span. Draws from the prior follow ``seed``. The box's
     ``explorer`` is the `Explorer` that it shows, its ``sliders[j]`` latent j. Raises ImportError
     when ipywidgets is missing, ValueError for images that the model can't take.
+
+    >>> explore(vaelib.load_pretrained("digits-2"), torch.rand(10, 1, 28, 28))
+    explore(2 latents, 10 images)
     """
     try:
         import ipywidgets as widgets
@@ -161,9 +164,8 @@ class _Panel:
             fold.set_title(0, f"{len(ranked) - active} inactive (KL below {INACTIVE} nats)")
             stacks.append(fold)
         pictures = [(self.original, self.original_caption), (self.decoded, self.decoded_caption)]
-        picker = (
-            [self.picker] if len(self.explorer.images) > 1 else []
-        )  # browsers refuse a slider of one value
+        # browsers refuse a slider of one value
+        picker = [self.picker] if len(self.explorer.images) > 1 else []
         rows = [
             [*picker, self.start_button, self.prior_button, self.origin_button],
             [*map(widgets.VBox, pictures), widgets.VBox(stacks)],
@@ -176,13 +178,10 @@ class _Panel:
         button.on_click(lambda _: action())
         return button
 
-    def _differs(
-        self, latent: int
-    ) -> bool:  # from z, by more than the rounding to the slider's step
-        return (
-            abs(self.sliders[latent].value - round(self.explorer.z[latent].item(), DECIMALS))
-            > 0.5 * 10**-DECIMALS
-        )
+    def _differs(self, latent: int) -> bool:
+        """Whether a slider differs from z by more than the rounding to its step."""
+        rounded = round(self.explorer.z[latent].item(), DECIMALS)
+        return abs(self.sliders[latent].value - rounded) > 0.5 * 10**-DECIMALS
 
     def _slid(self, latent: int) -> None:
         if self._differs(latent):
@@ -197,37 +196,27 @@ class _Panel:
         for latent in filter(self._differs, range(len(self.sliders))):
             slider, value = self.sliders[latent], round(explorer.z[latent].item(), DECIMALS)
             limit = max(slider.max, math.ceil(abs(value)))
-            with (
-                slider.hold_sync()
-            ):  # a browser updating continuously would answer, late, what it makes of the value
-                slider.continuous_update, slider.min, slider.max, slider.value = (
-                    False,
-                    -limit,
-                    limit,
-                    value,
-                )
+            # a browser updating continuously would answer, late, what it makes of the value
+            with slider.hold_sync():
+                slider.continuous_update = False
+                slider.min, slider.max, slider.value = -limit, limit, value
             slider.continuous_update = True
         self.picker.value = explorer.index
-        self.original.value, self.original_caption.value = (
-            png(explorer.original, 160),
-            f"image {explorer.index}",
-        )
+        self.original.value = png(explorer.original, 160)
+        self.original_caption.value = f"image {explorer.index}"
         self.decoded.value = png(explorer.reconstruction(), 160)
         self.decoded_caption.value = f"decoded, from {explorer.start}"
-        self.traverse_button.description = (
-            f"traverse z{explorer.latent + 1}, {-explorer.span:g} to {explorer.span:g}"
-        )
-        self.strip.layout.display = (
-            None if self._strip_at == self._line() else "none"
-        )  # not where it is out of date
+        over = f"{-explorer.span:g} to {explorer.span:g}"
+        self.traverse_button.description = f"traverse z{explorer.latent + 1}, {over}"
+        # not where it is out of date
+        self.strip.layout.display = None if self._strip_at == self._line() else "none"
 
     def _traverse(self) -> None:
         self.strip.value = png(self.explorer.traverse(), 64)
         self._strip_at, self.strip.layout.display = self._line(), None
 
-    def _line(
-        self,
-    ) -> tuple[int, list[float]]:  # what a traversal shows: its latent, and where the others are
+    def _line(self) -> tuple[int, list[float]]:
+        """What a traversal shows: its latent, and where the others are."""
         latent, z = self.explorer.latent, self.explorer.z.tolist()
         return latent, z[:latent] + z[latent + 1 :]
 
@@ -236,17 +225,10 @@ def png(images: Tensor, least: int) -> bytes:
     """A PNG of ``images`` (N, C, H, W) in a row, each at least ``least`` wide; 1 is black."""
     inked = images if images.shape[1] == 3 else (1 - images).expand(-1, 3, -1, -1)
     scale = math.ceil(least / images.shape[3])
-    large = (
-        inked.clamp(0, 1)
-        .mul(255)
-        .round()
-        .byte()
-        .repeat_interleave(scale, 2)
-        .repeat_interleave(scale, 3)
-    )
-    row = (
-        pad(large, (0, 2), value=255).permute(2, 0, 3, 1).flatten(1, 2)[:, :-2]
-    )  # two white between images
+    levels = inked.clamp(0, 1).mul(255).round().byte()
+    large = levels.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    # two white between images
+    row = pad(large, (0, 2), value=255).permute(2, 0, 3, 1).flatten(1, 2)[:, :-2]
     buffer = io.BytesIO()
     imsave(buffer, row.cpu().numpy(), format="png")
     return buffer.getvalue()

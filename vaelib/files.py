@@ -76,6 +76,11 @@ def load_model(path: str | Path) -> VAE:
     """The model that `save_model` wrote to ``path``, on the CPU.
 
     Raises ValueError naming the file when it is not one of those, or its weights are not finite.
+
+    >>> save_model(VAE((1, 28, 28), latent_dim=2), "model.safetensors", half=True)
+    >>> model = load_model("model.safetensors")
+    >>> next(model.parameters()).dtype
+    torch.float32
     """
     try:
         with safe_open(str(path), framework="pt") as file:

@@ -49,9 +49,8 @@ def dsprites(root: Path, download: bool = True, image_size: int = IMAGE_SIZE) ->
 
 def _unpack(factors: Tensor, bits: Tensor, sizes: tuple[int, ...], size: int) -> Tensor:
     rows = bits[ravel(factors, sizes).to(bits.device)].to(factors.device)
-    shifts = torch.arange(
-        7, -1, -1, dtype=torch.uint8, device=rows.device
-    )  # numpy packs the highest bit first
+    # numpy packs the highest bit first
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=rows.device)
     return (rows[..., None] >> shifts).bitwise_and_(1).mul_(255).view(len(factors), 1, size, size)
 
 
@@ -70,9 +69,8 @@ def _fetch(path: Path, download: bool) -> None:
                 raise OSError("what came has not the published checksum")
     except (OSError, HTTPException) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"dsprites: not found under {path.parent} and the download failed ({reason}); {hint}"
-        ) from None
+        what = f"dsprites: not found under {path.parent} and the download failed ({reason})"
+        raise DataError(f"{what}; {hint}") from None
 
 
 def _read_npz(path: Path, size: int) -> tuple[Tensor, tuple[int, ...]]:
@@ -92,9 +90,8 @@ def _read_npz(path: Path, size: int) -> tuple[Tensor, tuple[int, ...]]:
             bits = np.empty((n, size * size // 8), dtype=np.uint8)
             for first in range(0, n, PIECE):
                 rows = bits[first : first + PIECE]
-                images = np.frombuffer(file.read(len(rows) * 64 * 64), dtype=np.uint8).reshape(
-                    -1, 64, 64
-                )
+                images = np.frombuffer(file.read(len(rows) * 64 * 64), dtype=np.uint8)
+                images = images.reshape(-1, 64, 64)
                 if size == 32:
                     images = images.reshape(-1, 32, 2, 32, 2).sum((2, 4)) >= 2
                 rows[:] = np.packbits(images.reshape(len(rows), -1), axis=1)

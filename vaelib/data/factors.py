@@ -9,10 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-HELD_OUT, HELD_OUT_SEED = (
-    1000,
-    2026,
-)  # images to measure a model on, and the stream that they come from
+HELD_OUT, HELD_OUT_SEED = 1000, 2026  # images to measure a model on, and their random stream
 
 
 @dataclass(frozen=True)
@@ -74,11 +71,8 @@ class FactorImages:
         return ravel(self._valid(factors), self.factor_sizes)
 
     def _valid(self, factors: Tensor) -> Tensor:
-        if (
-            factors.ndim != 2
-            or factors.shape[1] != len(self.factor_sizes)
-            or factors.is_floating_point()
-        ):
+        right_shape = factors.ndim == 2 and factors.shape[1] == len(self.factor_sizes)
+        if not right_shape or factors.is_floating_point():
             kind, names = f"{factors.dtype} {tuple(factors.shape)}", ", ".join(self.factor_names)
             what = f"factors must be whole numbers (n, {len(self.factor_sizes)})"
             raise ValueError(f"{what}, one column each of {names}; got {kind}")
@@ -94,5 +88,6 @@ class FactorImages:
 
 
 def ravel(factors: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """The indices (n,) in a grid of ``sizes`` of the ``factors`` (n, F), the last one fastest."""
     places = torch.tensor([math.prod(sizes[i + 1 :]) for i in range(len(sizes))])
     return (factors * places.to(factors.device)).sum(1)

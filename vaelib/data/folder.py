@@ -48,6 +48,14 @@ def folder(
     32 x 32 in colour are 184 MB. A file that can't be read is skipped; a warning names the first of
     them and counts all. Raises DataError when no two pictures are left, ValueError for an argument
     out of range.
+
+    >>> for label, grey in [("dark", 40), ("bright", 200)]:
+    ...     Path("pictures", label).mkdir(parents=True)
+    ...     for i in range(2):
+    ...         Image.new("L", (90, 60), grey).save(f"pictures/{label}/{i}.png")
+    >>> data = folder(Path("pictures"), image_size=32, colour=False, test_fraction=0.5)
+    >>> data.classes, tuple(data.train.shape)
+    (('bright', 'dark'), (2, 1, 32, 32))
     """
     if not isinstance(image_size, int) or image_size < 1:
         raise ValueError(f"image_size must be a whole number, at least 1; got {image_size!r}")
@@ -91,21 +99,17 @@ def _files(root: Path) -> list[str]:
     """The pictures under ``root``, relative to it, in the same order on every machine."""
     if not root.is_dir():
         raise DataError(f"folder: {root} is not a folder")
-    found = []
+    pictures: list[str] = []
     for where, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         inside = Path(where).relative_to(root)
-        names = (
-            name
-            for name in files
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-        )
-        found += [(inside / name).as_posix() for name in names]
-    if not found:
-        raise DataError(
-            f"folder: no pictures under {root}; looked for {', '.join(sorted(SUFFIXES))}"
-        )
-    return sorted(found)
+        shown = (name for name in files if not name.startswith("."))
+        names = (name for name in shown if Path(name).suffix.lower() in SUFFIXES)
+        pictures += [(inside / name).as_posix() for name in names]
+    if not pictures:
+        suffixes = ", ".join(sorted(SUFFIXES))
+        raise DataError(f"folder: no pictures under {root}; looked for {suffixes}")
+    return sorted(pictures)
 
 
 def _split(files: list[str], given: bool, in_test: int) -> dict[str, list[str]]:
@@ -128,9 +132,8 @@ def _read(
     pixels = np.empty((len(files), channels, size, size), dtype=np.uint8)
     kept: list[str] = []
     description = f"reading {name}, {pixels.nbytes / 1e6:,.1f} MB"
-    for file in tqdm(
-        files, desc=description, unit=" pictures", disable=bool(os.environ.get("TQDM_DISABLE"))
-    ):
+    silent = bool(os.environ.get("TQDM_DISABLE"))
+    for file in tqdm(files, desc=description, unit=" pictures", disable=silent):
         try:
             pixels[len(kept)] = _decode(root / file, size, channels)
         except Exception as error:  # a broken picture may end in any of them
@@ -166,8 +169,5 @@ def _label(file: str, given: bool) -> str:
 
 def _reasons(joint: str, skipped: list[tuple[str, str]]) -> str:
     rest = f"; and {len(skipped) - NAMED} more" if len(skipped) > NAMED else ""
-    return (
-        (joint if skipped else "")
-        + "; ".join(f"{file} ({reason})" for file, reason in skipped[:NAMED])
-        + rest
-    )
+    named = "; ".join(f"{file} ({reason})" for file, reason in skipped[:NAMED])
+    return (joint if skipped else "") + named + rest

@@ -29,6 +29,11 @@ class ImageData:
     ``binarize`` says that a training batch is drawn afresh as Bernoulli(pixel / 255) each time it
     is used (dynamic binarisation: Salakhutdinov & Murray, 2008; Burda et al., 2016); ``test`` is
     then already drawn, once.
+
+    >>> images, digits = torch.zeros(3, 1, 28, 28, dtype=torch.uint8), torch.tensor([7, 2, 1])
+    >>> data = ImageData("mine", images[:2], images[2:], digits[:2], digits[2:])
+    >>> len(data), data.image_shape, data.held_out()[1]
+    (2, (1, 28, 28), tensor([1]))
     """
 
     name: str
@@ -38,9 +43,8 @@ class ImageData:
     test_labels: Tensor
     binarize: bool = False
 
-    factor_names: ClassVar[
-        tuple[str, ...]
-    ] = ()  # of what made the images, known only where they are drawn
+    # of what made the images, known only where they are drawn
+    factor_names: ClassVar[tuple[str, ...]] = ()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -16,18 +16,13 @@ FACTOR_NAMES = ("shape", "scale", "orientation", "x", "y")
 FACTOR_SIZES = (3, 6, 40, 32, 32)
 HUES = 10
 
-AREA = (
-    0.07  # of every shape at scale 1, in units of the image's; at 64 pixels the square's side is 17
-)
+AREA = 0.07  # of every shape at scale 1, of the image's; at 64 pixels the square's side is 17
 SQUARE = math.sqrt(AREA) / 2  # half the side
 ELLIPSE = (math.sqrt(2 * AREA / math.pi), math.sqrt(AREA / (2 * math.pi)))  # half axes, 2 : 1
 HEART = math.sqrt(AREA / (2 + math.pi / 2))  # half the diagonal of the square inside it
-HEART_CENTRE = (1 / 3 + math.pi / 4) / (
-    2 + math.pi / 2
-)  # its centre of mass above that square's, in units of HEART
-CHUNK = (
-    2**22
-)  # pixels drawn at a time, so that a large batch needs little more memory than its images
+# its centre of mass above that square's, in units of HEART
+HEART_CENTRE = (1 / 3 + math.pi / 4) / (2 + math.pi / 2)
+CHUNK = 2**22  # pixels drawn at a time: a large batch needs little more memory than its images
 
 
 def sprites(
@@ -46,13 +41,17 @@ def sprites(
     are distinct: those of dSprites include 0 and 2 pi both. A square still repeats every 10
     orientations, an ellipse every 20; and of the black-and-white pictures of 32 pixels about 4 %
     equal that of a neighbour in the grid.
+
+    >>> drawn = sprites(image_size=32)
+    >>> heart = torch.tensor([[2, 5, 0, 16, 16]])  # the largest, upright, in the middle
+    >>> drawn.images(heart).shape, len(drawn)
+    (torch.Size([1, 1, 32, 32]), 737280)
     """
     size = checked_size(image_size)
     draw = partial(_draw_white, size=size, antialias=antialias)
     if not colour:
-        return FactorImages(
-            "sprites", (1, size, size), FACTOR_NAMES, FACTOR_SIZES, draw, binary=not antialias
-        )
+        white = (1, size, size), FACTOR_NAMES, FACTOR_SIZES
+        return FactorImages("sprites", *white, draw, binary=not antialias)
     names, sizes = (*FACTOR_NAMES, "hue"), (*FACTOR_SIZES, HUES)
     draw = partial(_draw_coloured, white=draw)
     return FactorImages("sprites", (3, size, size), names, sizes, draw, binary=False)
@@ -65,10 +64,8 @@ def _draw_white(factors: Tensor, size: int, antialias: bool) -> Tensor:
             u, v, scale = _own_axes(factors[rows], size)
             distance = signed_distance(u, v)
             if antialias:  # the pixel is taken to be cut by a straight edge at this distance
-                coverage = (
-                    distance.mul_(-255 * size * scale[:, None, None]).add_(128).clamp_(0, 255)
-                )
-                images[rows, 0] = coverage.to(torch.uint8)
+                levels = distance.mul_(-255 * size * scale[:, None, None]).add_(128)
+                images[rows, 0] = levels.clamp_(0, 255).to(torch.uint8)
             else:
                 images[rows, 0] = (distance < 0).to(torch.uint8).mul_(255)
     return images
@@ -108,9 +105,8 @@ def _ellipse(u: Tensor, v: Tensor) -> Tensor:
     a, b = ELLIPSE
     u, v = u.square_().mul_(a**-2), v.square_().mul_(b**-2)
     gradient = (u * a**-2).add_(v, alpha=b**-2).sqrt_()  # of radius, times radius
-    radius = (
-        u.add_(v).add_(1e-12).sqrt_()
-    )  # 1 on the edge; not 0 at the centre, where the gradient is
+    # 1 on the edge; not 0 at the centre, where the gradient is
+    radius = u.add_(v).add_(1e-12).sqrt_()
     return (radius - 1).mul_(radius).div_(gradient)
 
 
@@ -118,13 +114,8 @@ def _heart(u: Tensor, v: Tensor) -> Tensor:
     """A square on its corner, and on each of its upper sides a disc with that side as diameter."""
     u, v = u.abs_(), v.add_(HEART * HEART_CENTRE)
     square = (u + v.abs()).sub_(HEART).mul_(math.sqrt(0.5))
-    disc = (
-        u.sub_(HEART / 2)
-        .square_()
-        .add_(v.sub_(HEART / 2).square_())
-        .sqrt_()
-        .sub_(HEART * math.sqrt(0.5))
-    )
+    from_disc = u.sub_(HEART / 2).square_().add_(v.sub_(HEART / 2).square_()).sqrt_()
+    disc = from_disc.sub_(HEART * math.sqrt(0.5))
     return torch.minimum(square, disc)
 
 
@@ -132,8 +123,8 @@ SHAPES = {"square": _square, "ellipse": _ellipse, "heart": _heart}
 
 
 def checked_size(image_size: int) -> int:
+    """``image_size`` if sprites and dSprites come in it; ValueError otherwise."""
     if image_size not in SPRITE_SIZES:
-        raise ValueError(
-            f"image_size must be {' or '.join(map(str, SPRITE_SIZES))}; got {image_size!r}"
-        )
+        allowed = " or ".join(map(str, SPRITE_SIZES))
+        raise ValueError(f"image_size must be {allowed}; got {image_size!r}")
     return image_size

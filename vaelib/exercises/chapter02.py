@@ -95,7 +95,6 @@ def exercise_5(never_negative) -> None:
     error, standard_error = float(given.mean() - 1 / 8), float(given.std() / len(z) ** 0.5)
     assert abs(error) < 5 * standard_error + 1e-6, (
         "For two normals whose divergence is 0.125 nats your values have the mean "
-        f"{given.mean():.4f}, "
-        f"which is {abs(error) / max(standard_error, 1e-9):.0f} standard errors away. "
-        "To what could you add a term whose expectation is known?"
+        f"{given.mean():.4f}, which is {abs(error) / max(standard_error, 1e-9):.0f} standard "
+        "errors away. To what could you add a term whose expectation is known?"
     )

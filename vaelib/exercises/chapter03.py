@@ -39,9 +39,8 @@ def exercise_3(best_diagonal) -> None:
                 other[j] *= factor
                 assert gap_of(other) >= yours - 1e-12, (
                     f"For {d} latents, {'a smaller' if factor < 1 else 'a larger'} variance of "
-                    f"latent {j + 1} "
-                    "would bring q closer to the posterior. In which direction do you measure the "
-                    "KL?"
+                    f"latent {j + 1} would bring q closer to the posterior. In which direction do "
+                    "you measure the KL?"
                 )
         assert gap.numel() == 1 and torch.isclose(gap.reshape(()), yours, rtol=1e-6, atol=1e-9), (
             f"The variances are right. Their gap is not {gap.sum():.4f} nats: is the factor in "
@@ -109,8 +108,7 @@ def exercise_5(log_weights_of) -> None:
     off = given.mean(0) + reconstruction + kl
     assert (off.abs() < 5 * given.std(0) / math.sqrt(K)).all(), (
         "The mean of your log-weights is not the ELBO. A log-weight has three terms: are all "
-        "there, with their signs, "
-        "and is the scale of the noise a standard deviation?"
+        "there, with their signs, and is the scale of the noise a standard deviation?"
     )
     # the mean weight is p(x)
     covariance = W @ W.T + s**2 * torch.eye(3, dtype=torch.float64)

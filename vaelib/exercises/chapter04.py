@@ -45,8 +45,7 @@ def exercise_3(pathwise_gradient) -> None:
     given = _pair(pathwise_gradient(lambda z: 3 * z, MEAN, LOG_VAR, noise))
     assert abs(given[0] - 3) < 1e-9, (
         "For f(z) = 3 z each single draw has slope 3 in the mean, without any noise; you get "
-        f"{given[0]:.4f}. "
-        "Is it a mean over the draws, taken through f?"
+        f"{given[0]:.4f}. Is it a mean over the draws, taken through f?"
     )
     given = _pair(pathwise_gradient(torch.square, MEAN, LOG_VAR, noise))
     _compare(given, (2 * mean, variance), (0.02, 0.02), "f(z) = z^2")
@@ -113,6 +112,5 @@ def exercise_5(draw_exponential) -> None:
         (slope,) = torch.autograd.grad(z.mean(), rate)
         assert abs(slope.item() + 1 / value**2) < 5 / value**2 / math.sqrt(N), (
             f"The mean of the draws is 1 / rate, so its slope at rate {value} is "
-            f"{-1 / value**2:.3f}; "
-            f"yours is {slope.item():.3f}."
+            f"{-1 / value**2:.3f}; yours is {slope.item():.3f}."
         )

@@ -30,8 +30,7 @@ def exercise_2(output_padding) -> None:
         without = (small.shape[-1] - 1) * stride - 2 * padding + kernel
         assert without + given == size, (
             f"For size {size}, kernel {kernel}, stride {stride}, padding {padding} you add "
-            f"{given}, "
-            f"and the line comes back with {without + given} cells instead of {size}."
+            f"{given}, and the line comes back with {without + given} cells instead of {size}."
         )
 
 

@@ -116,6 +116,5 @@ def exercise_5(discretised_normal) -> None:
         worst = (p[1:-1] - mass).abs().argmax()
         assert (p[1:-1] - mass).abs().max() < 1e-5, (
             f"At mean {mean} and sigma {sigma} you give level {int(inner[worst])} the probability "
-            f"{p[1:-1][worst]:.4f}; "
-            f"its share of the normal is {mass[worst]:.4f}."
+            f"{p[1:-1][worst]:.4f}; its share of the normal is {mass[worst]:.4f}."
         )

@@ -16,7 +16,7 @@ def exercise_3(information) -> None:
     """
     generator = torch.Generator().manual_seed(3)
 
-    def asked(mean, log_var):
+    def result_of(mean, log_var):
         codes = mean + torch.exp(log_var / 2) * torch.randn(
             mean.shape, generator=generator, dtype=torch.float64
         )
@@ -25,19 +25,19 @@ def exercise_3(information) -> None:
         return value.item(), codes
 
     same = torch.zeros(50, 2, dtype=torch.float64)
-    value, _ = asked(same + 0.7, same - 0.5)
+    value, _ = result_of(same + 0.7, same - 0.5)
     assert abs(value) < 1e-9, (
         f"All 50 images have the same cloud, so a code says nothing; you say {value:.3f} nats."
     )
     apart = 100 * torch.arange(50, dtype=torch.float64).unsqueeze(1).expand(50, 2)
-    value, _ = asked(apart, same - 0.5)
+    value, _ = result_of(apart, same - 0.5)
     assert abs(value - math.log(50)) < 1e-6, (
         f"The 50 clouds are far apart, so a code names its image; you say {value:.3f} nats. "
         "How many does it take to name one of 50?"
     )
     mean = torch.randn(40, 3, generator=generator, dtype=torch.float64)
     log_var = torch.randn(40, 3, generator=generator, dtype=torch.float64)
-    value, codes = asked(mean, log_var)
+    value, codes = result_of(mean, log_var)
     total = 0.0
     for n in range(40):
         densities = [

@@ -16,7 +16,7 @@ def exercise_3(best_code_prices) -> None:
     """
     f64 = torch.float64
 
-    def asked(log_likelihood, prior, beta):
+    def result_of(log_likelihood, prior, beta):
         given = answered(best_code_prices(log_likelihood, prior, beta))
         assert isinstance(given, (tuple, list, torch.Tensor)) and len(given) == 2, (
             "Return two numbers, rate and distortion."
@@ -30,7 +30,7 @@ def exercise_3(best_code_prices) -> None:
     generator = torch.Generator().manual_seed(3)
     prior = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=f64)
     same = torch.full((3, 4), -7.0, dtype=f64)
-    rate, distortion = asked(same, prior, 2.0)
+    rate, distortion = result_of(same, prior, 2.0)
     assert abs(rate) < 1e-9, (
         "Every value of the code explains the images alike, so none is worth a nat; you pay "
         f"{rate:.3f}."
@@ -39,7 +39,7 @@ def exercise_3(best_code_prices) -> None:
         f"With log p(x | z) = -7 everywhere the distortion is 7, but you say {distortion:.3f}."
     )
     name = torch.tensor([[-2.0, -5000.0], [-5000.0, -4.0]], dtype=f64)
-    rate, distortion = asked(name, torch.tensor([0.25, 0.75], dtype=f64), 1.0)
+    rate, distortion = result_of(name, torch.tensor([0.25, 0.75], dtype=f64), 1.0)
     assert math.isfinite(rate) and math.isfinite(distortion), (
         "With entries of -5000 your answer is not finite: use logarithms."
     )
@@ -51,7 +51,7 @@ def exercise_3(best_code_prices) -> None:
     )
     log_likelihood = -20 * torch.rand(5, 4, generator=generator, dtype=f64)
     for beta in (0.5, 1.0, 3.0):
-        rate, distortion = asked(log_likelihood, prior, beta)
+        rate, distortion = result_of(log_likelihood, prior, beta)
         reached = distortion + beta * rate
         for noise in (0.0, 0.01, 0.1, 1.0):
             logits = (
@@ -82,14 +82,14 @@ def trial_minimum(log_likelihood, prior, beta) -> float:
 
 def exercise_4(price_of) -> None:
     """``price_of(rate_at, budget)``: the beta at which the falling function rate_at is budget."""
-    asked_at = []
+    betas = []
 
     def counted(rate_at):
         def counting(beta):
             assert isinstance(beta, (int, float)) or getattr(beta, "numel", lambda: 0)() == 1, (
                 "Ask rate_at for one beta at a time."
             )
-            asked_at.append(float(beta))
+            betas.append(float(beta))
             return rate_at(float(beta))
 
         return counting
@@ -114,11 +114,10 @@ def exercise_4(price_of) -> None:
     for true in (0.5, 9.0):
         answer = given(steps, steps(true))
         assert abs(answer / true - 1) < 2e-4, (
-            "Right for rates 3 / beta. "
-            f"For rates 10 exp(-sqrt(beta)) and a budget of {steps(true):.4f} nats you say "
-            f"{answer:.5g}."
+            "Right for rates 3 / beta. For rates 10 exp(-sqrt(beta)) and a budget of "
+            f"{steps(true):.4f} nats you say {answer:.5g}."
         )
-    assert len(asked_at) < 7 * 5000, (
+    assert len(betas) < 7 * 5000, (
         "Right, but you ask for thousands of rates. Each costs a training run: halve an interval "
         "instead."
     )
@@ -131,7 +130,7 @@ def exercise_5(spend) -> None:
     """
     f64 = torch.float64
 
-    def asked(variances, capacity):
+    def result_of(variances, capacity):
         rates = answered(spend(torch.tensor(variances, dtype=f64), capacity))
         assert isinstance(rates, torch.Tensor) and rates.shape == (len(variances),), (
             "Return one rate a direction, a tensor as long as `variances`."
@@ -146,11 +145,11 @@ def exercise_5(spend) -> None:
         return rates
 
     half = 0.5 * math.log(2)
-    rates = asked([4.0, 2.0, 1.0], half / 2)
+    rates = result_of([4.0, 2.0, 1.0], half / 2)
     assert rates[0] > 0 and rates[1:].abs().max() < 1e-3, (
         "With variances 4, 2, 1 and very few nats, is the second direction worth anything yet?"
     )
-    rates = asked([1.0, 4.0, 2.0], 1.0)
+    rates = result_of([1.0, 4.0, 2.0], 1.0)
     assert rates[1] > rates[2] > rates[0] - 1e-6, (
         "Give the rates in the order of `variances`; more variance, more rate."
     )
@@ -158,12 +157,11 @@ def exercise_5(spend) -> None:
     left = torch.tensor([1.0, 4.0, 2.0], dtype=f64) * torch.exp(-2 * rates)
     assert left[used].max() - left[used].min() < 1e-2, (
         "At a common price every direction that is used has the same squared error left, variance "
-        "times exp(-2 rate). "
-        f"Yours have {[round(v, 3) for v in left[used].tolist()]}."
+        f"times exp(-2 rate). Yours have {[round(v, 3) for v in left[used].tolist()]}."
     )
     variances = [0.02, 9.0, 0.5, 0.5, 3.0, 1e-4]
     for capacity in (0.3, 2.0, 12.0):
-        rates = asked(variances, capacity)
+        rates = result_of(variances, capacity)
         error = torch.tensor(variances, dtype=f64) * torch.exp(-2 * rates)
         water = error[rates > 1e-3].max()
         assert (error < water + 1e-2 * water).all(), (

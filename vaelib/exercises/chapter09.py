@@ -20,7 +20,7 @@ def exercise_3(parts_from_codes) -> None:
     def noise(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-    def asked(mean, log_var):
+    def result_of(mean, log_var):
         codes = mean + torch.exp(log_var / 2) * noise(*mean.shape)
         given = answered(parts_from_codes(mean, log_var, codes))
         try:
@@ -33,30 +33,28 @@ def exercise_3(parts_from_codes) -> None:
         return parts, codes
 
     prior = torch.zeros(40, 2, dtype=torch.float64)
-    parts, _ = asked(prior, prior)
+    parts, _ = result_of(prior, prior)
     assert max(map(abs, parts)) < 1e-9, (
         "Every image has the prior for its cloud, so all three parts are zero; you say "
         f"{[round(p, 3) for p in parts]}."
     )
     apart = 50 * torch.arange(40, dtype=torch.float64).unsqueeze(1).expand(40, 2)
-    (information, correlation, _), _ = asked(apart, prior - 1)
+    (information, correlation, _), _ = result_of(apart, prior - 1)
     assert abs(information - math.log(40)) < 1e-6, (
         "The 40 clouds are far apart, so a code names its image; you say the information is "
         f"{information:.3f} nats."
     )
     assert abs(correlation - math.log(40)) < 1e-6, (
         "With 40 clouds far apart along the diagonal each coordinate names the image, and so the "
-        "other coordinate; "
-        f"you say the total correlation is {correlation:.3f} nats. Is q(z_j) a mixture of its own, "
-        "one for each j?"
+        f"other coordinate; you say the total correlation is {correlation:.3f} nats. Is q(z_j) a "
+        "mixture of its own, one for each j?"
     )
     mean, log_var = noise(30, 3), noise(30, 3) - 1
-    parts, codes = asked(mean, log_var)
+    parts, codes = result_of(mean, log_var)
     ratio = 0.5 * (codes**2 - (codes - mean) ** 2 / log_var.exp() - log_var).sum(1).mean().item()
     assert abs(sum(parts) - ratio) < 1e-6, (
         "The three should add up to the mean of log q(z | n) - log p(z) at these codes, "
-        f"{ratio:.3f}; "
-        f"yours add up to {sum(parts):.3f}."
+        f"{ratio:.3f}; yours add up to {sum(parts):.3f}."
     )
     joint = marginals = 0.0
     for z in codes:

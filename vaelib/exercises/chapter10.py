@@ -17,7 +17,7 @@ def exercise_3(corrected_information) -> None:
     """
     generator = torch.Generator().manual_seed(3)
 
-    def asked(code, values, bins=20):
+    def result_of(code, values, bins=20):
         value = torch.as_tensor(
             answered(corrected_information(code, values, bins)), dtype=torch.float64
         )
@@ -25,14 +25,13 @@ def exercise_3(corrected_information) -> None:
         return value.item()
 
     n, values = 2000, torch.arange(10).repeat(200)
-    found = asked(values.double(), values)
-    assert abs(found - math.log(10)) < 0.01, (
-        f"A code that is the factor itself, 10 values, 2,000 images: you say {found:.3f} nats, log "
-        "10 is "
-        f"{math.log(10):.3f}. Do you count cells that never occur?"
+    value = result_of(values.double(), values)
+    assert abs(value - math.log(10)) < 0.01, (
+        f"A code that is the factor itself, 10 values, 2,000 images: you say {value:.3f} nats, log "
+        f"10 is {math.log(10):.3f}. Do you count cells that never occur?"
     )
     noise = torch.rand(30, n, generator=generator, dtype=torch.float64)
-    mean = sum(asked(code, values) for code in noise) / 30
+    mean = sum(result_of(code, values) for code in noise) / 30
     assert abs(mean - 171 / 4000) > 0.005, (
         f"Codes that know nothing get {mean:.3f} nats on average. That is the bias, not yet "
         "corrected."
@@ -44,9 +43,9 @@ def exercise_3(corrected_information) -> None:
     values = torch.randint(4, (150,), generator=generator)
     code = values + torch.randn(150, generator=generator, dtype=torch.float64)
     for bins in (5, 30):
-        found, expected = asked(code, values, bins), _corrected(code, values, bins)
-        assert abs(found - expected) < 1e-6, (
-            f"150 images, {bins} bins: you say {found:.4f} nats, it should be {expected:.4f}. "
+        value, expected = result_of(code, values, bins), _corrected(code, values, bins)
+        assert abs(value - expected) < 1e-6, (
+            f"150 images, {bins} bins: you say {value:.4f} nats, it should be {expected:.4f}. "
             "Use `bins`, and count a cell if at least one image lies in it."
         )
 
@@ -64,7 +63,7 @@ def exercise_4(row_score) -> None:
     The gaps along the rows of I / H, over the sum of the rows' greatest entries.
     """
 
-    def asked(codes, factors):
+    def result_of(codes, factors):
         value = torch.as_tensor(answered(row_score(codes, factors)), dtype=torch.float64)
         assert value.numel() == 1, "Return one number."
         return value.item()
@@ -77,9 +76,9 @@ def exercise_4(row_score) -> None:
         ("rotated", [v1 + v2, v1 - v2], 0),
         ("packed", [v1 + 4 * v2, 0 * v1], 0),
     ):
-        found = asked(torch.stack(columns, 1), factors)
-        assert abs(found - expected) < 1e-6, (
-            f"The {name} code gets {found:.3f}, but should get {expected}. "
+        value = result_of(torch.stack(columns, 1), factors)
+        assert abs(value - expected) < 1e-6, (
+            f"The {name} code gets {value:.3f}, but should get {expected}. "
             "Each coordinate has a row: what does it know of its best factor, and what of the next?"
         )
     generator = torch.Generator().manual_seed(4)
@@ -92,14 +91,13 @@ def exercise_4(row_score) -> None:
         factors
     )
     first, second = share.topk(2, dim=1).values.T
-    found, expected = asked(codes, factors), ((first - second).sum() / first.sum()).item()
-    assert abs(found - expected) < 1e-6, (
+    value, expected = result_of(codes, factors), ((first - second).sum() / first.sum()).item()
+    assert abs(value - expected) < 1e-6, (
         "Right for two factors with equally many values; with 2, 5 and 30 values you say "
-        f"{found:.3f}, it should be "
-        f"{expected:.3f}. Is the information divided by the factor's entropy, and are the sums "
-        "taken before dividing?"
+        f"{value:.3f}, it should be {expected:.3f}. Is the information divided by the factor's "
+        "entropy, and are the sums taken before dividing?"
     )
     dead = torch.cat([codes, torch.zeros(1500, 2, dtype=torch.float64)], 1)
-    assert abs(asked(dead, factors) - expected) < 1e-6, (
+    assert abs(result_of(dead, factors) - expected) < 1e-6, (
         "Two coordinates that never move were added: nothing may change."
     )

@@ -21,7 +21,7 @@ def exercise_3(iwae_loss) -> None:
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator, dtype=f64)
 
-    def asked(*arguments):
+    def result_of(*arguments):
         value = torch.as_tensor(answered(iwae_loss(*arguments)), dtype=f64)
         assert value.numel() == 1, "Return one number: the mean over the images."
         return value.reshape(())
@@ -31,22 +31,22 @@ def exercise_3(iwae_loss) -> None:
     z = x / 2 + math.sqrt(0.5) * normal(4, 3, 1)
     exact = -torch.distributions.Normal(0.0, math.sqrt(2)).log_prob(x).mean()
     log_likelihood = torch.distributions.Normal(z, 1.0).log_prob(x).sum(2)
-    found = asked(log_likelihood, z, x / 2, torch.full_like(x, math.log(0.5)))
-    assert abs(found - exact) < 1e-6, (
+    result = result_of(log_likelihood, z, x / 2, torch.full_like(x, math.log(0.5)))
+    assert abs(result - exact) < 1e-6, (
         f"With the true posterior every weight is p(x), and the loss {exact:.4f}, whatever K is; "
-        f"you say {found:.4f}. "
+        f"you say {result:.4f}. "
         "Which of the three terms of log w has the wrong sign, or is missing?"
     )
     log_likelihood, z, mean, log_var = normal(5, 6), normal(5, 6, 3), normal(6, 3), normal(6, 3)
     expected = _loss(log_likelihood, z, mean, log_var)
-    found = asked(log_likelihood, z, mean, log_var)
-    assert abs(found - expected) < 1e-6, (
-        f"Right for equal weights, not for weights that differ: you say {found:.4f}, it should be "
+    result = result_of(log_likelihood, z, mean, log_var)
+    assert abs(result - expected) < 1e-6, (
+        f"Right for equal weights, not for weights that differ: you say {result:.4f}, it should be "
         f"{expected:.4f}. "
         "The mean over the draws is inside the logarithm, the mean over the images outside."
     )
-    far = asked(log_likelihood - 5000, z, mean, log_var)
-    assert torch.isfinite(far) and abs(far - found - 5000) < 1e-6, (
+    far = result_of(log_likelihood - 5000, z, mean, log_var)
+    assert torch.isfinite(far) and abs(far - result - 5000) < 1e-6, (
         "Log-likelihoods around -5000: the weights themselves are 0 in floating point. Stay with "
         "their logarithms."
     )
@@ -77,9 +77,8 @@ def exercise_4(difference) -> None:
     )
     apart = math.sqrt((a.var() + b.var()) / 400)
     assert abs(error - apart) > 0.1, (
-        f"{error:.2f} is the error if the two had been judged on different images. "
-        "An image that is hard for one is hard for the other: what is the spread of the "
-        "differences?"
+        f"{error:.2f} is the error if the two had been judged on different images. An image that "
+        "is hard for one is hard for the other: what is the spread of the differences?"
     )
     exact = ((a - b).std() / 20).item()
     assert abs(error - exact) < 0.01 * exact, (

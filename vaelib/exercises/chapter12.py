@@ -47,8 +47,8 @@ def exercise_3(snapshot) -> None:
             f"After the {time} restore() the weights are not those of the snapshot. "
             "A state_dict refers to the tensors that training goes on to change: did you copy them?"
         )
-        found = train(model, optimizer, generator, 6)
-        if not torch.equal(found, end):
+        result = train(model, optimizer, generator, 6)
+        if not torch.equal(result, end):
             x = torch.randn(2, generator=generator)
             same = torch.equal(x, torch.randn(2, generator=_after(whole[2])))
             raise AssertionError(
@@ -69,25 +69,26 @@ def _after(generator: torch.Generator) -> torch.Generator:
 
 
 def exercise_4(stop_epoch) -> None:
-    """``stop_epoch(elbos, patience)``: the first epoch at which the best is ``patience`` epochs
-    old; None if there is none.
+    """``stop_epoch(elbos, patience)``: the first epoch at which the best is that many epochs old.
+
+    None if there is none.
     """
 
-    def asked(elbos, patience, expected, hint):
-        found = answered(stop_epoch(list(elbos), patience))
-        assert found == expected and not isinstance(found, bool), (
-            f"ELBOs {list(elbos)}, patience {patience}: you say {found}, it should be {expected}. "
+    def expect(elbos, patience, expected, hint):
+        result = answered(stop_epoch(list(elbos), patience))
+        assert result == expected and not isinstance(result, bool), (
+            f"ELBOs {list(elbos)}, patience {patience}: you say {result}, it should be {expected}. "
             f"{hint}"
         )
 
-    asked([-120, -110, -112, -111, -113], 3, 5, "The best is that of epoch 2.")
-    asked([-120, -110, -112, -111], 3, None, "The best is two epochs old: no reason to stop yet.")
-    asked(
+    expect([-120, -110, -112, -111, -113], 3, 5, "The best is that of epoch 2.")
+    expect([-120, -110, -112, -111], 3, None, "The best is two epochs old: no reason to stop yet.")
+    expect(
         [-120, -110, -112, -109, -110, -111], 2, 6, "Epoch 4 was better, and the count began again."
     )
-    asked([-120, -110, -110, -110], 2, 4, "A tie is not better.")
-    asked([-5, -4, -3], 1, None, "It gets better in every epoch.")
-    asked(
+    expect([-120, -110, -110, -110], 2, 4, "A tie is not better.")
+    expect([-5, -4, -3], 1, None, "It gets better in every epoch.")
+    expect(
         [-100.0, -math.inf, -99.0, -99.5],
         1,
         2,

@@ -15,7 +15,11 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """What `load_pretrained` can load."""
+    """What `load_pretrained` can load.
+
+    >>> "digits-2" in names()
+    True
+    """
     return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
 
 
@@ -32,6 +36,8 @@ def load_pretrained(name: str) -> VAE:
 
 def card(name: str) -> dict:
     """How a model was made and what it scores: data, seed, steps, hardware, seconds, scores.
+
+    And its configuration and the history of its training.
 
     >>> card("digits-2")["data"]
     {'name': 'mnist-5k', 'binarize': True}
