@@ -26,6 +26,7 @@ ORDER = [
     "data.standard",
     "data.sprites",
     "data.dsprites",
+    "data.tree",
     "data.folder",
     "data.load",
     "data",
