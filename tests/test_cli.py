@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,6 +55,7 @@ FILES = {
     "traversals.png",
     "results.json",
     "report.html",
+    "pictures.json",
 }
 
 
@@ -168,7 +170,7 @@ def test_a_run_leaves_its_folder_and_one_page_that_shows_it(vae, here, monkeypat
     out, _ = vae("-c tiny.cfg -v B-VAE --device cpu --output <b>")
     folder = here / "<b>"
     assert {path.name for path in folder.iterdir()} == FILES
-    assert out.endswith(f"all of it: {folder.name}/report.html\n") and "54 images 1x8x8" in out
+    assert out.endswith(f"all of it: {folder.name}/report.html\n") and "50 images 1x8x8" in out
     text = (folder / "report.html").read_text()
     page = Page(text)
     assert (
@@ -363,7 +365,9 @@ def test_evaluate_sample_and_export(vae, here, images):
         vaelib.metrics.elbo(model, test[:5]).mean().item()
     )
     expected = vaelib.metrics.log_likelihood(model, test[:5], 3).mean().item()
-    assert found["evaluation"]["log_likelihood"] == pytest.approx(expected) and found["images"] == 6
+    assert (
+        found["evaluation"]["log_likelihood"] == pytest.approx(expected) and found["images"] == 10
+    )
     assert f"{expected:.3f} ± " in out
 
     assert vae("sample out --number 5 --seed 1 --device cpu")[0] == "out/samples-seed1.png\n"
@@ -619,7 +623,7 @@ def test_unreadable_pictures_are_named(vae, here, images):
     finally:
         (images / "a" / "broken.png").unlink()
     assert "folder: 1 of 61 pictures can't be read and are left out: a/broken.png (" in out
-    assert re.search(r"^folder: 5\d images 1x8x8, binarised, \d to test; 0 MB$", out, re.M)
+    assert re.search(r"^folder: 50 images 1x8x8, binarised, 10 to test; 0 MB$", out, re.M)
 
 
 def test_keys_are_not_shared_by_sections():
@@ -658,3 +662,61 @@ def test_a_terminal_without_the_letters_of_a_path_gets_a_line(here):
     ended = subprocess.run(command, capture_output=True, env=environment, cwd=here, timeout=60)
     assert ended.returncode == 2 and b"Traceback" not in ended.stderr
     assert ended.stderr.startswith(b"vaelib: caf?.cfg: [hyperparameters] betta = 4: unknown key")
+
+
+def split_of(run):
+    listing = json.loads((run / "pictures.json").read_text())
+    return set(listing["train"]), set(listing["test"])
+
+
+@pytest.fixture
+def mine(here, images):
+    """The pictures in a folder that may be changed, and a configuration that reads them there."""
+    shutil.copytree(images, here / "mine")
+    (here / "tiny.cfg").write_text(CONFIG.format(images="mine"))
+    return here / "mine"
+
+
+def test_a_picture_more_changes_nothing_of_a_run_and_is_said(vae, here, mine):
+    """Drawn anew, the split would hold out pictures that the run has trained on."""
+    vae("-c tiny.cfg -v B-VAE --output out --device cpu")
+    found, _ = vae("evaluate out --samples 2 --device cpu")
+    trained, held_out = split_of(here / "out")
+    assert len(trained) + len(held_out) == 60 and not trained & held_out
+    for name in ("new.png", "newer.png"):
+        shutil.copy(mine / "a" / "00.png", mine / "a" / name)
+    out, _ = vae("evaluate out --samples 2 --device cpu")
+    said = "is not what it was, and these pictures are left out: 2 new\n"
+    assert said in out and out.splitlines()[2:] == found.splitlines()[1:], "the same figures"
+    gone = sorted(held_out)[0]
+    (mine / gone).unlink()
+    out, _ = vae("evaluate out --samples 2 --device cpu")
+    assert "left out: 2 new, 1 gone\n" in out
+    assert re.search(rf"^images +{len(held_out) - 1}$", out, re.M)
+    (here / "out" / "pictures.json").write_text("[]")
+    assert "out/pictures.json: damaged" in vae("evaluate out --device cpu", 2)[1]
+
+
+def test_a_run_goes_on_with_its_own_pictures_wherever_they_are(vae, here, mine):
+    vae("-c tiny.cfg -v B-VAE --output out --device cpu")
+    change(here, ("epochs = 2", "epochs = 3"))
+    vae("-c tiny.cfg -v B-VAE --output whole --device cpu")
+    shutil.copy(mine / "a" / "00.png", mine / "a" / "new.png")
+    shutil.move(mine, here / "moved #1")
+    _, err = vae("-c tiny.cfg -v B-VAE --output out --device cpu --resume", 2)
+    assert err == f"vaelib: folder: {mine} is not a folder\n"
+    command = "-c tiny.cfg -v B-VAE --output out --device cpu --resume".split()
+    assert cli.main([*command, "--path", "moved #1"]) == 0
+    assert torch.equal(weights(here / "out"), weights(here / "whole"))
+    vae("evaluate out --samples 2 --device cpu")  # the kept configuration says where they are now
+    shutil.move(here / "moved #1", here / "elsewhere")
+    assert "is not a folder" in vae("evaluate out --device cpu", 2)[1]
+    vae("evaluate out --samples 2 --device cpu --path elsewhere")
+
+
+def test_another_picture_is_another_run(vae, here, mine):
+    vae("-c tiny.cfg -v B-VAE --output out --device cpu")
+    change(here, ("epochs = 2", "epochs = 3"))
+    shutil.copy(mine / "a" / "00.png", mine / sorted(split_of(here / "out")[0])[3])
+    _, err = vae("-c tiny.cfg -v B-VAE --output out --device cpu --resume", 2)
+    assert "of a run with images" in err and err.count("\n") == 1

@@ -37,6 +37,12 @@ def device_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def path_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--path", metavar="DIR", help="where the data lie now, instead of the configuration's path"
+    )
+
+
 def variation(text: str) -> str:
     named = {name.lower(): name for name in VARIATIONS} | {"beta-vae": "B-VAE"}
     if text.lower() not in named:

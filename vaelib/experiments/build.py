@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -53,15 +53,23 @@ def build_model(config: Config) -> VAE:
         return VAE(**arguments)
 
 
-def load_data(config: Config, say: Callable = print) -> ImageData | FactorImages:
-    """The data of ``config``, and what it is, to ``say``; files that can't be read are named."""
+def load_data(
+    config: Config, say: Callable = print, split: Mapping | None = None
+) -> ImageData | FactorImages:
+    """The data of ``config``, and what it is, to ``say``; files that can't be read are named.
+
+    ``split`` is the listing of pictures that a run has kept: of a folder only these are read.
+    """
     wanted = config.configuration
-    options = {
+    options: dict[str, Any] = {
         key: getattr(wanted, key)
         for key in ("image_size", "colour")
         if getattr(wanted, key) is not None
     }
+    if split:
+        options["split"] = split
     with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         data = load(wanted.dataset, wanted.path, binarize=bool(wanted.binarize), **options)
     for warning in caught:
         say(str(warning.message))

@@ -16,6 +16,7 @@ from vaelib.experiments.arguments import (
     Parser,
     device_option,
     grid,
+    path_option,
     run_option,
     variation,
     whole_from_0,
@@ -146,6 +147,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in that folder, if there is one"
     )
+    path_option(parser)
     parser.add_argument("--seed", help="instead of the file's seed")
     parser.add_argument("--precision", help="fp32 or bf16, instead of the file's")
     device_option(parser)
@@ -163,9 +165,8 @@ def _train(args: argparse.Namespace) -> int:
     if args.variation is None:
         raise ConfigError("-v is missing: VAE (beta is 1) or B-VAE (the file's beta and schedule)")
     given = {f"hyperparameters.{key}": getattr(args, key) for key in ("seed", "precision")}
-    wanted = config.read(
-        args.config, {name: value for name, value in given.items() if value is not None}
-    )
+    given = {name: value for name, value in given.items() if value is not None}
+    wanted = config.read(args.config, given, args.path)
     chosen = wanted.variation(args.variation)
     seed = f"-seed{chosen.hyperparameters.seed}" if args.seed is not None else ""
     folder = (
@@ -216,6 +217,7 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="disentanglement, where the factors are known: a minute",
     )
+    path_option(parser)
     device_option(parser)
 
 
@@ -223,7 +225,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from vaelib.experiments import finished_run
 
     result = finished_run.evaluate(
-        args.run, args.samples, args.images, args.device, args.scores, _say
+        args.run, args.samples, args.images, args.device, args.scores, _say, args.path
     )
     for name, value in result.items():
         error = result.get(f"{name}_error")

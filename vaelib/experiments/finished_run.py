@@ -15,7 +15,7 @@ from vaelib import losses, metrics, plots
 from vaelib.experiments.build import checked_device, load_data
 from vaelib.experiments.config import ConfigError
 from vaelib.experiments.measure import measurements, png, standard_error
-from vaelib.experiments.run_folder import CONFIG, MODEL, RESULTS, opened, results
+from vaelib.experiments.run_folder import CONFIG, MODEL, RESULTS, listing, opened, results
 from vaelib.files import save_model, write
 from vaelib.models import VAE
 
@@ -27,6 +27,7 @@ def evaluate(
     device: str = "auto",
     scores: bool = False,
     say: Callable = print,
+    path: str | None = None,
 ) -> dict:
     """Measure a finished run on ``images`` held-out images, and add it to its results.
 
@@ -34,11 +35,13 @@ def evaluate(
 
     log p(x) is given where the images have one under the model: not for grey images and Bernoulli
     pixels. With ``scores`` the codes are compared with the factors that made the images, by all of
-    `vaelib.disentanglement`, where there are any.
+    `vaelib.disentanglement`, where there are any. ``path`` is where the data lie now, if not where
+    they were. Of a folder of pictures those are taken that the run held out, if they are still what
+    they were; ``say`` is told what has changed.
     """
     config, model = opened(folder)
     model.to(checked_device(device))
-    data = load_data(config, say)
+    data = load_data(config.at(path), say, listing(folder))
     if scores and not data.factor_names:
         raise ConfigError(f"--scores: {data.name} has no known factors; sprites and dsprites have")
     x, factors = data.held_out(images)

@@ -12,6 +12,7 @@ import torch
 
 from vaelib import distributed, plots
 from vaelib.data import FactorImages, ImageData
+from vaelib.data.folder import FolderImages
 from vaelib.experiments import report
 from vaelib.experiments.build import build_model, checked_device, fit_arguments, load_data
 from vaelib.experiments.config import Config
@@ -21,9 +22,11 @@ from vaelib.experiments.run_folder import (
     CONFIG,
     METRICS,
     MODEL,
+    PICTURES,
     REPORT,
     RESULTS,
     claimable,
+    listing,
     results,
 )
 from vaelib.files import save_model, write
@@ -57,7 +60,7 @@ def train(
         say(f"{folder}: this run is finished")
         return done
     with team.leader_first():
-        data = load_data(config, say) if data is None else data
+        data = load_data(config, say, listing(folder)) if data is None else data
     processes = f"; {team.size} processes" if team.size > 1 else ""
     weights = f"{sum(p.numel() for p in model.parameters()):,} weights"
     say(f"{weights}; {where}; {config.hyperparameters.precision}{processes}")
@@ -65,6 +68,8 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         if fresh:
             write(folder / CONFIG, config.text())
+            if isinstance(data, FolderImages):
+                write(folder / PICTURES, json.dumps(data.listing, indent=0) + "\n")
     training = config.hyperparameters
     try:
         history = fit(
@@ -94,7 +99,7 @@ def discard(folder: Path) -> None:
 
     And the folder, where it is then empty.
     """
-    for name in (CONFIG, METRICS):
+    for name in (CONFIG, METRICS, PICTURES):
         (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()
