@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -88,7 +89,7 @@ def vae(here, capsys):
     """Type a command; (status, stdout, stderr)."""
 
     def run(command, status=0):
-        found = cli.main(command.split())
+        found = cli.main(shlex.split(command))
         out, err = capsys.readouterr()
         assert found == status, err
         assert status != 0 or err == "", err
@@ -705,8 +706,7 @@ def test_a_run_goes_on_with_its_own_pictures_wherever_they_are(vae, here, mine):
     shutil.move(mine, here / "moved #1")
     _, err = vae("-c tiny.cfg -v B-VAE --output out --device cpu --resume", 2)
     assert err == f"vaelib: folder: {mine} is not a folder\n"
-    command = "-c tiny.cfg -v B-VAE --output out --device cpu --resume".split()
-    assert cli.main([*command, "--path", "moved #1"]) == 0
+    vae("-c tiny.cfg -v B-VAE --output out --device cpu --resume --path 'moved #1'")
     assert torch.equal(weights(here / "out"), weights(here / "whole"))
     vae("evaluate out --samples 2 --device cpu")  # the kept configuration says where they are now
     shutil.move(here / "moved #1", here / "elsewhere")

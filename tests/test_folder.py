@@ -114,8 +114,10 @@ def test_folders_named_train_and_test_are_the_split(tmp_path):
     assert again.classes == data.classes
 
 
-@pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("TRAINING", "val"),
-                                             ("train", "Testing"), ("train", "validation")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("Train", "Test"), ("TRAINING", "val"), ("train", "Testing"), ("train", "validation")],
+)
 def test_the_usual_names_of_a_split_are_understood(tmp_path, train, test):
     for i in range(3):
         picture(tmp_path / train / "a" / f"{i}.png", i)
@@ -148,7 +150,7 @@ def test_a_train_may_be_a_thing_on_rails(tmp_path):
 
 
 def test_a_split_that_was_kept_is_made_again(tree):
-    root, pixels = tree
+    root, _ = tree
     (root / "dog" / "broken.png").write_bytes(b"")
     with pytest.warns(UserWarning, match="1 of 21 pictures"):
         data = load(root, test_fraction=0.4)

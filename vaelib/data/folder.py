@@ -24,7 +24,10 @@ from vaelib.device import physical_memory
 
 NAMED = 10  # unreadable files in a warning; all are in `FolderImages.skipped`
 # by what a file holds and not by its name: of others, such as EPS, Pillow starts a program
-FORMATS = "AVIF BMP DIB GIF HEIF JPEG JPEG2000 JXL MPO PNG PPM TIFF WEBP".split()
+FORMATS = (
+    *("AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "JXL", "MPO", "PNG", "PPM"),
+    *("TIFF", "WEBP"),
+)
 DEEP = {".pgm", ".png", ".tif", ".tiff"}  # whose greys may be of 16 bits
 BITS = (8, 10, 12, 14, 16)
 

@@ -48,8 +48,9 @@ def load(
     factors, made on demand. Their ``options`` are ``image_size`` (64 or 32) and for "sprites"
     ``antialias`` and ``colour``; see `vaelib.data.sprites`. "folder" is any tree of your own images
     under ``root``: ``options`` are ``image_size``, ``colour``, ``test_fraction``, ``seed`` and
-    ``split``, see `vaelib.data.folder`. Raises ValueError for an unknown name, TypeError for an option that the
-    data set does not have, DataError when the data is missing, can't be downloaded, or is damaged.
+    ``split``, see `vaelib.data.folder`. Raises ValueError for an unknown name, TypeError for an
+    option that the data set does not have, DataError when the data is missing, can't be downloaded,
+    or is damaged.
 
     >>> data = load("mnist-5k", binarize=True)  # comes with a package, nothing is downloaded
     >>> data.image_shape, len(data), len(data.test)
