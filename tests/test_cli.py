@@ -20,6 +20,7 @@ import processes
 import pytest
 import torch
 from PIL import Image
+from test_data import write_idx_set
 
 import vaelib
 from vaelib import disentanglement
@@ -720,3 +721,13 @@ def test_another_picture_is_another_run(vae, here, mine):
     shutil.copy(mine / "a" / "00.png", mine / sorted(split_of(here / "out")[0])[3])
     _, err = vae("-c tiny.cfg -v B-VAE --output out --device cpu --resume", 2)
     assert "of a run with images" in err and err.count("\n") == 1
+
+
+def test_images_of_another_size_than_the_data_sets_are_a_line(vae, here):
+    write_idx_set(here, "MNIST", side=32)
+    text = (here / "tiny.cfg").read_text().replace("dataset = folder", "dataset = mnist")
+    text = re.sub(r"path = .*\n.*\n.*\n", f"path = {here}\n", text)
+    (here / "tiny.cfg").write_text(text)
+    _, err = vae("-c tiny.cfg -v VAE --device cpu", 2)
+    assert "= mnist: the files hold images 1x32x32, and mnist has 1x28x28" in err
+    assert err.count("\n") == 1 and not (here / "runs").exists()

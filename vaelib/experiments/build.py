@@ -74,6 +74,10 @@ def load_data(
     for warning in caught:
         say(str(warning.message))
     say(f"{wanted.dataset}: {data.summary}")
+    if data.image_shape != config.image_shape:
+        found, meant = ("x".join(map(str, d.image_shape)) for d in (data, config))
+        what = f"the files hold images {found}, and {wanted.dataset} has {meant}"
+        raise config.error("configuration", "dataset", f"{what}; is path another data set's?")
     return data
 
 
