@@ -24,7 +24,7 @@ from test_data import write_idx_set
 
 import vaelib
 from vaelib import disentanglement
-from vaelib.experiments import cli, run
+from vaelib.experiments import build, cli, finished_run, run
 from vaelib.experiments.schema import SECTIONS
 
 CONFIG = """
@@ -731,3 +731,59 @@ def test_images_of_another_size_than_the_data_sets_are_a_line(vae, here):
     _, err = vae("-c tiny.cfg -v VAE --device cpu", 2)
     assert "= mnist: the files hold images 1x32x32, and mnist has 1x28x28" in err
     assert err.count("\n") == 1 and not (here / "runs").exists()
+
+
+@pytest.fixture
+def sprites_run(vae, here):
+    """A finished run on sprites, in s."""
+    (here / "s.cfg").write_text(
+        "[configuration]\ndataset = sprites\nimage_size = 32\n[architecture]\n"
+        "z_dimension = 3\n[hyperparameters]\nsteps = 2\nbatch_size = 8\nbeta = 4\n"
+    )
+    vae("-c s.cfg -v B-VAE --device cpu --output s")
+    return here / "s"
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 10])
+def test_a_few_images_have_no_scores(vae, sprites_run, images):
+    _, err = vae(f"evaluate s --images {images} --samples 2 --scores --device cpu", 2)
+    assert err.startswith(f"vaelib: --images {images}: too few for --scores ("), err
+    assert err.count("\n") == 1 and "evaluation" not in json.loads(
+        (sprites_run / "results.json").read_text()
+    )
+
+
+def test_a_minibatch_that_no_memory_holds_is_a_line(vae, here, monkeypatch):
+    text = "[configuration]\ndataset = sprites\n[architecture]\nconv_channels = [4]\n"
+    text += "z_dimension = 3\n[hyperparameters]\nsteps = 2\nbatch_size = 3000000\nbeta = 4\n"
+    (here / "s.cfg").write_text(text)
+    gigabytes = 4 * 3e6 * (64 * 64 + 4 * 32 * 32) * 2 / 1e9
+    monkeypatch.setattr(build, "physical_memory", lambda: int(1e9 * gigabytes - 1e6))
+    _, err = vae("-c s.cfg -v B-VAE --device cpu", 2)
+    assert f"batch_size = 3000000: a minibatch needs {gigabytes:.1f} GB at least" in err
+    assert err.count("\n") == 1 and not (here / "runs").exists()
+
+
+@pytest.mark.parametrize("error", [
+    RuntimeError("[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't alloc"),
+    MemoryError("Unable to allocate 12.0 GiB"),
+])  # fmt: skip
+def test_memory_that_runs_out_is_a_line(vae, here, monkeypatch, error):
+    def no_memory(*_, **__):
+        raise error
+
+    monkeypatch.setattr(run, "fit", no_memory)
+    assert vae("-c tiny.cfg -v VAE --device cpu", 1)[1].startswith("vaelib: out of memory; take a")
+
+
+def test_images_that_no_memory_holds_are_a_line(vae, sprites_run, monkeypatch):
+    monkeypatch.setattr(finished_run, "physical_memory", lambda: 4 * 1000 * 32 * 32)
+    for command in ("evaluate s --images 1001", "sample s --number 1001"):
+        _, err = vae(f"{command} --device cpu", 2)
+        assert "1001: these images take 0.0 GB, and this machine has 0.0\n" in err
+
+
+def test_a_picture_may_go_into_a_new_folder(vae, here):
+    vae("-c tiny.cfg -v VAE --device cpu --output out")
+    vae("sample out --number 4 --output no/such/folder/yet.png --device cpu")
+    assert Image.open(here / "no/such/folder/yet.png").size[0] > 8

@@ -223,11 +223,11 @@ def zeros(*shape):
 
 @pytest.mark.parametrize(("arrays", "words"), [
     ({"train-labels-idx1": zeros(6)}, "train-labels-idx1-ubyte holds (6,), not one label for each"),
-    ({"t10k-labels-idx1": zeros(4)}, "t10k-labels-idx1-ubyte holds (4,), not one label for each of 3"),
+    ({"t10k-labels-idx1": zeros(4)}, "t10k-labels-idx1-ubyte holds (4,), not one label for each"),
     ({"train-labels-idx1": zeros(7, 28, 28), "train-images-idx3": zeros(7)},
      "train-images-idx3-ubyte holds (7,), no images"),
     ({"train-images-idx3": zeros(7, 1, 28, 28)}, "holds (7, 1, 28, 28), no images (N, H, W)"),
-    ({"t10k-images-idx3": zeros(0, 28, 28), "t10k-labels-idx1": zeros(0)}, "(0, 28, 28), no images"),
+    ({"t10k-images-idx3": zeros(0, 28, 28), "t10k-labels-idx1": zeros(0)}, "28), no images (N, H"),
     ({"t10k-images-idx3": zeros(3, 32, 32)}, "are 28 x 28, to test 32 x 32"),
 ])  # fmt: skip
 def test_idx_files_that_do_not_belong_together_are_named(tmp_path, no_network, arrays, words):

@@ -27,8 +27,10 @@ URL = f"https://raw.githubusercontent.com/{COMMIT}/{FILE}"
 MD5 = "7da33b31b13a06f4b04a70402ce90c2e"
 PIECE = 4096  # images of it read at a time
 MOST_FACTORS = 10**8  # bytes of a table of factors; the published one has 35 million
-DAMAGES = (OSError, KeyError, IndexError, ValueError, EOFError, MemoryError, zlib.error)
-DAMAGES += (zipfile.BadZipFile, NotImplementedError, SyntaxError, TypeError, OverflowError)
+DAMAGES = (  # all that numpy and zipfile end in when a file is not what it should be
+    *(OSError, KeyError, IndexError, ValueError, EOFError, MemoryError, zlib.error, TypeError),
+    *(zipfile.BadZipFile, NotImplementedError, SyntaxError, OverflowError),
+)
 
 
 def dsprites(root: Path, download: bool = True, image_size: int = IMAGE_SIZE) -> FactorImages:

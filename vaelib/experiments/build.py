@@ -10,7 +10,7 @@ import torch
 
 from vaelib import objectives, schedules
 from vaelib.data import FactorImages, ImageData, load
-from vaelib.device import pick_device
+from vaelib.device import physical_memory, pick_device
 from vaelib.experiments.config import Config, ConfigError
 from vaelib.layers import ConvSpec, conv_sizes
 from vaelib.models import VAE
@@ -79,6 +79,23 @@ def load_data(
         what = f"the files hold images {found}, and {wanted.dataset} has {meant}"
         raise config.error("configuration", "dataset", f"{what}; is path another data set's?")
     return data
+
+
+def check_memory(config: Config, data: ImageData | FactorImages, device: torch.device) -> None:
+    """ConfigError when a minibatch alone is more than the machine's memory holds; of a CPU.
+
+    Counted are the numbers that every layer of convolutions leaves, in float32, for the gradients.
+    """
+    own, stream = config.hyperparameters, isinstance(data, FactorImages)
+    images = own.batch_size if stream else min(own.batch_size, len(data))
+    convs = check_shapes(config)
+    channels = config.image_shape[0], *(conv.channels for conv in convs)
+    layers = zip(channels, conv_sizes(config.image_shape, convs))
+    numbers = sum(depth * height * width for depth, (height, width) in layers)
+    needed = 4 * images * numbers * (1 + own.samples)  # encoded once, decoded so often
+    if device.type == "cpu" and needed > (most := physical_memory()):
+        what = f"a minibatch needs {needed / 1e9:,.1f} GB at least, and there are {most / 1e9:,.1f}"
+        raise config.error("hyperparameters", "batch_size", f"{what}; take a smaller one")
 
 
 def fit_arguments(config: Config, data: ImageData | FactorImages) -> dict:

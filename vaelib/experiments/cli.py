@@ -40,6 +40,9 @@ when training failed; 2 for a mistake in what was asked, in one line; 130 when s
 after which --resume goes on, to the same weights as if it had never stopped."""
 
 
+OUT_OF_MEMORY = "out of memory; take a smaller batch_size or image_size, or fewer images"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Do what ``argv``, or the command line, asks for; the exit status.
 
@@ -59,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if (status := _status(error)) is None:
             raise
-        _complain(str(error) or type(error).__name__)
+        _complain(OUT_OF_MEMORY if _is_of_memory(error) else str(error) or type(error).__name__)
         return status
 
 
@@ -77,7 +80,12 @@ def _status(error: Exception) -> int | None:
 
     if isinstance(error, (CheckpointError, DataError)):
         return 2
-    return 1 if isinstance(error, (TrainingError, JobError, OutOfMemoryError)) else None
+    failed = isinstance(error, (TrainingError, JobError, OutOfMemoryError))
+    return 1 if failed or _is_of_memory(error) else None
+
+
+def _is_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _leads() -> bool:
@@ -237,8 +245,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _shown(value: object) -> str:
     if isinstance(value, list):
-        return " ".join(f"{v:.2f}" for v in value)
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+        return " ".join(f"{v:z.2f}" for v in value)
+    return f"{value:z.3f}" if isinstance(value, float) else str(value)
 
 
 def _sample_options(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from vaelib import losses, metrics, plots
+from vaelib.data import FactorImages
+from vaelib.device import physical_memory
 from vaelib.experiments.build import checked_device, load_data
 from vaelib.experiments.config import ConfigError
 from vaelib.experiments.measure import measurements, png, standard_error
@@ -44,6 +47,8 @@ def evaluate(
     data = load_data(config.at(path), say, listing(folder))
     if scores and not data.factor_names:
         raise ConfigError(f"--scores: {data.name} has no known factors; sprites and dsprites have")
+    if isinstance(data, FactorImages):
+        _refuse_too_many("--images", images, model)
     x, factors = data.held_out(images)
     result = measurements(model, x)
     if model.likelihood != "bernoulli" or data.binary:
@@ -59,7 +64,10 @@ def evaluate(
     if scores:
         from vaelib import disentanglement  # scikit-learn is slow to import
 
-        result |= disentanglement.scores(metrics.encode(model, x)[0].cpu(), factors)
+        try:
+            result |= disentanglement.scores(metrics.encode(model, x)[0].cpu(), factors)
+        except ValueError as error:
+            raise ConfigError(f"--images {images}: too few for --scores ({error})") from None
     text = json.dumps({**(results(folder) or {}), "evaluation": result}, indent=1)
     write(folder / RESULTS, text + "\n")
     return result
@@ -68,9 +76,18 @@ def evaluate(
 def sample(folder: Path, number: int, seed: int, output: Path, device: str = "auto") -> None:
     """Write a picture of ``number`` images that the run in ``folder`` draws from its prior."""
     _, model = opened(folder)
+    _refuse_too_many("--number", number, model)
     model.to(checked_device(device))
+    output.parent.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator(model.device).manual_seed(seed)
     write(output, png(plots.samples(model, number, min(10, number), generator)))
+
+
+def _refuse_too_many(option: str, images: int, model: VAE) -> None:
+    size = 4 * images * math.prod(model.image_shape)
+    if size > (most := physical_memory()):
+        what = f"these images take {size / 1e9:,.1f} GB, and this machine has {most / 1e9:,.1f}"
+        raise ConfigError(f"{option} {images}: {what}")
 
 
 def export(folder: Path, output: Path, half: bool = False, programs: bool = False) -> list[Path]:

@@ -14,7 +14,13 @@ from vaelib import distributed, plots
 from vaelib.data import FactorImages, ImageData
 from vaelib.data.folder import FolderImages
 from vaelib.experiments import report
-from vaelib.experiments.build import build_model, checked_device, fit_arguments, load_data
+from vaelib.experiments.build import (
+    build_model,
+    check_memory,
+    checked_device,
+    fit_arguments,
+    load_data,
+)
 from vaelib.experiments.config import Config
 from vaelib.experiments.measure import measurements, pictures, png
 from vaelib.experiments.run_folder import (
@@ -61,6 +67,7 @@ def train(
         return done
     with team.leader_first():
         data = load_data(config, say, listing(folder)) if data is None else data
+    check_memory(config, data, where)
     processes = f"; {team.size} processes" if team.size > 1 else ""
     weights = f"{sum(p.numel() for p in model.parameters()):,} weights"
     say(f"{weights}; {where}; {config.hyperparameters.precision}{processes}")
