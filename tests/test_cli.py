@@ -24,7 +24,7 @@ from test_data import write_idx_set
 
 import vaelib
 from vaelib import disentanglement
-from vaelib.experiments import build, cli, finished_run, run
+from vaelib.experiments import build, cli, finished_run, measure, run, sweep
 from vaelib.experiments.schema import SECTIONS
 
 CONFIG = """
@@ -787,3 +787,66 @@ def test_a_picture_may_go_into_a_new_folder(vae, here):
     vae("-c tiny.cfg -v VAE --device cpu --output out")
     vae("sample out --number 4 --output no/such/folder/yet.png --device cpu")
     assert Image.open(here / "no/such/folder/yet.png").size[0] > 8
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_contact_sheet_has_each_image_in_its_place(channels):
+    images = torch.rand(23, channels, 6, 5, generator=torch.Generator().manual_seed(0))
+    picture = Image.open(io.BytesIO(measure.contact_sheet(images.split(7), 23)))
+    zoom = 64 // 6
+    assert picture.size == ((10 * 6 - 1) * zoom, (3 * 7 - 1) * zoom)
+    pixels = np.asarray(picture).reshape(*picture.size[::-1], channels)[::zoom, ::zoom]
+    for i, image in enumerate(images):
+        top, left = i // 10 * 7, i % 10 * 6
+        shown = pixels[top : top + 6, left : left + 5].transpose(2, 0, 1)
+        levels = (image * 255).round()
+        assert (shown == (255 - levels if channels == 1 else levels).numpy()).all(), i
+    assert (pixels[14:, 18:] == 255).all() and (pixels[6] == 255).all()
+
+
+def test_ten_thousand_samples_are_drawn_in_seconds(vae, here):
+    vae("-c tiny.cfg -v VAE --device cpu --output out")
+    began = time.monotonic()
+    vae("sample out --number 10000 --output many.png --device cpu")
+    assert time.monotonic() - began < 20, "matplotlib took minutes"
+    picture = np.asarray(Image.open(here / "many.png"))
+    assert picture.shape == (100 * 9 - 1,) * 2 or picture.shape == ((100 * 9 - 1) * 4,) * 2
+    model = vaelib.load_model(here / "out" / "model.safetensors")
+    last = model.sample(10_000, torch.Generator().manual_seed(0))[-1, 0]
+    zoom = picture.shape[0] // 899
+    shown = picture[-8 * zoom :: zoom, -8 * zoom :: zoom]
+    assert (np.abs(shown - (255 - (last * 255).numpy())) <= 1).all()
+
+
+def test_a_long_evaluation_shows_that_it_lives(vae, here, capsys, monkeypatch):
+    vae("-c tiny.cfg -v VAE --device cpu --output out")
+    monkeypatch.delenv("TQDM_DISABLE")
+    for command, told in (("evaluate out --samples 600", "log p(x): 100%"),
+                          ("sample out --number 2000", "4/4")):  # fmt: skip
+        assert cli.main([*command.split(), "--device", "cpu"]) == 0
+        assert told in capsys.readouterr().err
+
+
+def test_a_sweep_of_several_jobs_shows_that_it_lives(here, capsys, monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE")
+    command = "sweep tiny.cfg --seeds 2 --jobs 2 --output s --device cpu"
+    assert cli.main(command.split()) == 0
+    out, err = capsys.readouterr()
+    assert "2 runs, 2 at a time; each has its files in a folder under s\n" in out
+    assert "/4 [" in err and " epochs/s" in err.replace("s/ epochs", " epochs/s")
+    points = sweep.points("tiny.cfg", {}, 2, "B-VAE")
+    assert sweep.records_planned(points) == sweep.records_made(points, here / "s") == 4
+
+
+def test_threads_are_as_many_as_asked(vae, here, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    vae("-c tiny.cfg -v VAE --device cpu --output out --threads 1")
+    vae("evaluate out --device cpu --samples 2 --threads 2")
+    assert asked == [1, 2]
+    for wrong in ("0", "1000000000", "two"):
+        assert (
+            "--threads: must be a whole number, 1 to" in vae(f"sample out --threads {wrong}", 2)[1]
+        )
+    _, err = vae("sweep tiny.cfg --jobs 2 --threads 1", 2)
+    assert "each has one thread" in err

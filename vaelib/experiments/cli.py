@@ -113,7 +113,7 @@ def _command(argv: list[str]) -> int:
         about, options, action = COMMANDS[argv[0]]
         parser = Parser(prog=f"{_program()} {argv[0]}", description=about)
         options(parser)
-        return action(parser.parse_args(argv[1:]))
+        return action(_with_threads(parser.parse_args(argv[1:])))
     if argv and not argv[0].startswith("-"):
         near = difflib.get_close_matches(argv[0], COMMANDS, 1)
         raise ConfigError(
@@ -136,7 +136,15 @@ def _command(argv: list[str]) -> int:
     if not argv:
         parser.print_help()
         return 0
-    return _train(parser.parse_args(argv))
+    return _train(_with_threads(parser.parse_args(argv)))
+
+
+def _with_threads(args: argparse.Namespace) -> argparse.Namespace:
+    if getattr(args, "threads", None):
+        import torch
+
+        torch.set_num_threads(args.threads)
+    return args
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
@@ -341,6 +349,8 @@ def _sweep(args: argparse.Namespace) -> int:
         raise ConfigError("--grid: a key is given twice")
     if args.cluster and args.jobs > 1:
         raise ConfigError("give either --jobs or --cluster: a cluster has as many jobs as workers")
+    if args.threads and (args.cluster or args.jobs > 1):
+        raise ConfigError("--threads: of several runs at a time each has one thread")
     folder = args.output or Path("runs") / f"{Path(args.config).stem}-sweep"
 
     from vaelib.experiments import sweep

@@ -5,22 +5,27 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
-from vaelib import losses, metrics, plots
+from vaelib import losses, metrics
 from vaelib.data import FactorImages
 from vaelib.device import physical_memory
 from vaelib.experiments.build import checked_device, load_data
 from vaelib.experiments.config import ConfigError
-from vaelib.experiments.measure import measurements, png, standard_error
+from vaelib.experiments.measure import contact_sheet, measurements, standard_error
 from vaelib.experiments.run_folder import CONFIG, MODEL, RESULTS, listing, opened, results
 from vaelib.files import save_model, write
 from vaelib.models import VAE
+
+BATCH = 512  # images decoded at a time
 
 
 def evaluate(
@@ -52,7 +57,8 @@ def evaluate(
     x, factors = data.held_out(images)
     result = measurements(model, x)
     if model.likelihood != "bernoulli" or data.binary:
-        estimate = metrics.log_likelihood(model, x, samples).cpu().double()
+        with _bar_of_images(model, len(x)):
+            estimate = metrics.log_likelihood(model, x, samples).cpu().double()
         result |= {
             "log_likelihood": estimate.mean().item(),
             "log_likelihood_error": standard_error(estimate),
@@ -64,6 +70,7 @@ def evaluate(
     if scores:
         from vaelib import disentanglement  # scikit-learn is slow to import
 
+        say(f"the scores of {len(x):,} images take about a minute")
         try:
             result |= disentanglement.scores(metrics.encode(model, x)[0].cpu(), factors)
         except ValueError as error:
@@ -80,7 +87,21 @@ def sample(folder: Path, number: int, seed: int, output: Path, device: str = "au
     model.to(checked_device(device))
     output.parent.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator(model.device).manual_seed(seed)
-    write(output, png(plots.samples(model, number, min(10, number), generator)))
+    z = torch.randn(number, model.latent_dim, generator=generator, device=model.device)
+    batches = tqdm(z.split(BATCH), disable=number <= BATCH or bool(os.environ.get("TQDM_DISABLE")))
+    write(output, contact_sheet(map(model.decoded, batches), number))
+
+
+@contextmanager
+def _bar_of_images(model: VAE, number: int) -> Iterator[None]:
+    """Inside, a bar counts the images that ``model`` encodes."""
+    silent = bool(os.environ.get("TQDM_DISABLE"))
+    with tqdm(total=number, desc="log p(x)", unit=" images", disable=silent) as bar:
+        count = model.encoder.register_forward_hook(lambda _, __, codes: bar.update(len(codes)))
+        try:
+            yield
+        finally:
+            count.remove()
 
 
 def _refuse_too_many(option: str, images: int, model: VAE) -> None:

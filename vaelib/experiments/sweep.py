@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vaelib.experiments import build, run
 from vaelib.experiments.config import Config, ConfigError, read
+from vaelib.experiments.run_folder import METRICS
 from vaelib.experiments.workers import cluster_rows, process_rows
 from vaelib.files import write
 from vaelib.history import TrainingError
+from vaelib.train import STEPS_A_RECORD
 
 TABLE = "sweep.csv"
 FIGURES = ("elbo", "elbo_error", "reconstruction", "kl", "active_units", "seconds", "device")
@@ -85,11 +89,32 @@ def sweep(
     if cluster:
         rows = cluster_rows(run_point, sweep_points, folder.resolve(), device, cluster, say)
     elif jobs > 1:
-        rows = process_rows(run_point, sweep_points, folder, device, jobs, say)
+        many = f"{len(sweep_points)} runs, {jobs} at a time"
+        say(f"{many}; each has its files in a folder under {folder}")
+        runs = sweep_points, folder
+        total, done = records_planned(sweep_points), partial(records_made, *runs)
+        rows = process_rows(run_point, *runs, device, jobs, say, total, done)
     else:
         rows = list(_each(sweep_points, folder, device, say))
     write(folder / TABLE, table(rows))
     return rows
+
+
+def records_planned(sweep_points: Iterable[Point]) -> int:
+    """The lines that all metrics.jsonl will have: one an epoch, or 100 steps of a stream."""
+    return sum(
+        -(-p.config.length // (1 if p.config.hyperparameters.epochs else STEPS_A_RECORD))
+        for p in sweep_points
+    )
+
+
+def records_made(sweep_points: Iterable[Point], folder: Path) -> int:
+    """The lines that they have by now."""
+    made = 0
+    for point in sweep_points:
+        with contextlib.suppress(OSError):
+            made += (folder / point.name / METRICS).read_bytes().count(b"\n")
+    return made
 
 
 def claim(folder: Path, resume: bool) -> None:
