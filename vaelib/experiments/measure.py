@@ -54,7 +54,8 @@ def contact_sheet(images: Iterable[Tensor], number: int) -> bytes:
     images 1 is black, as ink.
     """
     columns = min(number, max(10, math.ceil(math.sqrt(number))))
-    rows, sheet, at, zoom = -(-number // columns), np.empty(0), 0, 1
+    rows, at, zoom = -(-number // columns), 0, 1
+    sheet: np.ndarray = np.empty((0, 0, 0))
     for batch in images:
         levels = batch.mul(255).round_().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
         _, height, width, depth = levels.shape
