@@ -3,6 +3,7 @@ one line, with status 2.
 """
 
 import csv
+import html
 import html.parser
 import io
 import json
@@ -445,7 +446,16 @@ def test_a_sweep_is_a_table_and_goes_on(vae, here):
     assert {row["status"] for row in rows} == {"done"} and len({row["elbo"] for row in rows}) == 4
     assert rows[1]["folder"] == "beta=4,seed=0"
     one = json.loads((table.parent / "beta=4,seed=0" / "results.json").read_text())
-    assert float(rows[1]["elbo"]) == one["elbo"]
+    assert rows[1]["elbo"] == str(round(one["elbo"], 3)), "no digits that say nothing"
+    assert (table.parent / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    for line, beta in zip(read_csv(table.parent / "summary.csv"), ("1", "4")):
+        assert (line["setting"], line["done"], line["runs"]) == (f"beta = {beta}", "2", "2")
+        first, second = (float(r["elbo"]) for r in rows if r["hyperparameters.beta"] == beta)
+        spread = abs(first - second) / 2**0.5
+        assert float(line["elbo"]) == pytest.approx((first + second) / 2, abs=1e-3)
+        assert float(line["elbo_sd"]) == pytest.approx(spread, abs=1e-3)
+        shown = rf"beta = {beta} +2 +-\d+\.\d\d ± {spread:.2f}"
+        assert re.search(shown, out), out
 
     assert "there is a sweep already" in vae(command, 2)[1]
     (table.parent / "beta=1,seed=1" / "results.json").unlink()
@@ -458,6 +468,8 @@ def test_a_sweep_is_a_table_and_goes_on(vae, here):
 def test_a_run_of_a_sweep_that_fails_does_not_stop_it(vae, here):
     vae("sweep tiny.cfg --grid hyperparameters.learning_rate=1e30,1e-3 --device cpu --output s", 1)
     rows = read_csv(here / "s" / "sweep.csv")
+    summary = read_csv(here / "s" / "summary.csv")
+    assert [line["done"] for line in summary] == ["0", "1"] and summary[0]["elbo"] == ""
     assert (
         rows[0]["status"].startswith("the loss became ")
         and rows[0]["elbo"] == ""
@@ -860,3 +872,58 @@ def test_threads_are_as_many_as_asked(vae, here, monkeypatch):
         )
     _, err = vae("sweep tiny.cfg --jobs 2 --threads 1", 2)
     assert "each has one thread" in err
+
+
+def commands(page):
+    """What a report says to type, without the markup."""
+    return re.search(r"<pre>(.*?)</pre>", html.unescape(page), re.S).group(1).splitlines()
+
+
+def test_the_reports_commands_work_where_the_run_was_made(vae, here):
+    vae("""-c tiny.cfg -v VAE --device cpu --output "runs/my sister's <1>" """)
+    page = (here / "runs" / "my sister's <1>" / "report.html").read_text()
+    asked = commands(page)
+    assert [shlex.split(line)[1] for line in asked] == ["evaluate", "sample", "export"]
+    for line in asked:
+        assert line.startswith("vaelib ")
+        vae(f"{line.removeprefix('vaelib ')}")
+    assert f"In the folder <code>{html.escape(str(here))}</code>" in page
+
+
+def test_a_report_says_what_made_it_and_what_evaluate_found(vae, here):
+    change(here, ("likelihood = bernoulli", "likelihood = discretised-logistic"))
+    vae("-c tiny.cfg -v VAE --device cpu --output out")
+    text = (here / "out" / "report.html").read_text()
+    shown = " ".join(Page(text).seen)
+    found = json.loads((here / "out" / "results.json").read_text())
+    assert found["bits_per_dimension"] == pytest.approx(-found["elbo"] / (64 * np.log(2)))
+    assert f"{found['bits_per_dimension']:.3f}, a bound from the ELBO" in shown
+    assert f"vaelib {vaelib.__version__}, torch {torch.__version__}" in shown
+    assert re.search(r"steps</th><td>8<", text) and found["steps"] == 8
+    for samples in (2, 3):
+        vae(f"evaluate out --samples {samples} --device cpu")
+        text = (here / "out" / "report.html").read_text()
+        found = json.loads((here / "out" / "results.json").read_text())["evaluation"]
+        assert text.count("<h2>Evaluation</h2>") == 1
+        assert f"log likelihood</th><td>{found['log_likelihood']:.3f} ± " in text
+        assert f"samples</th><td>{samples}<" in text
+    (here / "out" / "report.html").unlink()
+    vae("evaluate out --samples 2 --device cpu")
+
+
+def test_a_run_that_goes_on_leaves_nothing_of_the_old_model(vae, here):
+    vae("-c tiny.cfg -v VAE --device cpu --output out")
+    vae("sample out --seed 7 --device cpu")
+    vae("export out")
+    (here / "out" / "notes.txt").write_text("mine")
+    change(here, ("epochs = 2", "epochs = 3"))
+    vae("-c tiny.cfg -v VAE --device cpu --output out --resume")
+    assert {path.name for path in (here / "out").iterdir()} == {
+        *(FILES - {f"{name}.png" for name in ("reconstructions", "samples", "manifold")}),
+        "notes.txt",
+    } - {"traversals.png"}
+    vae("export out")
+    (here / "out" / "export" / "mine.txt").write_text("mine")
+    change(here, ("epochs = 3", "epochs = 4"))
+    vae("-c tiny.cfg -v VAE --device cpu --output out --resume")
+    assert [path.name for path in (here / "out" / "export").iterdir()] == ["mine.txt"]

@@ -50,6 +50,7 @@ ORDER = [
     "experiments.workers",
     "experiments.run",
     "experiments.finished_run",
+    "experiments.sweep_table",
     "experiments.sweep",
     "experiments.cli",
     "__main__",

@@ -238,23 +238,14 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from vaelib.experiments import finished_run
+    from vaelib.experiments import finished_run, report
 
     result = finished_run.evaluate(
         args.run, args.samples, args.images, args.device, args.scores, _say, args.path
     )
-    for name, value in result.items():
-        error = result.get(f"{name}_error")
-        spread = f" ± {error:.2f}" if error is not None else ""
-        if not name.endswith("_error"):
-            _say(f"{name.replace('_', ' '):22}{_shown(value)}{spread}")
+    for name, value in report.readable(result):
+        _say(f"{name:22}{value}")
     return 0
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, list):
-        return " ".join(f"{v:z.2f}" for v in value)
-    return f"{value:z.3f}" if isinstance(value, float) else str(value)
 
 
 def _sample_options(parser: argparse.ArgumentParser) -> None:
@@ -294,10 +285,10 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from vaelib.experiments import finished_run
+    from vaelib.experiments import finished_run, run_folder
 
     for path in finished_run.export(
-        args.run, args.output or args.run / "export", args.half, args.programs
+        args.run, args.output or args.run / run_folder.EXPORT, args.half, args.programs
     ):
         _say(str(path))
     return 0
@@ -353,14 +344,15 @@ def _sweep(args: argparse.Namespace) -> int:
         raise ConfigError("--threads: of several runs at a time each has one thread")
     folder = args.output or Path("runs") / f"{Path(args.config).stem}-sweep"
 
-    from vaelib.experiments import sweep
+    from vaelib.experiments import sweep, sweep_table
 
     points = sweep.points(args.config, varied, args.seeds, args.variation)
     try:
         rows = sweep.sweep(points, folder, args.device, args.resume, _say, args.jobs, args.cluster)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command with --resume goes on") from None
-    _say(f"\n{sweep.table(rows)}\n{folder / sweep.TABLE}")
+    _say(f"\n{sweep_table.table(rows)}\n{sweep_table.readable(sweep_table.summary(rows))}\n")
+    _say("\n".join(str(folder / name) for name in (sweep.SUMMARY, sweep.PLOT, sweep.TABLE)))
     return int(any(row["status"] != "done" for row in rows))
 
 

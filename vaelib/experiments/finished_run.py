@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,19 @@ from tqdm.auto import tqdm
 from vaelib import losses, metrics
 from vaelib.data import FactorImages
 from vaelib.device import physical_memory
+from vaelib.experiments import report
 from vaelib.experiments.build import checked_device, load_data
 from vaelib.experiments.config import ConfigError
 from vaelib.experiments.measure import contact_sheet, measurements, standard_error
-from vaelib.experiments.run_folder import CONFIG, MODEL, RESULTS, listing, opened, results
+from vaelib.experiments.run_folder import (
+    CONFIG,
+    MODEL,
+    REPORT,
+    RESULTS,
+    listing,
+    opened,
+    results,
+)
 from vaelib.files import save_model, write
 from vaelib.models import VAE
 
@@ -37,7 +46,7 @@ def evaluate(
     say: Callable = print,
     path: str | None = None,
 ) -> dict:
-    """Measure a finished run on ``images`` held-out images, and add it to its results.
+    """Measure a finished run on ``images`` held-out images, and add it to its results and report.
 
     `measurements`, log p(x) by ``samples`` draws, bits a pixel value.
 
@@ -77,6 +86,9 @@ def evaluate(
             raise ConfigError(f"--images {images}: too few for --scores ({error})") from None
     text = json.dumps({**(results(folder) or {}), "evaluation": result}, indent=1)
     write(folder / RESULTS, text + "\n")
+    with suppress(FileNotFoundError, UnicodeDecodeError):
+        page = (folder / REPORT).read_text(encoding="utf-8")
+        write(folder / REPORT, report.evaluated(page, result))
     return result
 
 

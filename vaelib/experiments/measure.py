@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from vaelib import metrics, plots
+from vaelib import losses, metrics, plots
 from vaelib.data.factors import HELD_OUT
 from vaelib.models import VAE
 
@@ -24,7 +24,7 @@ def measurements(model: VAE, images: Tensor) -> dict:
     """The ELBO and its terms on ``images``, means in nats, its error, the KL of each latent."""
     terms = metrics.elbo_terms(model, images)
     kl = metrics.kl_per_dimension(model, images)
-    return {
+    found = {
         "images": len(images),
         "elbo": terms.elbo.cpu().double().mean().item(),
         "elbo_error": standard_error(terms.elbo),
@@ -33,6 +33,10 @@ def measurements(model: VAE, images: Tensor) -> dict:
         "active_units": int((metrics.active_units(model, images) > 0.01).sum()),
         "kl_per_dimension": kl.tolist(),
     }
+    if model.likelihood == "discretised-logistic":
+        bits = losses.bits_per_dimension(terms.elbo.mean(), images[0].numel())
+        found["bits_per_dimension"] = bits.item()
+    return found
 
 
 def pictures(model: VAE, images: Tensor) -> dict[str, Figure]:

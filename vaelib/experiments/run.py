@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from vaelib import distributed, plots
+from vaelib import __version__, distributed, plots
 from vaelib.data import FactorImages, ImageData
 from vaelib.data.folder import FolderImages
 from vaelib.experiments import report
@@ -26,6 +26,7 @@ from vaelib.experiments.measure import measurements, pictures, png
 from vaelib.experiments.run_folder import (
     CHECKPOINT,
     CONFIG,
+    EXPORT,
     METRICS,
     MODEL,
     PICTURES,
@@ -33,6 +34,7 @@ from vaelib.experiments.run_folder import (
     RESULTS,
     claimable,
     listing,
+    made_of_the_model,
     results,
 )
 from vaelib.files import save_model, write
@@ -118,8 +120,10 @@ def keep(config: Config, folder: Path, history: History) -> None:
     Its checkpoint follows.
     """
     # of a killed run, or of a shorter one
-    for old in (*folder.glob(".*.partial"), folder / RESULTS, folder / REPORT):
+    for old in (*folder.glob(".*.partial"), *made_of_the_model(folder)):
         old.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (folder / EXPORT).rmdir()
     write(folder / CONFIG, config.text())
     write(folder / METRICS, lines(history))
 
@@ -135,6 +139,7 @@ def finish(
         "device": history.device,
     }
     result |= {"images_per_second": round(history.images_per_second), "torch": torch.__version__}
+    result |= {"steps": history.steps[-1], "vaelib": __version__}
     result |= measurements(model, images)
     keep(config, folder, history)
     save_model(model, folder / MODEL)
@@ -148,7 +153,7 @@ def finish(
         and len(labels.unique()) <= len(plots.COLOURS)
     ):
         drawn["latents"] = png(plots.latent_scatter(model, images[:2000], labels[:2000]))
-    write(folder / REPORT, report.page(folder.name, config, result, drawn))
+    write(folder / REPORT, report.page(folder, config, result, drawn))
     write(folder / RESULTS, json.dumps(result, indent=1) + "\n")
     return result
 

@@ -12,6 +12,7 @@ from vaelib.models import VAE
 CONFIG, CHECKPOINT = "config.cfg", "checkpoint.pt"
 MODEL, METRICS = "model.safetensors", "metrics.jsonl"
 RESULTS, REPORT = "results.json", "report.html"
+EXPORT = "export"  # the folder in a run's that it is exported into, if no other is named
 PICTURES = "pictures.json"  # of a folder: which were trained on, which held out
 
 
@@ -56,6 +57,15 @@ def results(folder: Path) -> dict | None:
     except ValueError:  # no JSON, or no text
         where = folder / RESULTS
         raise ConfigError(f"{where}: damaged; delete it, and --resume writes it anew") from None
+
+
+def made_of_the_model(folder: Path) -> list[Path]:
+    """What a finished run, and commands after it, have made: untrue once it is trained further."""
+    if not (folder / RESULTS).exists():
+        return [folder / REPORT]
+    names = MODEL, CONFIG, "encoder.pt2", "decoder.pt2"
+    exported = [folder / EXPORT / name for name in names]
+    return [*exported, *folder.glob("samples-seed*.png"), folder / REPORT, folder / RESULTS]
 
 
 def listing(folder: Path) -> dict | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,16 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vaelib.experiments import build, run
+from vaelib.experiments import build, run, sweep_table
 from vaelib.experiments.config import Config, ConfigError, read
+from vaelib.experiments.measure import png
 from vaelib.experiments.run_folder import METRICS
 from vaelib.experiments.workers import cluster_rows, process_rows
 from vaelib.files import write
 from vaelib.history import TrainingError
 from vaelib.train import STEPS_A_RECORD
 
-TABLE = "sweep.csv"
-FIGURES = ("elbo", "elbo_error", "reconstruction", "kl", "active_units", "seconds", "device")
+TABLE, SUMMARY, PLOT = "sweep.csv", "summary.csv", "sweep.png"
 
 
 @dataclass(frozen=True)
@@ -74,10 +72,10 @@ def sweep(
 ) -> list[dict]:
     """Run every point into its own folder under ``folder``; the rows of the table.
 
-    The table is written at the end. ``jobs`` runs are made at a time, each in a process of its own
-    with one thread; or all of them by the workers of the Dask ``cluster`` at that address, to which
-    ``folder`` and the data must have the same names as here. A run whose loss is no longer finite
-    gets a row that says so, and the others go on.
+    The table is written at the end, a summary over seeds and a plot beside it. ``jobs`` runs are
+    made at a time, each in a process of its own with one thread; or all of them by the workers of
+    the Dask ``cluster`` at that address, to which ``folder`` and the data must have the same names
+    as here. A run whose loss is no longer finite gets a row that says so, and the others go on.
     """
     claim(folder, resume)
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +94,9 @@ def sweep(
         rows = process_rows(run_point, *runs, device, jobs, say, total, done)
     else:
         rows = list(_each(sweep_points, folder, device, say))
-    write(folder / TABLE, table(rows))
+    write(folder / TABLE, sweep_table.table(rows))
+    write(folder / SUMMARY, sweep_table.table(sweep_table.summary(rows)))
+    write(folder / PLOT, png(sweep_table.figure(rows)))
     return rows
 
 
@@ -148,19 +148,8 @@ def run_point(
         result = run.train(
             point.config, folder / point.name, device, resume=True, data=data, say=say
         )
-        row |= {name: result[name] for name in FIGURES}
+        row |= sweep_table.rounded(result)
     except TrainingError as error:
         say(str(error))
         row["status"] = str(error)
     return row
-
-
-def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """The rows as CSV, a column a key."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    columns.sort(key=lambda name: name in ("folder", "status"))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
