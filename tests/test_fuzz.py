@@ -135,10 +135,10 @@ def tidy(folder):
 def typed(argv):
     """What a command line came to; its status, and a line that says why where it is 2."""
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            status = cli.main(argv)
+    told = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+    with told[0], told[1], warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        status = cli.main(argv)
     lines = err.getvalue().splitlines()
     assert status in (0, 1, 2), status
     if status == 1 and not lines:  # of a sweep, in whose table it is
