@@ -711,6 +711,9 @@ def test_a_picture_more_changes_nothing_of_a_run_and_is_said(vae, here, mine):
     assert re.search(rf"^images +{len(held_out) - 1}$", out, re.M)
     (here / "out" / "pictures.json").write_text("[]")
     assert "out/pictures.json: damaged" in vae("evaluate out --device cpu", 2)[1]
+    (here / "out" / "pictures.json").unlink()
+    out, _ = vae("evaluate out --samples 2 --device cpu")
+    assert "out/pictures.json is missing: the run may have trained on some of these" in out
 
 
 def test_a_run_goes_on_with_its_own_pictures_wherever_they_are(vae, here, mine):

@@ -25,6 +25,7 @@ from vaelib.experiments.measure import contact_sheet, measurements, standard_err
 from vaelib.experiments.run_folder import (
     CONFIG,
     MODEL,
+    PICTURES,
     REPORT,
     RESULTS,
     listing,
@@ -58,7 +59,10 @@ def evaluate(
     """
     config, model = opened(folder)
     model.to(checked_device(device))
-    data = load_data(config.at(path), say, listing(folder))
+    kept = listing(folder)
+    if kept is None and config.configuration.dataset == "folder":
+        say(f"{folder / PICTURES} is missing: the run may have trained on some of these pictures")
+    data = load_data(config.at(path), say, kept)
     if scores and not data.factor_names:
         raise ConfigError(f"--scores: {data.name} has no known factors; sprites and dsprites have")
     if isinstance(data, FactorImages):
