@@ -1,5 +1,7 @@
 """The directive `{live} NAME`: a figure that moves, book/live/NAME.js, and what it reads.
 
+What figures share is `vaelib.live`'s, which makes pages of a reader's own models of it.
+
 A figure has its question above, a picture for print and for readers without JavaScript, and one
 line below that says what was to be seen. Weights and digits reach the page as scripts written at
 build time, because a browser lets no page that was opened from a folder read the files beside it.
@@ -96,23 +98,18 @@ def add_loader(
         app.add_js_file("live/live.js")
 
 
-def as_script(table: str, name: str, value: str) -> str:
-    return f"(window.{table} ??= {{}})[{json.dumps(name)}] = {value};\n"
-
-
 def model_script(name: str) -> str:
-    """A shipped model's safetensors, as they are, in base64."""
-    from vaelib.pretrained import FOLDER
+    """A shipped model's safetensors, as they are."""
+    from vaelib import live, pretrained
 
-    weights = base64.b64encode((FOLDER / f"{name}.safetensors").read_bytes()).decode()
-    return as_script("VAELIB_MODELS", name, json.dumps(weights))
+    return live.model_script(name, (pretrained.FOLDER / f"{name}.safetensors").read_bytes())
 
 
 def digits_script() -> str:
     """mnist-5k's 500 test digits, binarised: packed pixels, labels, codes by mnist-z2, colours."""
     import numpy as np
 
-    from vaelib import plots
+    from vaelib import live, plots
     from vaelib.data.images import ImageData
     from vaelib.data.load import load
     from vaelib.pretrained import load_pretrained
@@ -127,7 +124,7 @@ def digits_script() -> str:
         "codes": base64.b64encode(mean.tobytes()).decode(),
         "colours": plots.COLOURS,
     }
-    return as_script("VAELIB_DATA", "digits", json.dumps(value))
+    return live.data_script("digits", value)
 
 
 def read_by_figures(app: Sphinx) -> set[str]:
@@ -136,10 +133,12 @@ def read_by_figures(app: Sphinx) -> set[str]:
 
 
 def write_scripts(app: Sphinx, target: Path) -> None:
-    """Every script of the figures, and the models and data that they read, into ``target``."""
+    """Style and scripts of the figures, and the models and data that they read."""
+    from vaelib import live
+
     target.mkdir(parents=True, exist_ok=True)
-    for script in folder(app).glob("*.js"):
-        (target / script.name).write_bytes(script.read_bytes())
+    for file in (*live.SHARED, *folder(app).glob("*.js")):
+        (target / file.name).write_bytes(file.read_bytes())
     for need in read_by_figures(app):
         text = digits_script() if need == "digits" else model_script(need)
         (target / f"{need}.js").write_text(text, "utf8")
@@ -156,4 +155,4 @@ def setup(app: Sphinx) -> None:
     app.add_directive("live", Live)
     app.connect("builder-inited", write_into_book)
     app.connect("html-page-context", add_loader)
-    app.add_css_file("live.css")
+    app.add_css_file("live/live.css")
