@@ -159,11 +159,11 @@ def test_codes_lie_in_the_plane_by_label(opened):
     page = live.explorer(model, data, labels, names=["nought", "one"])
     shown = opened(page)
     circles = shown.element.locator(".live-points circle").evaluate_all(
-        "(all) => all.map((c) => [+c.getAttribute('cx'), +c.getAttribute('cy'), c.getAttribute('fill')])"
+        """(all) => all.map((c) => ["cx", "cy", "fill"].map((name) => c.getAttribute(name)))"""
     )
     codes = vaelib.metrics.encode(model, data)[0]
     extent = max(3.5, codes.abs().ceil().max().item())
-    places = torch.tensor([c[:2] for c in circles])
+    places = torch.tensor([[float(x), float(y)] for x, y, _ in circles])
     want = torch.stack(
         [34 + (codes[:, 0] / extent + 1) * 179, 366 - (codes[:, 1] / extent + 1) * 179], 1
     )
@@ -203,7 +203,8 @@ def test_codes_far_out_are_in_the_plane(opened):
     shown = opened(live.explorer(model, images(model)))
     assert vaelib.metrics.encode(model, images(model))[0].abs().max() > 20
     inside = shown.element.locator(".live-points circle").evaluate_all(
-        "(all) => all.every((c) => [c.getAttribute('cx'), c.getAttribute('cy')].every((v) => v > 0 && v < 400))"
+        """(all) => all.every((c) =>
+             ["cx", "cy"].map((name) => +c.getAttribute(name)).every((v) => v > 0 && v < 400))"""
     )
     ticks = shown.element.locator(".live-axes text").all_text_contents()
     assert inside and "0" in ticks and len(ticks) < 45

@@ -53,7 +53,7 @@ def export(
         CONFIG: config.text().encode(),
     }
     if onnx:
-        files |= _onnx(model)
+        files |= onnx_programs(model)
     if programs:
         files |= {f"{name}.pt2": _program(*call) for name, call in _calls(model).items()}
     if html:
@@ -109,7 +109,8 @@ def _program(call: _Call, example: Tensor, _: list[str]) -> bytes:
     return stream.getvalue()
 
 
-def _onnx(model: VAE) -> dict[str, bytes]:
+def onnx_programs(model: VAE) -> dict[str, bytes]:
+    """Encoder and decoder as ONNX files by name, compared with PyTorch; ConfigError where not."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
