@@ -79,9 +79,9 @@ def _page(folder: Path, config: Config, model: VAE, half: bool, say: Callable) -
     }
     try:
         data = load_data(config, lambda _: None, download=False)
-        images, labels = data.held_out(HELD_OUT)
-        if data.factor_names:
-            labels = dict(zip(data.factor_names, labels.T))
+        images, values = data.held_out(HELD_OUT)
+        factors = dict(zip(data.factor_names, values.T))
+        labels = factors if data.factor_names else values
         names = getattr(data, "classes", ())
         return live.explorer(model, images, labels, names=names, **options)
     except (DataError, OSError) as error:
