@@ -34,6 +34,7 @@ ORDER = [
     "disentanglement",
     "plots",
     "explore",
+    "live",
     "pretrained",
     "",  # the front, vaelib/__init__.py: all that a chapter uses, and nothing of the program
     "exercises",
@@ -49,6 +50,7 @@ ORDER = [
     "experiments.workers",
     "experiments.run",
     "experiments.finished_run",
+    "experiments.export",
     "experiments.sweep",
     "experiments.cli",
     "__main__",

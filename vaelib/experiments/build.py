@@ -53,16 +53,22 @@ def build_model(config: Config) -> VAE:
         return VAE(**arguments)
 
 
-def load_data(config: Config, say: Callable = print) -> ImageData | FactorImages:
-    """The data of ``config``, and what it is, to ``say``; files that can't be read are named."""
+def load_data(
+    config: Config, say: Callable = print, download: bool = True
+) -> ImageData | FactorImages:
+    """The data of ``config``, and what it is, to ``say``; files that can't be read are named.
+
+    Without ``download`` only what this machine has.
+    """
     wanted = config.configuration
-    options = {
+    options: dict[str, Any] = {
         key: getattr(wanted, key)
         for key in ("image_size", "colour")
         if getattr(wanted, key) is not None
     }
     with warnings.catch_warnings(record=True) as caught:
-        data = load(wanted.dataset, wanted.path, binarize=bool(wanted.binarize), **options)
+        binarize = bool(wanted.binarize)
+        data = load(wanted.dataset, wanted.path, download, binarize, **options)
     for warning in caught:
         say(str(warning.message))
     say(f"{wanted.dataset}: {data.summary}")

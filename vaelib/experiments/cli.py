@@ -30,7 +30,7 @@ EXAMPLES = {
     "-c my.cfg -v B-VAE --resume": "go on with that run after it was stopped",
     "evaluate RUN": "measure it: ELBO, log p(x), latents in use",
     "sample RUN": "draw images from it",
-    "export RUN": "its weights and configuration, to take away",
+    "export RUN --html": "its weights, and a page in which it is alive, to take away or to send",
     "sweep FILE --grid hyperparameters.beta=1,2,4 --seeds 5": "many runs, one table",
 }
 EPILOG = """A run's folder holds config.cfg as used, metrics.jsonl (a line an epoch), checkpoint.pt,
@@ -267,20 +267,31 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="DIR", type=Path, help="where to (default: the folder export in RUN)"
     )
+    parser.add_argument(
+        "--html",
+        action="store_true",
+        help="also explorer.html: the model alive in one page, to open or to send; held-out "
+        "images are in it",
+    )
     parser.add_argument("--half", action="store_true", help="the weights as float16, half the size")
     parser.add_argument(
         "--programs",
         action="store_true",
         help="also encoder.pt2 and decoder.pt2, which PyTorch runs without vaelib",
     )
+    parser.add_argument(
+        "--onnx",
+        action="store_true",
+        help="also encoder.onnx and decoder.onnx, checked with onnxruntime",
+    )
 
 
 def _export(args: argparse.Namespace) -> int:
-    from vaelib.experiments import finished_run
+    from vaelib.experiments.export import export
 
-    for path in finished_run.export(
-        args.run, args.output or args.run / "export", args.half, args.programs
-    ):
+    output = args.output or args.run / "export"
+    wanted = {name: getattr(args, name) for name in ("half", "programs", "html", "onnx")}
+    for path in export(args.run, output, **wanted, say=_say):
         _say(str(path))
     return 0
 
@@ -357,7 +368,7 @@ COMMANDS = {
         _sweep,
     ),
     "export": (
-        "Writes model.safetensors and config.cfg of a finished run.",
+        "Writes model.safetensors and config.cfg of a finished run, and more where it is asked.",
         _export_options,
         _export,
     ),

@@ -66,7 +66,7 @@ def page(title: str, config: Config, results: Mapping, pictures: Mapping[str, by
         f"after {config.length:,} {unit} in {results['seconds']:,} s."
     )
     # the folder's own name, so that the page stays true when the folder moves
-    asked = ("evaluate {}", "sample {} --number 50 --seed 1", "export {}")
+    asked = ("evaluate {}", "sample {} --number 50 --seed 1", "export {} --html")
     commands = "\n".join(f"vaelib {command.format(title)}" for command in asked)
     return PAGE.substitute(
         title=escape(title),

@@ -43,6 +43,11 @@ def claimable(folder: Path, config: Config, resume: bool) -> bool:
     return False
 
 
+def is_run(folder: Path) -> bool:
+    """Whether ``folder`` is a run's, finished or not, rather than what `export` made of one."""
+    return any((folder / name).exists() for name in (CHECKPOINT, METRICS, RESULTS, REPORT))
+
+
 def results(folder: Path) -> dict | None:
     """What a finished run came to; None of one that is not finished."""
     try:

@@ -5,8 +5,9 @@
   const base = document.currentScript.src.replace(/[^/]*$/, "");
   const loaded = {}, figures = {};
 
-  // classic scripts, because a page opened from a folder may load nothing else
+  // classic scripts, because a page opened from a folder may load nothing else; a page in one file has them in it
   function load(name) {
+    if (document.querySelector(`script[data-script="${name}"]`)) return;
     return (loaded[name] ??= new Promise((done, failed) => {
       const script = document.createElement("script");
       script.src = `${base}${name}.js`;
