@@ -13,7 +13,13 @@ import torch
 from vaelib import distributed, plots
 from vaelib.data import FactorImages, ImageData
 from vaelib.experiments import report
-from vaelib.experiments.build import build_model, checked_device, fit_arguments, load_data
+from vaelib.experiments.build import (
+    build_model,
+    checked_device,
+    fit_arguments,
+    learning_rate,
+    load_data,
+)
 from vaelib.experiments.config import Config
 from vaelib.experiments.measure import measurements, pictures, png
 from vaelib.experiments.run_folder import (
@@ -73,7 +79,7 @@ def train(
             epochs=training.epochs,
             steps=training.steps,
             batch_size=training.batch_size,
-            learning_rate=training.learning_rate,
+            learning_rate=learning_rate(config, data),
             **fit_arguments(config, data),
             samples=training.samples,
             seed=training.seed,
