@@ -145,6 +145,32 @@ def test_a_border_pixel_of_a_wide_normal_is_what_folding_makes_cheap():
     assert abs(cube - noisy) < 1e-3 and abs(cube - 6.43) < 0.01 and abs(folded - 0.98) < 0.01
 
 
+# chapter 8
+
+
+def first_above(run: dict, nats: float) -> list[int]:
+    """The steps at which the latents that end in use first cost more, in order."""
+    history = run["history"]
+    crossings = [
+        next(
+            step for step, kl in zip(history["steps"], history["kl_per_dimension"]) if kl[j] > nats
+        )
+        for j, last in enumerate(run["kl_per_dimension"])
+        if last > nats
+    ]
+    return sorted(crossings)
+
+
+def test_under_a_falling_price_two_latents_switch_on_together_and_a_third_much_later():
+    """So not one after the other: the histories of both learning rates, a record is 100 steps."""
+    runs = [run for run in results("sprites")["runs"] if run["method"].startswith("falling-beta")]
+    steps = [first_above(run, 0.2) for run in runs]
+    assert len(steps) == 10 and all(len(one) == 3 for one in steps)
+    assert all(second - first <= 300 for first, second, _ in steps)
+    assert sum(second == first for first, second, _ in steps) == 6
+    assert all(900 <= third - second <= 1400 for _, second, third in steps)
+
+
 # chapter 11
 
 
