@@ -82,6 +82,23 @@ def test_overlap_is_nearly_all_that_a_reverse_fit_pays_less_than_the_bound():
     assert round(-math.log(0.6), 5) == 0.51083 and round(-math.log(0.4), 5) == 0.91629
 
 
+# chapter 3
+
+
+def test_the_encoders_loss_is_mostly_there_on_training_digits_and_made_by_a_few():
+    """The table of the two parts of the gap, on test digits and on training digits."""
+    found = {key: mean(row) for key, row in results("03-elbo")["digits"].items()}
+    for part in ("", "train_"):
+        loss, family = found[f"{part}amortisation_gap"], found[f"{part}family_gap"]
+        assert loss > 5 * family > 0
+        assert found[f"{part}gap"] == pytest.approx(loss + family, abs=0.1)
+        assert found[f"{part}amortisation_median"] < 0.6 * loss
+        assert found[f"{part}amortisation_largest"] > 10 * loss
+        assert found[f"{part}amortisation_top_hundredth"] > 24
+    shared = found["train_amortisation_gap"] / found["amortisation_gap"]
+    assert 0.5 < shared < 0.9
+
+
 # chapter 4
 
 
@@ -152,9 +169,7 @@ def first_above(run: dict, nats: float) -> list[int]:
     """The steps at which the latents that end in use first cost more, in order."""
     history = run["history"]
     crossings = [
-        next(
-            step for step, kl in zip(history["steps"], history["kl_per_dimension"]) if kl[j] > nats
-        )
+        next(s for s, kl in zip(history["steps"], history["kl_per_dimension"]) if kl[j] > nats)
         for j, last in enumerate(run["kl_per_dimension"])
         if last > nats
     ]

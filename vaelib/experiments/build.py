@@ -108,7 +108,7 @@ def learning_rate(config: Config, data: ImageData | FactorImages) -> float | sch
     training = config.hyperparameters
     if training.last_learning_rate is None:
         return training.learning_rate
-    steps = training.steps or config.length * -(-len(data.train) // training.batch_size)
+    steps = training.steps or config.length * -(-len(data) // training.batch_size)
     return schedules.falling(training.learning_rate, training.last_learning_rate, steps)
 
 
