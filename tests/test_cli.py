@@ -154,6 +154,32 @@ def test_the_command_trains_what_the_library_does(vae, here, images):
     assert found["elbo"] == pytest.approx(history.test["elbo"][-1]) and found["length"] == 2
 
 
+def test_a_learning_rate_falls_as_the_library_lets_it(vae, here, images):
+    """Over the eight steps of two epochs; so a longer run is another one, and is refused."""
+    falls = ("learning_rate = 1e-2", "learning_rate = 1e-2\nlast_learning_rate = 1e-3")
+    change(here, falls)
+    vae("-c tiny.cfg -v B-VAE --device cpu --output out")
+    data = vaelib.load("folder", images, image_size=8, colour=False, binarize=True)
+    torch.manual_seed(3)
+    model = vaelib.VAE((1, 8, 8), 2, [vaelib.ConvSpec(4)], hidden=8)
+    vaelib.fit(
+        model,
+        data,
+        epochs=2,
+        batch_size=16,
+        learning_rate=vaelib.schedules.falling(1e-2, 1e-3, 8),
+        beta=4.0,
+        seed=3,
+        device="cpu",
+    )
+    assert torch.equal(
+        weights(here / "out"), torch.cat([t.flatten() for t in model.state_dict().values()])
+    )
+    change(here, ("epochs = 2", "epochs = 3"))
+    _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume", 2)
+    assert "learning rates" in err and err.count("\n") == 1
+
+
 class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()

@@ -133,6 +133,19 @@ def fit_arguments(config: Config, data: ImageData | FactorImages) -> dict:
     )
 
 
+def learning_rate(config: Config, data: ImageData | FactorImages) -> float | schedules.Schedule:
+    """What `fit` takes: a number, or one that falls by a constant factor a step.
+
+    It is `learning_rate` at the first step, and would be `last_learning_rate` at the one after the
+    last.
+    """
+    training = config.hyperparameters
+    if training.last_learning_rate is None:
+        return training.learning_rate
+    steps = training.steps or config.length * -(-len(data) // training.batch_size)
+    return schedules.falling(training.learning_rate, training.last_learning_rate, steps)
+
+
 def checked_device(name: str) -> torch.device:
     """The device called ``name``, if this machine has it; ConfigError otherwise."""
     try:

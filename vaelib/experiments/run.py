@@ -19,6 +19,7 @@ from vaelib.experiments.build import (
     check_memory,
     checked_device,
     fit_arguments,
+    learning_rate,
     load_data,
 )
 from vaelib.experiments.config import Config
@@ -68,7 +69,7 @@ def train(
         say(f"{folder}: this run is finished")
         return done
     with team.leader_first():
-        data = load_data(config, say, listing(folder)) if data is None else data
+        data = load_data(config, say, split=listing(folder)) if data is None else data
     check_memory(config, data, where)
     processes = f"; {team.size} processes" if team.size > 1 else ""
     weights = f"{sum(p.numel() for p in model.parameters()):,} weights"
@@ -87,7 +88,7 @@ def train(
             epochs=training.epochs,
             steps=training.steps,
             batch_size=training.batch_size,
-            learning_rate=training.learning_rate,
+            learning_rate=learning_rate(config, data),
             **fit_arguments(config, data),
             samples=training.samples,
             seed=training.seed,
