@@ -1,4 +1,4 @@
-# make book | serve | test | lab | train | notes | outputs | studies | bench | mutation | lint | clean
+# make book | serve | test | lab | train | notes | outputs | studies | bench | mutation | fuzz | lint | clean
 # Each target sets up .venv when it is missing or when requirements.txt or pyproject.toml changed.
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 export SOURCE_DATE_EPOCH := 1700000000
 export FORCE_SOURCE_DATE := 1
 
-.PHONY: help book serve test lab train notes figures outputs studies bench mutation lint clean
+.PHONY: help book serve test lab train notes figures outputs studies bench mutation fuzz lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make studies measure the numbers that the book quotes (an hour)"
 	@echo "make bench   measure how fast training is, and how time and memory grow (half an hour)"
 	@echo "make mutation plant wrong formulas in vaelib and see that a test catches each (minutes)"
+	@echo "make fuzz    10,000 hostile configurations, command lines, files and arguments (minutes)"
 	@echo "make lint    check the Python code's style and types"
 	@echo "make clean   remove what make brings back in minutes: not .venv, your runs, the studies' runs"
 
@@ -95,6 +96,10 @@ bench: $(STAMP)
 
 mutation: $(STAMP)
 	@$(BIN)/python tests/mutation.py
+
+FUZZ ?= 10000
+fuzz: $(STAMP)
+	@FUZZ=$(FUZZ) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_fuzz.py --timeout 3600
 
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
