@@ -85,9 +85,14 @@ def test_without_the_data_the_page_says_so_and_lives(vae, here, images):  # noqa
 
 def test_nothing_is_downloaded_for_a_page(tmp_path, monkeypatch):
     monkeypatch.setenv("VAELIB_DATA", str(tmp_path))
-    with pytest.raises(vaelib.DataError, match=r"mnist: not found under .* and download is off"):
-        load_data(config.read("mnist"), download=False)
-    assert not any(tmp_path.iterdir())
+    measured = {"elbo": -1.0, "kl_per_dimension": [1.0, 0.0]}
+    (tmp_path / "results.json").write_text(json.dumps(measured))
+    said = []
+    page = export._page(tmp_path, config.read("mnist"), build("plane"), False, said.append)
+    assert told(page.html)["kl"] == [1.0, 0.0]
+    (line,) = said
+    assert "mnist: not found under" in line and "download is off" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 
 def test_no_run_is_exported_into(vae, here):  # noqa: F811

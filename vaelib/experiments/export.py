@@ -67,9 +67,10 @@ def export(
 
 def _page(folder: Path, config: Config, model: VAE, half: bool, say: Callable) -> live.Page:
     measured: Mapping = results(folder) or {}
+    latents = f"{model.latent_dim:,} latent{'s' * (model.latent_dim != 1)}"
     about = (
-        f"A {type(model).__name__} with {model.latent_dim:,} latents, trained on "
-        f"{config.configuration.dataset}; ELBO {measured['elbo']:.2f} nats an image."
+        f"A VAE with {latents}, trained on {config.configuration.dataset}; "
+        f"ELBO {measured['elbo']:.2f} nats an image that it was not trained on."
     )
     options: dict[str, Any] = {
         "kl": measured["kl_per_dimension"],
