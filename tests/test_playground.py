@@ -142,11 +142,11 @@ def test_the_digits_reach_the_page(trainer):
 
 
 # trainings in workers, as the page makes them; what each says when it has made its steps
-RUNS = """async (runs) => JSON.stringify(await Promise.all(runs.map(([seed, bug, beta, until]) =>
-  new Promise((done) => {
+RUNS = """async ([hidden, runs]) => JSON.stringify(await Promise.all(
+  runs.map(([seed, bug, beta, until]) => new Promise((done) => {
     const text = `(${live.training_worker})((${live.trainer})({ generator: ${vaelib.generator} }))`;
     const worker = new Worker(URL.createObjectURL(new Blob([text])));
-    const setup = { run: 0, images, test, pixels: 196, hidden: 128, latent_dim: 2, seed };
+    const setup = { run: 0, images, test, pixels: 196, hidden, latent_dim: 2, seed };
     let last;
     worker.onmessage = ({ data }) => {
       if (data.kind === "score") return (last = data);
@@ -159,8 +159,8 @@ RUNS = """async (runs) => JSON.stringify(await Promise.all(runs.map(([seed, bug,
   }))))"""
 
 
-def runs(trainer, *settings):
-    return json.loads(trainer.evaluate(RUNS, settings))
+def runs(trainer, hidden, *settings):
+    return json.loads(trainer.evaluate(RUNS, [hidden, settings]))
 
 
 def twin(seed: int) -> float:
@@ -181,20 +181,25 @@ def twin(seed: int) -> float:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return metrics.elbo(model, test, samples=10)
+    return metrics.elbo(model, test, samples=10).mean().item()
 
 
 def test_a_training_ends_where_pytorchs_does(trainer):
-    own = [run["elbo"] for run in runs(trainer, *((seed, "none", 1, 1000) for seed in range(3)))]
+    own = [
+        run["elbo"] for run in runs(trainer, 128, *((seed, "none", 1, 1000) for seed in range(3)))
+    ]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     theirs = [twin(seed) for seed in range(3)]
+    torch.set_num_threads(threads)
     print(f"in the page {own}, by PyTorch {theirs}")
     assert sorted(own)[1] == pytest.approx(sorted(theirs)[1], rel=0.02)
 
 
 def test_each_bug_looks_as_the_clinic_says(trainer):
-    """300 steps each: the words of clinic.js and of the page."""
+    """300 steps of 48 hidden units each: the words of clinic.js and of the page."""
     settings = {bug: (0, bug, 1, 300) for bug in BUGS} | {"beta 4": (0, "beta_ignored", 4, 300)}
-    ends = dict(zip(settings, runs(trainer, *settings.values()), strict=True))
+    ends = dict(zip(settings, runs(trainer, 48, *settings.values()), strict=True))
     healthy = ends["none"]
     assert healthy["elbo"] == healthy["true_elbo"]
     better = {bug for bug in BUGS if ends[bug]["elbo"] > healthy["elbo"]}
@@ -203,9 +208,9 @@ def test_each_bug_looks_as_the_clinic_says(trainer):
     assert worse == set(BUGS) - {"none", "beta_ignored"}
     for bug in ("log_var_as_sigma", "half_log_var"):
         assert ends[bug]["rate"] < healthy["rate"] / 3
-        assert ends[bug]["true_elbo"] < healthy["true_elbo"] - 20
+        assert ends[bug]["true_elbo"] < healthy["true_elbo"] - 10
     wide = ends["variance_as_sigma"]
-    assert 1 < wide["elbo"] - healthy["elbo"] < 3 and 0.5 < wide["elbo"] - wide["true_elbo"] < 5
+    assert 0 < wide["elbo"] - healthy["elbo"] < 3 and 1 < healthy["elbo"] - wide["true_elbo"] < 4
     for bug in ("detached", "mean_over_pixels"):
         assert ends[bug]["rate"] < 0.05
     assert ends["detached"]["elbo"] == ends["detached"]["true_elbo"]
@@ -260,10 +265,8 @@ def test_the_figure_shows_what_vaelib_computes(figure, trainer):  # noqa: F811
         numbers = shown.numbers()
         assert numbers["rate"] == pytest.approx(terms.kl.mean().item(), rel=1e-4)
         one = metrics.elbo_terms(model, test.view(-1, 1, 14, 14)).reconstruction
-        error = 4 * (one + terms.reconstruction.negative()).std().item() / 500**0.5 + 1e-4
-        assert numbers["distortion"] == pytest.approx(
-            -terms.reconstruction.mean().item(), abs=error
-        )
+        error = 4 * (one - terms.reconstruction).std().item() / 500**0.5 + 1e-4
+        assert numbers["distortion"] == pytest.approx(terms.reconstruction.mean().item(), abs=error)
         assert numbers["ELBO, as this program reports it"] == pytest.approx(
             -numbers["distortion"] - numbers["rate"]
         )

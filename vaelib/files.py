@@ -102,7 +102,10 @@ def load_model(path: str | Path) -> VAE:
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
     try:
         config = json.loads(metadata["config"])
-        model = VAE(**{**config, "convs": [ConvSpec(**conv) for conv in config["convs"]]})
+        config["convs"] = [ConvSpec(**conv) for conv in config["convs"]]
+        with torch.device("meta"):  # without memory: a small file may ask for gigabytes
+            VAE(**config).load_state_dict(weights, assign=True)
+        model = VAE(**config)
         model.load_state_dict(weights)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

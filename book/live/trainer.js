@@ -280,6 +280,7 @@ live.training_worker = function (trainer) {
     if (data.running !== undefined && data.running !== running) {
       running = data.running;
       if (running) steps();
+      else tell(); // the last steps too
     }
     if (data.step) {
       run.step(options);

@@ -17,11 +17,10 @@ from vaelib.data.factors import HELD_OUT
 from vaelib.data.images import DataError
 from vaelib.experiments.build import load_data
 from vaelib.experiments.config import Config, ConfigError
-from vaelib.experiments.run_folder import CONFIG, MODEL, is_run, opened, results
+from vaelib.experiments.run_folder import CONFIG, EXPLORER, MODEL, is_run, listing, opened, results
 from vaelib.files import model_bytes, whole
 from vaelib.models import VAE
 
-PAGE = "explorer.html"
 TOLERANCE = 1e-4  # of what onnxruntime computes, against PyTorch
 
 
@@ -57,7 +56,7 @@ def export(
     if programs:
         files |= {f"{name}.pt2": _program(*call) for name, call in _calls(model).items()}
     if html:
-        files[PAGE] = _page(folder, config, model, half, say).html.encode()
+        files[EXPLORER] = _page(folder, config, model, half, say).html.encode()
     output.mkdir(parents=True, exist_ok=True)
     with ExitStack() as all_or_none:
         for name, content in files.items():
@@ -79,14 +78,14 @@ def _page(folder: Path, config: Config, model: VAE, half: bool, say: Callable) -
         "half": half,
     }
     try:
-        data = load_data(config, lambda _: None, download=False)
+        data = load_data(config, lambda _: None, download=False, split=listing(folder))
         images, values = data.held_out(HELD_OUT)
         factors = dict(zip(data.factor_names, values.T))
         labels = factors if data.factor_names else values
         names = getattr(data, "classes", ())
         return live.explorer(model, images, labels, names=names, **options)
     except (DataError, OSError) as error:
-        say(f"{PAGE} has no held-out images: {error}")
+        say(f"{EXPLORER} has no held-out images: {error}")
     except ValueError as error:  # images of another shape than the model's, or not to be shown
         raise ConfigError(f"--html: {error}") from None
     return live.explorer(model, **options)
