@@ -82,6 +82,9 @@ def test_without_the_data_the_page_says_so_and_lives(vae, here, images):  # noqa
     assert "explorer.html has no held-out images: folder: " in out and out.count("\n") == 4
     data = told((here / "out" / "export" / "explorer.html").read_text())
     assert "codes" not in data and "images" not in data and len(data["kl"]) == 2
+    out, _ = vae(f"export out --html --path {images}")
+    assert out.count("\n") == 3
+    assert "codes" in told((here / "out" / "export" / "explorer.html").read_text())
 
 
 def test_nothing_is_downloaded_for_a_page(tmp_path, monkeypatch):

@@ -293,6 +293,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also encoder.onnx and decoder.onnx, checked with onnxruntime",
     )
+    path_option(parser)
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -301,7 +302,7 @@ def _export(args: argparse.Namespace) -> int:
 
     output = args.output or args.run / run_folder.EXPORT
     wanted = {name: getattr(args, name) for name in ("half", "programs", "html", "onnx")}
-    for path in export(args.run, output, **wanted, say=_say):
+    for path in export(args.run, output, **wanted, say=_say, path=args.path):
         _say(str(path))
     return 0
 
