@@ -35,6 +35,7 @@ WITH_EXAMPLES = {
     "vaelib.pretrained": [],
     "vaelib.plots": ["show_image"],
     "vaelib.explore": ["png"],
+    "vaelib.live": [],
     "vaelib.exercises": ["answered"],
 }
 

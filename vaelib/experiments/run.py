@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 
-from vaelib import distributed, plots
+from vaelib import __version__, distributed, plots
 from vaelib.data import FactorImages, ImageData
+from vaelib.data.folder import FolderImages
 from vaelib.experiments import report
 from vaelib.experiments.build import (
     build_model,
+    check_memory,
     checked_device,
     fit_arguments,
     learning_rate,
@@ -25,11 +27,15 @@ from vaelib.experiments.measure import measurements, pictures, png
 from vaelib.experiments.run_folder import (
     CHECKPOINT,
     CONFIG,
+    EXPORT,
     METRICS,
     MODEL,
+    PICTURES,
     REPORT,
     RESULTS,
     claimable,
+    listing,
+    made_of_the_model,
     results,
 )
 from vaelib.files import save_model, write
@@ -63,7 +69,8 @@ def train(
         say(f"{folder}: this run is finished")
         return done
     with team.leader_first():
-        data = load_data(config, say) if data is None else data
+        data = load_data(config, say, split=listing(folder)) if data is None else data
+    check_memory(config, data, where)
     processes = f"; {team.size} processes" if team.size > 1 else ""
     weights = f"{sum(p.numel() for p in model.parameters()):,} weights"
     say(f"{weights}; {where}; {config.hyperparameters.precision}{processes}")
@@ -71,6 +78,8 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         if fresh:
             write(folder / CONFIG, config.text())
+            if isinstance(data, FolderImages):
+                write(folder / PICTURES, json.dumps(data.listing, indent=0) + "\n")
     training = config.hyperparameters
     try:
         history = fit(
@@ -100,7 +109,7 @@ def discard(folder: Path) -> None:
 
     And the folder, where it is then empty.
     """
-    for name in (CONFIG, METRICS):
+    for name in (CONFIG, METRICS, PICTURES):
         (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()
@@ -112,8 +121,10 @@ def keep(config: Config, folder: Path, history: History) -> None:
     Its checkpoint follows.
     """
     # of a killed run, or of a shorter one
-    for old in (*folder.glob(".*.partial"), folder / RESULTS, folder / REPORT):
+    for old in (*folder.glob(".*.partial"), *made_of_the_model(folder)):
         old.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (folder / EXPORT).rmdir()
     write(folder / CONFIG, config.text())
     write(folder / METRICS, lines(history))
 
@@ -129,6 +140,7 @@ def finish(
         "device": history.device,
     }
     result |= {"images_per_second": round(history.images_per_second), "torch": torch.__version__}
+    result |= {"steps": history.steps[-1], "vaelib": __version__}
     result |= measurements(model, images)
     keep(config, folder, history)
     save_model(model, folder / MODEL)
@@ -142,7 +154,7 @@ def finish(
         and len(labels.unique()) <= len(plots.COLOURS)
     ):
         drawn["latents"] = png(plots.latent_scatter(model, images[:2000], labels[:2000]))
-    write(folder / REPORT, report.page(folder.name, config, result, drawn))
+    write(folder / REPORT, report.page(folder, config, result, drawn))
     write(folder / RESULTS, json.dumps(result, indent=1) + "\n")
     return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
 import os
 from collections.abc import Callable
@@ -99,7 +100,12 @@ def _yes_or_no(text: str) -> bool:
 
 
 def _path(text: str) -> str:
-    if not text:
+    return whole_path(json.loads(text) if text.startswith('"') else text)
+
+
+def whole_path(text: str) -> str:
+    """``text`` as a path from the root, so that it means the same wherever it is read."""
+    if not text or "\0" in text:
         raise ValueError(text)
     return os.path.abspath(os.path.expanduser(text))
 
