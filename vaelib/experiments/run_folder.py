@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 from vaelib.experiments.config import Config, ConfigError, read
@@ -93,9 +94,8 @@ def opened(folder: Path) -> tuple[Config, VAE]:
     if not (folder / CONFIG).is_file():
         raise ConfigError(f"{folder}: not the folder of a run")
     if not results(folder):
-        raise ConfigError(
-            f"{folder}: this run is not finished; go on with --resume --output {folder}"
-        )
+        again = f"go on with --resume --output {shlex.quote(str(folder))}"
+        raise ConfigError(f"{folder}: this run is not finished; {again}")
     config = read(folder / CONFIG)
     try:
         return config, load_model(folder / MODEL)
