@@ -42,6 +42,7 @@ ORDER = [
     "experiments.schema",
     "experiments.config",
     "experiments.arguments",
+    "experiments.signals",
     "experiments.build",
     "experiments.run_folder",
     "experiments.measure",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from vaelib import losses, metrics, plots
 from vaelib.experiments.build import checked_device, load_data
 from vaelib.experiments.config import ConfigError
 from vaelib.experiments.measure import measurements, png, standard_error
-from vaelib.experiments.run_folder import CONFIG, MODEL, RESULTS, opened, results
+from vaelib.experiments.run_folder import CONFIG, MODEL, keep_results, opened, results
 from vaelib.files import save_model, write
 from vaelib.models import VAE
 
@@ -57,8 +56,7 @@ def evaluate(
         from vaelib import disentanglement  # scikit-learn is slow to import
 
         result |= disentanglement.scores(metrics.encode(model, x)[0].cpu(), factors)
-    text = json.dumps({**(results(folder) or {}), "evaluation": result}, indent=1)
-    write(folder / RESULTS, text + "\n")
+    keep_results(folder, {**(results(folder) or {}), "evaluation": result})
     return result
 
 

@@ -24,9 +24,12 @@ from vaelib.experiments.run_folder import (
     REPORT,
     RESULTS,
     claimable,
-    results,
+    finished,
+    keep_config,
+    keep_results,
+    partial,
 )
-from vaelib.files import save_model, write
+from vaelib.files import kept, save_model, write
 from vaelib.history import History
 from vaelib.models import VAE
 from vaelib.train import fit
@@ -52,7 +55,7 @@ def train(
     model, team = build_model(config), distributed.team()
     if refusal := team.refusal(model):
         raise config.error("architecture", "sigma", refusal)
-    fresh, done = team.broadcast(lambda: (claimable(folder, config, resume), results(folder)))
+    fresh, done = team.broadcast(lambda: (claimable(folder, config, resume), finished(folder, say)))
     if done and done["length"] == config.length:
         say(f"{folder}: this run is finished")
         return done
@@ -64,7 +67,7 @@ def train(
     if team.leads:
         folder.mkdir(parents=True, exist_ok=True)
         if fresh:
-            write(folder / CONFIG, config.text())
+            keep_config(folder, config)
     training = config.hyperparameters
     try:
         history = fit(
@@ -83,7 +86,7 @@ def train(
             checkpoint=folder / CHECKPOINT,
         )
     except BaseException:
-        if team.leads and fresh and not (folder / CHECKPOINT).exists():
+        if team.leads and fresh and not kept(folder / CHECKPOINT):
             discard(folder)
         raise
     return team.broadcast(lambda: finish(config, folder, model, data, history))
@@ -106,9 +109,9 @@ def keep(config: Config, folder: Path, history: History) -> None:
     Its checkpoint follows.
     """
     # of a killed run, or of a shorter one
-    for old in (*folder.glob(".*.partial"), folder / RESULTS, folder / REPORT):
+    for old in (*partial(folder), folder / RESULTS, folder / REPORT):
         old.unlink(missing_ok=True)
-    write(folder / CONFIG, config.text())
+    keep_config(folder, config)
     write(folder / METRICS, lines(history))
 
 
@@ -137,7 +140,7 @@ def finish(
     ):
         drawn["latents"] = png(plots.latent_scatter(model, images[:2000], labels[:2000]))
     write(folder / REPORT, report.page(folder.name, config, result, drawn))
-    write(folder / RESULTS, json.dumps(result, indent=1) + "\n")
+    keep_results(folder, result)
     return result
 
 
