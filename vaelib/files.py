@@ -36,10 +36,11 @@ class CheckpointWarning(UserWarning):
 
 
 @contextmanager
-def whole(path: str | Path) -> Iterator[BinaryIO]:
+def whole(path: str | Path, aside: Path | None = None) -> Iterator[BinaryIO]:
     """A file to write into that becomes ``path`` when the block ends, whole, or not at all.
 
-    Where the block fails, nothing is left behind. Raises OSError, with the name of the file, when
+    What was there is moved to ``aside``, if that is given, at the last moment. Where the block
+    fails, nothing is left behind. Raises OSError, with the name of the file, when
     it can't be written.
     """
     path = Path(path)
@@ -49,6 +50,8 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())  # a power cut must not leave a name with nothing behind it
+        if aside:
+            os.replace(path, aside)
         os.replace(partial, path)
         _keep_names(path.parent)
     except OSError as error:  # of a full disk write() says nothing but that
@@ -158,7 +161,7 @@ def save_checkpoint(
 ) -> None:
     """Write weights, Adam's averages, random stream, history and settings to one file.
 
-    Whole or not at all; the one that was there, unless it is damaged, is kept as `previous`. Raises
+    Whole or not at all; the one that was there is kept as `previous`, unless it is damaged. Raises
     OSError when it can't be written.
     """
     state = {
@@ -171,13 +174,9 @@ def save_checkpoint(
     stream = io.BytesIO()  # of a full disk torch.save has words of its own
     torch.save(state, stream)
     path = Path(path)
-    with whole(path) as file:
+    with whole(path, previous(path) if _state(path) is not None else None) as file:
         file.write(stream.getbuffer())
         file.write(hashlib.sha256(stream.getbuffer()).digest())
-        file.flush()
-        os.fsync(file.fileno())  # nothing that could fail on a full disk may follow
-        if _state(path) is not None:
-            os.replace(path, previous(path))
 
 
 def previous(path: str | Path) -> Path:

@@ -24,7 +24,10 @@ SEAL = "# SHA-256 of the lines above: "
 def keep_config(folder: Path, config: Config) -> None:
     """Write ``config`` into ``folder``, with its digest."""
     text = config.text()
-    write(folder / CONFIG, f"{text}{SEAL}{_sha256(text.encode())}\n")
+    sealed = f"{text}{SEAL}{_sha256(text.encode())}\n".encode()
+    path = folder / CONFIG
+    if not path.exists() or path.read_bytes() != sealed:  # it is asked for after each epoch
+        write(path, sealed)
 
 
 def kept_config(folder: Path) -> Config:
