@@ -104,7 +104,19 @@ def save_model(model: VAE, path: str | Path, half: bool = False) -> None:
     weights = {name: t.detach().to("cpu", dtype).contiguous() for name, t in state}
     metadata = {"format": FORMAT, "config": json.dumps(config)}
     metadata["sha256"] = _digest(weights, metadata["config"])
-    write(path, save(weights, metadata=metadata))
+    write(path, _in_order(save(weights, metadata=metadata)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with its metadata by name, so that the same model is the same bytes.
+
+    They come in an order that is drawn afresh. The first eight bytes are the header's length.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False)
+    return content[:8] + text.encode().ljust(end - 8) + content[end:]
 
 
 def _digest(weights: dict[str, Tensor], config: str) -> str:

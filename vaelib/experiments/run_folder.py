@@ -17,14 +17,14 @@ CONFIG, CHECKPOINT = "config.cfg", "checkpoint.pt"
 MODEL, METRICS = "model.safetensors", "metrics.jsonl"
 RESULTS, REPORT = "results.json", "report.html"
 PARTIAL = ".*.partial"  # what a killed writer leaves
-# the last line of a kept configuration, so that a damaged one is not taken for what was asked
-SEAL = "# SHA-256 of the lines above: "
+# the first line of a kept configuration, so that a damaged one is not taken for what was asked
+SEAL = "# SHA-256 of the lines below: "
 
 
 def keep_config(folder: Path, config: Config) -> None:
     """Write ``config`` into ``folder``, with its digest."""
     text = config.text()
-    sealed = f"{text}{SEAL}{_sha256(text.encode())}\n".encode()
+    sealed = f"{SEAL}{_sha256(text.encode())}\n{text}".encode()
     path = folder / CONFIG
     if not path.exists() or path.read_bytes() != sealed:  # it is asked for after each epoch
         write(path, sealed)
@@ -34,8 +34,9 @@ def kept_config(folder: Path) -> Config:
     """The configuration that was kept in ``folder``; ConfigError where it is damaged or changed."""
     path = folder / CONFIG
     config = read(path)
-    text, seal, digest = path.read_bytes().rpartition(SEAL.encode())
-    if seal and digest.strip() != _sha256(text).encode():
+    seal, _, text = path.read_bytes().partition(b"\n")
+    digest = seal.removeprefix(SEAL.encode())
+    if digest != seal and digest != _sha256(text).encode():
         what = "not as the run wrote it; --resume with -c and the configuration writes it anew"
         raise ConfigError(f"{path}: {what}")
     return config
@@ -125,7 +126,8 @@ def results(folder: Path) -> dict | None:
     try:
         found: Any = json.loads((folder / RESULTS).read_text())
         digest = found.pop("sha256", None)
-        if digest not in (None, _sha256(json.dumps(found).encode())):
+        old = digest is None and "files" not in found  # of a run before there were digests
+        if not old and digest != _sha256(json.dumps(found).encode()):
             raise ValueError(digest)
         return found
     except (FileNotFoundError, NotADirectoryError):
