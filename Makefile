@@ -1,4 +1,5 @@
-# make book | serve | test | lab | train | notes | outputs | studies | bench | mutation | lint | clean
+# make book | serve | test | lab | train | notes | outputs | studies | bench | mutation | kills | matrix | colab | links
+# | lint | clean
 # Each target sets up .venv when it is missing or when requirements.txt or pyproject.toml changed.
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 export SOURCE_DATE_EPOCH := 1700000000
 export FORCE_SOURCE_DATE := 1
 
-.PHONY: help book serve test lab train notes figures outputs studies bench mutation lint clean
+.PHONY: help book serve test lab train notes figures outputs studies bench mutation kills matrix colab links lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -27,6 +28,10 @@ help:
 	@echo "make studies measure the numbers that the book quotes (an hour)"
 	@echo "make bench   measure how fast training is, and how time and memory grow (half an hour)"
 	@echo "make mutation plant wrong formulas in vaelib and see that a test catches each (minutes)"
+	@echo "make kills   kill a hundred runs, go on with each, and compare the weights bit for bit (minutes)"
+	@echo "make matrix  run the tests with the oldest versions that vaelib takes; CELL=newest with the newest"
+	@echo "make colab   run the notebooks as Colab does, with its versions; NOTEBOOKS=FILES for some"
+	@echo "make links   ask every address that the course links to whether it answers"
 	@echo "make lint    check the Python code's style and types"
 	@echo "make clean   remove everything that make built, but not .venv and your runs"
 
@@ -94,6 +99,20 @@ bench: $(STAMP)
 
 mutation: $(STAMP)
 	@$(BIN)/python tests/mutation.py
+
+KILLS ?= 100
+kills: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/kills.py $(KILLS)
+
+CELL ?= oldest
+matrix:
+	@$(PYTHON) tests/environments.py matrix $(CELL)
+
+colab:
+	@$(PYTHON) tests/environments.py colab $(NOTEBOOKS)
+
+links:
+	@$(PYTHON) tests/links.py
 
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -127,7 +127,7 @@ def test_a_damaged_checkpoint_is_not_used_but_the_one_before_it(here, capsys):
     for content in damages(good, random.Random(0), 300):
         path.write_bytes(content)
         assert files._state(path) is None
-    for content in damages(good, random.Random(1), 3):
+    for content in damages(good, random.Random(1), 2):
         path.write_bytes(content)
         PATHS[run_folder.RESULTS].unlink(missing_ok=True)
         assert cli.main([*COMMAND, "--resume"]) == 0
@@ -266,9 +266,15 @@ def test_a_write_that_fails_loses_nothing(here, monkeypatch, capsys, what):
     assert kept() == before
 
 
-def limited(kilobytes):
-    """What lets a child write files of so many kB at most, as on a disk that is full then."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * kilobytes,) * 2)
+@contextlib.contextmanager
+def files_of_at_most(kilobytes):
+    """As on a disk that is full then."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * kilobytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def command(*arguments, **options):
@@ -276,13 +282,13 @@ def command(*arguments, **options):
     return processes.start([sys.executable, "-m", "vaelib", *arguments], **options)
 
 
-def test_a_full_disk_is_one_line(here):
+def test_a_full_disk_is_one_line(here, capsys):
     before = kept()
     PATHS[run_folder.RESULTS].unlink()
     PATHS[run_folder.CHECKPOINT].unlink()
-    full = command(*COMMAND, "--resume", preexec_fn=limited(8))
-    _, err = full.communicate(timeout=120)
-    assert (full.returncode, err) == (2, "vaelib: out/checkpoint.pt: File too large\n")
+    with files_of_at_most(8):
+        assert cli.main([*COMMAND, "--resume"]) == 2
+    one_line(capsys, "vaelib: out/checkpoint.pt: File too large\n")
     assert cli.main([*COMMAND, "--resume"]) == 0
     assert kept() == before
 
@@ -304,19 +310,29 @@ def test_a_folder_that_may_not_be_written_is_one_line(here, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_stops_a_run_which_then_goes_on(here, name):
-    number = getattr(signal, name)
-    (here / "tiny.cfg").write_text(CONFIG.format(images=here / "images", epochs=10**6))
+def test_a_signal_stops_a_run_which_then_goes_on(here, monkeypatch, capsys, name):
+    """Sent in its third epoch; a person is told where the first two are."""
+    before, number, keep = kept(), getattr(signal, name), run.keep
     shutil.rmtree(RUN)
-    run = command(*COMMAND)
-    wait_for(lambda: PATHS[run_folder.CHECKPOINT].exists(), run)
-    run.send_signal(number)
-    _, err = run.communicate(timeout=60)
-    assert run.returncode == 128 + number
-    again = "python -m vaelib --resume --output out"
-    assert err == f"vaelib: stopped; saved in out/checkpoint.pt; go on with: {again}\n"
-    assert files._state(PATHS[run_folder.CHECKPOINT]) is not None
-    assert not list(RUN.glob("*.partial"))
+
+    def signalled(config, folder, history):
+        if len(history) == 3:
+            signal.raise_signal(number)
+        keep(config, folder, history)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "keep", signalled)
+        # a test run in the background of a script has SIGINT ignored
+        handler = signal.signal(number, signal.default_int_handler)
+        try:
+            assert cli.main(COMMAND) == 128 + number
+        finally:
+            signal.signal(number, handler)
+    again = "vaelib --resume --output out"
+    one_line(capsys, "stopped; saved in out/checkpoint.pt; go on with: ", again)
+    assert not list(RUN.glob(".*.partial"))
+    assert cli.main([*COMMAND, "--resume"]) == 0
+    assert kept() == before
 
 
 def test_a_signal_that_is_ignored_stays_so(here):
@@ -340,8 +356,10 @@ def test_a_sweeps_workers_end_with_it(here, number):
     workers = processes.started_by(sweep.pid) - {sweep.pid}
     assert len(workers) >= 2
     os.kill(sweep.pid, number)
-    sweep.communicate(timeout=60)
+    _, err = sweep.communicate(timeout=60)
     assert sweep.returncode == (143 if number == signal.SIGTERM else -number)
+    if number == signal.SIGTERM:
+        assert err == "vaelib: stopped; the same command with --resume goes on\n"
     wait_for(lambda: not any(alive(worker) for worker in workers))
 
 

@@ -23,6 +23,8 @@ ORDER = [
     "objectives",
     "data.images",
     "data.factors",
+    "data.download",
+    "data.cifar",
     "data.standard",
     "data.sprites",
     "data.dsprites",
