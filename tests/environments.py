@@ -23,11 +23,12 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / "_build" / "environments"
 TOOLS = ["hypothesis", "nbformat", "nbval", "pytest", "pytest-timeout", "pytest-xdist", "pyyaml"]
 # those of the book, of the notebooks' outputs and of the pinned tools are for the pinned versions
-TESTS = (
-    "cli config data device disentanglement distributed door download explore faults files folder "
-    "iwae likelihoods losses metrics models numerics objectives plots pretrained registry sprites "
-    "train workers"
-).split()
+TESTS = [
+    *("cli", "config", "data", "device", "disentanglement", "distributed", "door", "download"),
+    *("explore", "faults", "files", "folder", "iwae", "likelihoods", "losses", "metrics"),
+    *("models", "numerics", "objectives", "plots", "pretrained", "registry", "sprites", "train"),
+    "workers",
+]
 # as published in August 2026, as far as PyPI has them
 COLAB = [
     "torch==2.11.0",

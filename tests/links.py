@@ -25,7 +25,9 @@ def addresses() -> dict[str, str]:
     found: dict[str, str] = {}
     for pattern in FILES:
         for path in sorted(ROOT.glob(pattern)):
-            for address in ADDRESS.findall(path.read_text()):
+            text = path.read_text()
+            dois = [f"https://doi.org/{doi}" for doi in re.findall(r"doi *= *{([^}]+)}", text)]
+            for address in [*dois, *ADDRESS.findall(text)]:
                 if not LOCAL.match(address):
                     found.setdefault(address, str(path.relative_to(ROOT)))
     return found

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
@@ -85,7 +85,7 @@ def fetch_published(source: Any, root: Path) -> None:
         _copy(partial(gzip.GzipFile, raw / name), (raw / name).with_suffix(""))
 
 
-def _copy(opened: Callable[[], IO[bytes] | None], path: Path) -> None:
+def _copy(opened: Callable[[], Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = opened()
     if stream is None:
