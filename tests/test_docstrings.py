@@ -41,6 +41,7 @@ WITH_EXAMPLES = {
     "vaelib.pretrained": [],
     "vaelib.plots": ["show_image"],
     "vaelib.explore": ["png"],
+    "vaelib.live": [],
     "vaelib.exercises": ["answered"],
 }
 

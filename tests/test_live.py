@@ -20,12 +20,13 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 from course import live
 
 FOLDER = ROOT / "book" / "live"
+ENGINE = ROOT / "vaelib" / "live" / "engine.js"
 
 
 @pytest.fixture(scope="module")
 def engine(browser):  # noqa: F811
     page = browser.new_page()
-    page.add_script_tag(content=(FOLDER / "engine.js").read_text())
+    page.add_script_tag(content=ENGINE.read_text())
     yield page
     page.close()
 

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from vaelib import (
         disentanglement,
         explore,
+        live,
         losses,
         metrics,
         models,
@@ -36,6 +37,7 @@ __all__ = [
     "disentanglement",
     "explore",
     "fit",
+    "live",
     "load",
     "load_model",
     "load_pretrained",

@@ -87,6 +87,21 @@ def write(path: str | Path, content: str | bytes) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def model_bytes(model: VAE, half: bool = False) -> bytes:
+    """What `save_model` writes: weights and configuration as the bytes of a safetensors file.
+
+    >>> len(model_bytes(VAE((1, 28, 28), latent_dim=2), half=True)) < 10**7
+    True
+    """
+    config = {**model.config, "convs": [asdict(conv) for conv in model.convs]}
+    dtype = torch.float16 if half else None
+    state = model.state_dict().items()
+    weights = {name: t.detach().to("cpu", dtype).contiguous() for name, t in state}
+    metadata = {"format": FORMAT, "config": json.dumps(config)}
+    metadata["sha256"] = _digest(weights, metadata["config"])
+    return _in_order(save(weights, metadata=metadata))
+
+
 def save_model(model: VAE, path: str | Path, half: bool = False) -> None:
     """Write weights and configuration to one safetensors file, whole or not at all.
 
@@ -98,13 +113,7 @@ def save_model(model: VAE, path: str | Path, half: bool = False) -> None:
     >>> load_model("model.safetensors").latent_dim
     2
     """
-    config = {**model.config, "convs": [asdict(conv) for conv in model.convs]}
-    dtype = torch.float16 if half else None
-    state = model.state_dict().items()
-    weights = {name: t.detach().to("cpu", dtype).contiguous() for name, t in state}
-    metadata = {"format": FORMAT, "config": json.dumps(config)}
-    metadata["sha256"] = _digest(weights, metadata["config"])
-    write(path, _in_order(save(weights, metadata=metadata)))
+    write(path, model_bytes(model, half))
 
 
 def _in_order(content: bytes) -> bytes:
@@ -152,7 +161,10 @@ def load_model(path: str | Path) -> VAE:
         raise ValueError(f"{path}: damaged since it was written (its SHA-256 is another)")
     try:
         config = json.loads(metadata["config"])
-        model = VAE(**{**config, "convs": [ConvSpec(**conv) for conv in config["convs"]]})
+        config["convs"] = [ConvSpec(**conv) for conv in config["convs"]]
+        with torch.device("meta"):  # without memory: a small file may ask for gigabytes
+            VAE(**config).load_state_dict(weights, assign=True)
+        model = VAE(**config)
         model.load_state_dict(weights)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

@@ -102,7 +102,7 @@ def discretised_logistic_log_likelihood(
     ``x`` holds grey levels / 255, ``mean`` is on the same scale, both (N, ...); exp(log_scale) is
     the logistic's scale there. The 256 levels' probabilities add up to one; the result is (N,)
     nats, summed over pixels, never positive.
-    Source: Salimans et al. (2017), section 2.1; Kingma et al. (2016), appendix.
+    Source: Kingma et al. (2016), appendix; the open ends: Salimans et al. (2017), section 2.1.
 
     >>> levels = torch.arange(256).view(256, 1) / 255
     >>> discretised_logistic_log_likelihood(levels, torch.tensor(0.4), -2.0).exp().sum()

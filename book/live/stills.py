@@ -13,8 +13,10 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "_ext"))
+from course.live import SHARED  # noqa: E402, what is no figure's
+
 BOOK = HERE.parents[1] / "_build" / "html" / "book"
-SHARED = ("live", "engine", "stage")
 
 
 def page_with(name: str) -> Path:
@@ -38,6 +40,7 @@ def main(names: list[str]) -> None:
             figure = page.locator(f"#live-{name}")
             figure.scroll_into_view_if_needed()
             page.wait_for_selector(f"#live-{name}.live-open")
+            figure.evaluate("(figure) => figure.still?.()")  # one that has to get somewhere first
             page.wait_for_timeout(1500)  # what is computed little by little is done
             path = HERE / f"{name}.png"
             figure.locator(".live-body").screenshot(path=path)
@@ -48,4 +51,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or sorted(p.stem for p in HERE.glob("*.js") if p.stem not in SHARED))
+    main(sys.argv[1:] or sorted(p.stem for p in HERE.glob("*.js") if p.name not in SHARED))

@@ -241,6 +241,7 @@ def bits(epochs: int, device: torch.device, stop: float) -> dict:
         "importance_bits": in_bits(estimate.mean()),
         "importance_images": CURVE_IMAGES,
         "importance_samples": CURVE_SAMPLES,
+        "first_grey_levels": 255 * FIRST_SIGMA,
         "grey_levels": 255 * model.log_sigma.exp().item(),
         "line_bits": line["bits"],
         "published": PUBLISHED_BITS,

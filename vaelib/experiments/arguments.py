@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,18 @@ def device_option(parser: argparse.ArgumentParser) -> None:
         "--device",
         default="auto",
         help="auto (default: a GPU if there is one), cpu, cuda, cuda:1, mps",
+    )
+    cores = os.cpu_count() or 1
+    parser.add_argument(
+        "--threads",
+        type=_checked(whole(1, cores), f"a whole number, 1 to {cores}"),
+        help="processor threads (default: one a core); on a busy machine 1 may be faster",
+    )
+
+
+def path_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--path", metavar="DIR", help="where the data lie now, instead of the configuration's path"
     )
 
 

@@ -10,23 +10,34 @@ from typing import Any
 
 import torch
 
-from vaelib import distributed, plots
+from vaelib import __version__, distributed, plots
 from vaelib.data import FactorImages, ImageData
+from vaelib.data.folder import FolderImages
 from vaelib.experiments import report
-from vaelib.experiments.build import build_model, checked_device, fit_arguments, load_data
+from vaelib.experiments.build import (
+    build_model,
+    check_memory,
+    checked_device,
+    fit_arguments,
+    learning_rate,
+    load_data,
+)
 from vaelib.experiments.config import Config
 from vaelib.experiments.measure import measurements, pictures, png
 from vaelib.experiments.run_folder import (
     CHECKPOINT,
     CONFIG,
+    EXPORT,
     METRICS,
     MODEL,
+    PICTURES,
     REPORT,
-    RESULTS,
     claimable,
     finished,
     keep_config,
     keep_results,
+    listing,
+    made_of_the_model,
     partial,
 )
 from vaelib.files import kept, save_model, write
@@ -60,7 +71,8 @@ def train(
         say(f"{folder}: this run is finished")
         return done
     with team.leader_first():
-        data = load_data(config, say) if data is None else data
+        data = load_data(config, say, split=listing(folder)) if data is None else data
+    check_memory(config, data, where)
     processes = f"; {team.size} processes" if team.size > 1 else ""
     weights = f"{sum(p.numel() for p in model.parameters()):,} weights"
     say(f"{weights}; {where}; {config.hyperparameters.precision}{processes}")
@@ -68,6 +80,9 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         if fresh:
             keep_config(folder, config)
+        # a kill between the two leaves the first alone, and nothing learnt
+        if isinstance(data, FolderImages) and not kept(folder / CHECKPOINT):
+            write(folder / PICTURES, json.dumps(data.listing, indent=0) + "\n")
     training = config.hyperparameters
     try:
         history = fit(
@@ -76,7 +91,7 @@ def train(
             epochs=training.epochs,
             steps=training.steps,
             batch_size=training.batch_size,
-            learning_rate=training.learning_rate,
+            learning_rate=learning_rate(config, data),
             **fit_arguments(config, data),
             samples=training.samples,
             seed=training.seed,
@@ -97,7 +112,7 @@ def discard(folder: Path) -> None:
 
     And the folder, where it is then empty.
     """
-    for name in (CONFIG, METRICS):
+    for name in (CONFIG, METRICS, PICTURES):
         (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()
@@ -109,8 +124,10 @@ def keep(config: Config, folder: Path, history: History) -> None:
     Its checkpoint follows.
     """
     # of a killed run, or of a shorter one
-    for old in (*partial(folder), folder / RESULTS, folder / REPORT):
+    for old in (*partial(folder), *made_of_the_model(folder)):
         old.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (folder / EXPORT).rmdir()
     keep_config(folder, config)
     write(folder / METRICS, lines(history))
 
@@ -126,6 +143,7 @@ def finish(
         "device": history.device,
     }
     result |= {"images_per_second": round(history.images_per_second), "torch": torch.__version__}
+    result |= {"steps": history.steps[-1], "vaelib": __version__}
     result |= measurements(model, images)
     keep(config, folder, history)
     save_model(model, folder / MODEL)
@@ -139,7 +157,7 @@ def finish(
         and len(labels.unique()) <= len(plots.COLOURS)
     ):
         drawn["latents"] = png(plots.latent_scatter(model, images[:2000], labels[:2000]))
-    write(folder / REPORT, report.page(folder.name, config, result, drawn))
+    write(folder / REPORT, report.page(folder, config, result, drawn))
     keep_results(folder, result)
     return result
 

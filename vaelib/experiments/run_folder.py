@@ -16,6 +16,9 @@ from vaelib.models import VAE
 CONFIG, CHECKPOINT = "config.cfg", "checkpoint.pt"
 MODEL, METRICS = "model.safetensors", "metrics.jsonl"
 RESULTS, REPORT = "results.json", "report.html"
+EXPLORER = "explorer.html"  # the model alive, of an export
+EXPORT = "export"  # the folder in a run's that it is exported into, if no other is named
+PICTURES = "pictures.json"  # of a folder: which were trained on, which held out
 PARTIAL = ".*.partial"  # what a killed writer leaves
 # the first line of a kept configuration, so that a damaged one is not taken for what was asked
 SEAL = "# SHA-256 of the lines below: "
@@ -109,7 +112,10 @@ def claimable(folder: Path, config: Config, resume: bool) -> bool:
         {(section, key): value for section, key, value in c.items()} for c in (before, config)
     )
     for section, key in [*now, *was]:
-        if key not in ("epochs", "steps") and was.get((section, key)) != now.get((section, key)):
+        # what is there, not where: the pictures' names and contents are compared when they are read
+        if key not in ("epochs", "steps", "path") and was.get((section, key)) != now.get(
+            (section, key)
+        ):
             old, new = (values.get((section, key), "not set") for values in (was, now))
             what = f"the run has [{section}] {key} = {old}, not {new}"
             raise ConfigError(f"{folder}: {what}; write elsewhere with --output")
@@ -119,6 +125,11 @@ def claimable(folder: Path, config: Config, resume: bool) -> bool:
 def partial(folder: Path) -> set[Path]:
     """What killed writers have left in ``folder``."""
     return set(folder.glob(PARTIAL))
+
+
+def is_run(folder: Path) -> bool:
+    """Whether ``folder`` is a run's, finished or not, rather than what `export` made of one."""
+    return any((folder / name).exists() for name in (CHECKPOINT, METRICS, RESULTS, REPORT))
 
 
 def results(folder: Path) -> dict | None:
@@ -135,6 +146,29 @@ def results(folder: Path) -> dict | None:
     except (ValueError, AttributeError, TypeError, RecursionError):  # no JSON, no text, no object
         where = folder / RESULTS
         raise ConfigError(f"{where}: damaged; delete it, and --resume writes it anew") from None
+
+
+def made_of_the_model(folder: Path) -> list[Path]:
+    """What a finished run, and commands after it, have made: untrue once it is trained further."""
+    if not (folder / RESULTS).exists():
+        return [folder / REPORT]
+    programs = (f"{part}.{kind}" for part in ("encoder", "decoder") for kind in ("pt2", "onnx"))
+    exported = [folder / EXPORT / name for name in (MODEL, CONFIG, EXPLORER, *programs)]
+    return [*exported, *folder.glob("samples-seed*.png"), folder / REPORT, folder / RESULTS]
+
+
+def listing(folder: Path) -> dict | None:
+    """The pictures of the run in ``folder``, as `FolderImages` lists them; None of other data."""
+    where = folder / PICTURES
+    try:
+        found = json.loads(where.read_text(encoding="utf-8", errors="surrogateescape"))
+        if all(isinstance(found[part], dict) for part in ("train", "test", "beside")):
+            return found
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise ConfigError(f"{where}: damaged; without it nobody knows which pictures were held out")
 
 
 def opened(folder: Path) -> tuple[Config, VAE]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
 import os
 from collections.abc import Callable
@@ -99,7 +100,12 @@ def _yes_or_no(text: str) -> bool:
 
 
 def _path(text: str) -> str:
-    if not text:
+    return whole_path(json.loads(text) if text.startswith('"') else text)
+
+
+def whole_path(text: str) -> str:
+    """``text`` as a path from the root, so that it means the same wherever it is read."""
+    if not text or "\0" in text:
         raise ValueError(text)
     return os.path.abspath(os.path.expanduser(text))
 
@@ -169,6 +175,9 @@ class Hyperparameters:
     steps: int | None = _key(whole(1), "a whole number, at least 1")
     batch_size: int = _key(whole(1), "a whole number, at least 1", BATCH_SIZE)
     learning_rate: float = _key(_positive, "a number above 0, such as 1e-3", LEARNING_RATE)
+    last_learning_rate: float | None = _key(
+        _positive, "a number above 0 and at most learning_rate, such as 1e-4"
+    )
     beta: float | None = _key(_number, "a number at least 0, such as 4 or 0.5")
     schedule: ScheduleSpec = field(
         default=CONSTANT, metadata={"parse": _schedule, "allowed": _SCHEDULES}
