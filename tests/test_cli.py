@@ -3,6 +3,7 @@ one line, with status 2.
 """
 
 import csv
+import hashlib
 import html
 import html.parser
 import io
@@ -53,6 +54,7 @@ FILES = {
     "config.cfg",
     "metrics.jsonl",
     "checkpoint.pt",
+    "checkpoint.previous.pt",
     "model.safetensors",
     "reconstructions.png",
     "samples.png",
@@ -259,7 +261,8 @@ def test_killed_and_stopped_it_goes_on_to_the_same_weights(here):
     _, err = process.communicate()
     assert (process.returncode, err) == (
         130,
-        "vaelib: stopped; go on with: python -m vaelib --resume --output out\n",
+        "vaelib: stopped; saved in out/checkpoint.pt; "
+        "go on with: python -m vaelib --resume --output out\n",
     )
 
     last = start(here, "--resume", "--output", "out", "--device", "cpu")
@@ -643,19 +646,17 @@ def test_a_damaged_checkpoint_and_one_of_another_device_are_one_line(vae, here):
     path = here / "out" / "checkpoint.pt"
     change(here, ("epochs = 2", "epochs = 3"))
     state = torch.load(path, weights_only=True)
-    torch.save(
-        {**state, "generator": torch.zeros(16, dtype=torch.uint8)}, path
-    )  # as long as a GPU's
+    state["generator"] = torch.zeros(16, dtype=torch.uint8)  # as long as a GPU's
     state["history"]["device"] = "cuda"
-    torch.save({**state, "generator": torch.zeros(16, dtype=torch.uint8)}, path)
+    torch.save(state, path)
+    path.write_bytes(path.read_bytes() + hashlib.sha256(path.read_bytes()).digest())
     _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume", 2)
     assert err == "vaelib: out/checkpoint.pt: of a run on cuda; go on there, or start elsewhere\n"
     path.write_bytes(b"broken")
+    (here / "out" / "checkpoint.previous.pt").unlink()
     _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume", 2)
-    assert (
-        err
-        == "vaelib: out/checkpoint.pt: not a whole checkpoint of vaelib; delete it to start again\n"
-    )
+    what = "not a whole checkpoint of vaelib; delete it to start again"
+    assert err == f"vaelib: out/checkpoint.pt: {what}\n"
 
 
 def test_unreadable_pictures_are_named(vae, here, images):

@@ -9,8 +9,9 @@ import sys
 import onnxruntime
 import pytest
 import torch
+from common import weights
 from test_cli import change, here, images, vae  # noqa: F401
-from test_explorer import build
+from test_explorer import build, in_page
 
 import vaelib
 from vaelib.experiments import config, export
@@ -49,13 +50,13 @@ def test_the_page_has_the_runs_model_its_kl_and_its_held_out_codes(vae, here, im
     ]
     shown = numbers(data["images"], torch.uint8).view(-1, 1, 8, 8)
     assert torch.equal(shown, held_out.test[data["shown"]])
-    weights = base64.b64encode((here / "out" / "model.safetensors").read_bytes()).decode()
-    assert weights in page and "<h1>out</h1>" in page
+    assert torch.equal(weights(in_page(page, here / "held")), weights(model))
+    assert "<h1>out</h1>" in page
     assert f"ELBO {measured['elbo']:.2f} nats an image" in page
     assert before == {p.name: p.read_bytes() for p in (here / "out").iterdir() if p.is_file()}
     vae("export out --html --half --output half")
-    small = base64.b64encode((here / "half" / "model.safetensors").read_bytes()).decode()
-    assert small in (here / "half" / "explorer.html").read_text() and len(small) < len(weights)
+    small = in_page((here / "half" / "explorer.html").read_text(), here / "held")
+    assert torch.equal(weights(small), weights(model).half().float())
 
 
 def test_codes_of_known_factors_are_coloured_by_each(vae, here):  # noqa: F811
@@ -81,13 +82,21 @@ def test_without_the_data_the_page_says_so_and_lives(vae, here, images):  # noqa
     assert "explorer.html has no held-out images: folder: " in out and out.count("\n") == 4
     data = told((here / "out" / "export" / "explorer.html").read_text())
     assert "codes" not in data and "images" not in data and len(data["kl"]) == 2
+    out, _ = vae(f"export out --html --path {images}")
+    assert out.count("\n") == 3
+    assert "codes" in told((here / "out" / "export" / "explorer.html").read_text())
 
 
 def test_nothing_is_downloaded_for_a_page(tmp_path, monkeypatch):
     monkeypatch.setenv("VAELIB_DATA", str(tmp_path))
-    with pytest.raises(vaelib.DataError, match=r"mnist: not found under .* and download is off"):
-        load_data(config.read("mnist"), download=False)
-    assert not any(tmp_path.iterdir())
+    measured = {"elbo": -1.0, "kl_per_dimension": [1.0, 0.0]}
+    (tmp_path / "results.json").write_text(json.dumps(measured))
+    said = []
+    page = export._page(tmp_path, config.read("mnist"), build("plane"), False, said.append)
+    assert told(page.html)["kl"] == [1.0, 0.0]
+    (line,) = said
+    assert "mnist: not found under" in line and "download is off" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 
 def test_no_run_is_exported_into(vae, here):  # noqa: F811

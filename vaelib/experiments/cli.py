@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import io
 import os
 import shlex
 import sys
+import warnings
 from pathlib import Path
 
 from vaelib import __version__
@@ -23,6 +25,7 @@ from vaelib.experiments.arguments import (
     whole_number,
 )
 from vaelib.experiments.config import ConfigError
+from vaelib.experiments.signals import stoppable
 
 ABOUT = "Trains a variational autoencoder from a configuration file, and looks at what it learned."
 EXAMPLES = {
@@ -37,7 +40,8 @@ EXAMPLES = {
 EPILOG = """A run's folder holds config.cfg as used, metrics.jsonl (a line an epoch), checkpoint.pt,
 model.safetensors, pictures, results.json, and report.html, which shows it all. Exit status: 0; 1
 when training failed; 2 for a mistake in what was asked, in one line; 130 when stopped by Ctrl-C,
-after which --resume goes on, to the same weights as if it had never stopped."""
+143 by SIGTERM, 129 by SIGHUP, after which --resume goes on, to the same weights as if it had never
+stopped. Of the checkpoints the last two are kept, for when one is damaged."""
 
 
 OUT_OF_MEMORY = "out of memory; take a smaller batch_size or image_size, or fewer images"
@@ -53,17 +57,25 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack the letters of a path
             stream.reconfigure(errors="replace")
     try:
-        return _command(argv)
+        with stoppable(), warnings.catch_warnings():
+            warnings.showwarning = _warn  # type: ignore[assignment]  # in one line
+            return _command(argv)
     except SystemExit as end:  # argparse's, after --help
         return int(end.code or 0)
     except KeyboardInterrupt as stop:
         _complain("; ".join(["stopped", *map(str, stop.args)]))
-        return 130
+        return getattr(stop, "status", 130)
     except Exception as error:
         if (status := _status(error)) is None:
             raise
-        _complain(OUT_OF_MEMORY if _is_of_memory(error) else str(error) or type(error).__name__)
+        _complain(OUT_OF_MEMORY if _is_of_memory(error) else _line(error))
         return status
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
 
 
 def _status(error: Exception) -> int | None:
@@ -96,7 +108,12 @@ def _leads() -> bool:
 
 def _complain(line: str) -> None:
     if _leads():
-        print(f"vaelib: {' '.join(line.split())}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal may be gone: SIGHUP says so
+            print(f"vaelib: {' '.join(line.split())}", file=sys.stderr)
+
+
+def _warn(message: Warning | str, *where: object) -> None:
+    _complain(str(message))
 
 
 def _say(line: str) -> None:
@@ -191,16 +208,19 @@ def _train(args: argparse.Namespace) -> int:
 
     from vaelib import distributed  # torch takes seconds, and a mistake in the configuration none
     from vaelib.experiments import run, run_folder
+    from vaelib.files import kept
 
     _say(_of_beta(wanted, args.variation))
     try:
         with distributed.started_by_torchrun():
             result = run.train(chosen, folder, args.device, args.resume, say=_say)
-    except KeyboardInterrupt:
-        again = f"go on with: {_program()} --resume --output {shlex.quote(str(folder))}"
-        raise KeyboardInterrupt(
-            again if (folder / run_folder.CHECKPOINT).exists() else "nothing was kept"
-        ) from None
+    except KeyboardInterrupt as stop:
+        checkpoint = folder / run_folder.CHECKPOINT
+        again = f"{_program()} --resume --output {shlex.quote(str(folder))}"
+        stop.args = (f"saved in {checkpoint}; go on with: {again}",)
+        if not kept(checkpoint):
+            stop.args = ("nothing was kept",)
+        raise
     speed = f"{result['images_per_second']:,} images/s"
     _say(f"ELBO {result['elbo']:.2f} nats, {speed}; all of it: {folder / run_folder.REPORT}")
     return 0
@@ -293,6 +313,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also encoder.onnx and decoder.onnx, checked with onnxruntime",
     )
+    path_option(parser)
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -301,7 +322,7 @@ def _export(args: argparse.Namespace) -> int:
 
     output = args.output or args.run / run_folder.EXPORT
     wanted = {name: getattr(args, name) for name in ("half", "programs", "html", "onnx")}
-    for path in export(args.run, output, **wanted, say=_say):
+    for path in export(args.run, output, **wanted, say=_say, path=args.path):
         _say(str(path))
     return 0
 
@@ -361,8 +382,9 @@ def _sweep(args: argparse.Namespace) -> int:
     points = sweep.points(args.config, varied, args.seeds, args.variation)
     try:
         rows = sweep.sweep(points, folder, args.device, args.resume, _say, args.jobs, args.cluster)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same command with --resume goes on") from None
+    except KeyboardInterrupt as stop:
+        stop.args = ("the same command with --resume goes on",)
+        raise
     _say(f"\n{sweep_table.table(rows)}\n{sweep_table.readable(sweep_table.summary(rows))}\n")
     _say("\n".join(str(folder / name) for name in (sweep.SUMMARY, sweep.PLOT, sweep.TABLE)))
     return int(any(row["status"] != "done" for row in rows))

@@ -32,16 +32,18 @@ def export(
     html: bool = False,
     onnx: bool = False,
     say: Callable = print,
+    path: str | None = None,
 ) -> list[Path]:
     """Write model and configuration of a finished run, and what else is asked for; the files.
 
     ``half`` rounds the weights to float16. ``html`` adds `explorer.html`, the page of
     `vaelib.live.explorer`, with held-out images where the run's data can be had without a download;
-    where not, ``say`` is told. ``programs`` adds `encoder.pt2` (images in [0, 1] to mean and
-    log-variance) and `decoder.pt2` (latents to images in [0, 1]), which torch.export.load reads
-    without vaelib; ``onnx`` the same as `encoder.onnx` and `decoder.onnx`, after onnxruntime has
-    given PyTorch's numbers to 1e-4. Everything is made before anything is written. Raises
-    ConfigError for an output that is a run, and where ONNX's packages are missing.
+    where not, ``say`` is told. ``path`` is where they lie now, if not where they were. ``programs``
+    adds `encoder.pt2` (images in [0, 1] to mean and log-variance) and `decoder.pt2` (latents to
+    images in [0, 1]), which torch.export.load reads without vaelib; ``onnx`` the same as
+    `encoder.onnx` and `decoder.onnx`, after onnxruntime has given PyTorch's numbers to 1e-4.
+    Everything is made before anything is written. Raises ConfigError for an output that is a run,
+    and where ONNX's packages are missing.
     """
     config, model = opened(folder)
     if is_run(output):
@@ -56,7 +58,7 @@ def export(
     if programs:
         files |= {f"{name}.pt2": _program(*call) for name, call in _calls(model).items()}
     if html:
-        files[EXPLORER] = _page(folder, config, model, half, say).html.encode()
+        files[EXPLORER] = _page(folder, config.at(path), model, half, say).html.encode()
     output.mkdir(parents=True, exist_ok=True)
     with ExitStack() as all_or_none:
         for name, content in files.items():
@@ -66,9 +68,10 @@ def export(
 
 def _page(folder: Path, config: Config, model: VAE, half: bool, say: Callable) -> live.Page:
     measured: Mapping = results(folder) or {}
+    latents = f"{model.latent_dim:,} latent{'s' * (model.latent_dim != 1)}"
     about = (
-        f"A {type(model).__name__} with {model.latent_dim:,} latents, trained on "
-        f"{config.configuration.dataset}; ELBO {measured['elbo']:.2f} nats an image."
+        f"A VAE with {latents}, trained on {config.configuration.dataset}; "
+        f"ELBO {measured['elbo']:.2f} nats an image that it was not trained on."
     )
     options: dict[str, Any] = {
         "kl": measured["kl_per_dimension"],
@@ -79,7 +82,7 @@ def _page(folder: Path, config: Config, model: VAE, half: bool, say: Callable) -
     try:
         data = load_data(config, lambda _: None, download=False, split=listing(folder))
         images, values = data.held_out(HELD_OUT)
-        factors = dict(zip(data.factor_names, values.T))
+        factors = dict(zip(data.factor_names, values.unbind(-1)))
         labels = factors if data.factor_names else values
         names = getattr(data, "classes", ())
         return live.explorer(model, images, labels, names=names, **options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from vaelib.experiments import report
 from vaelib.experiments.build import checked_device, load_data
 from vaelib.experiments.config import ConfigError
 from vaelib.experiments.measure import contact_sheet, measurements, standard_error
-from vaelib.experiments.run_folder import PICTURES, REPORT, RESULTS, listing, opened, results
+from vaelib.experiments.run_folder import PICTURES, REPORT, keep_results, listing, opened, results
 from vaelib.files import write
 from vaelib.models import VAE
 
@@ -76,8 +75,7 @@ def evaluate(
             result |= disentanglement.scores(metrics.encode(model, x)[0].cpu(), factors)
         except ValueError as error:
             raise ConfigError(f"--images {images}: too few for --scores ({error})") from None
-    text = json.dumps({**(results(folder) or {}), "evaluation": result}, indent=1)
-    write(folder / RESULTS, text + "\n")
+    keep_results(folder, {**(results(folder) or {}), "evaluation": result})
     with suppress(FileNotFoundError, UnicodeDecodeError):
         page = (folder / REPORT).read_text(encoding="utf-8")
         write(folder / REPORT, report.evaluated(page, result))

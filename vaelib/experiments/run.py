@@ -32,13 +32,15 @@ from vaelib.experiments.run_folder import (
     MODEL,
     PICTURES,
     REPORT,
-    RESULTS,
     claimable,
+    finished,
+    keep_config,
+    keep_results,
     listing,
     made_of_the_model,
-    results,
+    partial,
 )
-from vaelib.files import save_model, write
+from vaelib.files import kept, save_model, write
 from vaelib.history import History
 from vaelib.models import VAE
 from vaelib.train import fit
@@ -64,7 +66,7 @@ def train(
     model, team = build_model(config), distributed.team()
     if refusal := team.refusal(model):
         raise config.error("architecture", "sigma", refusal)
-    fresh, done = team.broadcast(lambda: (claimable(folder, config, resume), results(folder)))
+    fresh, done = team.broadcast(lambda: (claimable(folder, config, resume), finished(folder, say)))
     if done and done["length"] == config.length:
         say(f"{folder}: this run is finished")
         return done
@@ -77,9 +79,10 @@ def train(
     if team.leads:
         folder.mkdir(parents=True, exist_ok=True)
         if fresh:
-            write(folder / CONFIG, config.text())
-            if isinstance(data, FolderImages):
-                write(folder / PICTURES, json.dumps(data.listing, indent=0) + "\n")
+            keep_config(folder, config)
+        # a kill between the two leaves the first alone, and nothing learnt
+        if isinstance(data, FolderImages) and not kept(folder / CHECKPOINT):
+            write(folder / PICTURES, json.dumps(data.listing, indent=0) + "\n")
     training = config.hyperparameters
     try:
         history = fit(
@@ -98,7 +101,7 @@ def train(
             checkpoint=folder / CHECKPOINT,
         )
     except BaseException:
-        if team.leads and fresh and not (folder / CHECKPOINT).exists():
+        if team.leads and fresh and not kept(folder / CHECKPOINT):
             discard(folder)
         raise
     return team.broadcast(lambda: finish(config, folder, model, data, history))
@@ -121,11 +124,11 @@ def keep(config: Config, folder: Path, history: History) -> None:
     Its checkpoint follows.
     """
     # of a killed run, or of a shorter one
-    for old in (*folder.glob(".*.partial"), *made_of_the_model(folder)):
+    for old in (*partial(folder), *made_of_the_model(folder)):
         old.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (folder / EXPORT).rmdir()
-    write(folder / CONFIG, config.text())
+    keep_config(folder, config)
     write(folder / METRICS, lines(history))
 
 
@@ -155,7 +158,7 @@ def finish(
     ):
         drawn["latents"] = png(plots.latent_scatter(model, images[:2000], labels[:2000]))
     write(folder / REPORT, report.page(folder, config, result, drawn))
-    write(folder / RESULTS, json.dumps(result, indent=1) + "\n")
+    keep_results(folder, result)
     return result
 
 

@@ -37,8 +37,9 @@ def process_rows(
     """``run(point, folder, device)`` of every point, ``jobs`` at a time; the results in order.
 
     Meanwhile a bar shows how much of ``total`` is ``done()``.
-    Each in a fresh process; an exception, or Ctrl-C, ends the other processes at once: what they
-    have not written they do again with --resume. Raises JobError when one of them is killed.
+    Each in a fresh process; an exception, or a signal that stops this one, ends the others at once,
+    and so does this one's death: what they have not written they do again with --resume. Raises
+    JobError when one of them is killed.
     """
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(
@@ -70,8 +71,9 @@ def _as_they_end(futures: Sequence[Future], bar: tqdm, done: Callable[[], int]) 
 
 
 def _begin() -> None:
-    """One thread a process; Ctrl-C is for the parent, which ends this one."""
+    """One thread a process; Ctrl-C is for the parent, and with the parent this process ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["TQDM_DISABLE"] = "1"
     import torch
 
@@ -79,6 +81,13 @@ def _begin() -> None:
     tqdm.set_lock(
         threading.RLock()
     )  # its own is a semaphore, which would be left behind by a process that is ended
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's end, which may be sudden, and leave at once: nobody would hear more."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def cluster_rows(
