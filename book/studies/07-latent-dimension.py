@@ -1,6 +1,6 @@
 """Chapter 7: models of digits with 1 to 32 latents, three seeds each.
 
-python book/studies/07-latent-dimension.py    about 5 minutes on 2 cores
+python book/studies/07-latent-dimension.py    about 6 minutes on 2 cores
 
 Writes book/results/07-latent-dimension.json and book/images/07-*.png. Each finished run is kept in
 _build/latent-dimension/, so the command can be stopped and given again; --seconds S starts no new
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
+import prior_misses
 import torch
 from legibility import Judge
 from matplotlib.figure import Figure
@@ -86,9 +87,8 @@ def effective_sample_size(log_w):
 
 
 @torch.no_grad()
-def information(model, images, generator) -> tuple[float, float]:
+def information(mean, log_var, generator) -> tuple[float, float]:
     """I_q(x; z) and KL(q(z) || p(z)), nats: of these images as the whole data set, a code each."""
-    mean, log_var = model.encode(as_float(images))
     z = draw_latents(mean, log_var, generator)
     own = losses.gaussian_log_likelihood(z, mean, 0.5 * log_var)
     prior = losses.gaussian_log_likelihood(z, torch.zeros_like(z), 0.0)
@@ -102,6 +102,33 @@ def information(model, images, generator) -> tuple[float, float]:
     return (own - aggregate).mean().item(), (aggregate - prior).mean().item()
 
 
+def prior_and_codes(model, train, test, judge: Judge, seed: int) -> dict:
+    """What the prior misses of the codes, nats, between two bounds; what codes of each kind decode
+    to, as shares of legible images: of test digits, of a mixture fitted to the training codes.
+
+    ``aggregate_kl`` and ``information`` take the training digits for all there are; ``perfect_kl``
+    is the former for codes with the same rates that leave nothing of the prior out.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    codes, test_codes = metrics.encode(model, train), metrics.encode(model, test)
+    shared, missed = information(*codes, generator)
+    rates = losses.kl_to_standard_normal_per_dimension(*codes).mean(0)
+    perfect = prior_misses.perfect_codes(rates, len(train), torch.Generator().manual_seed(seed))
+    mixture = prior_misses.fitted_mixture(draw_latents(*codes, generator))
+    drawn = draw_latents(*test_codes, generator)
+    from_mixture = prior_misses.mixture_draws(mixture, 2000, seed)
+    return {
+        "information": shared,
+        "aggregate_kl": missed,
+        "train_rate": rates.sum().item(),
+        "perfect_kl": information(*perfect, torch.Generator().manual_seed(seed))[1],
+        "moment_bound": prior_misses.moment_bound(*codes),
+        "held_out_bound": prior_misses.held_out_bound(mixture, drawn),
+        "legible_drawn": judge.legible(model.decoded(drawn)),
+        "legible_mixture": judge.legible(model.decoded(from_mixture)),
+    }
+
+
 def scores(data, judge: Judge, latent_dim: int, seed: int) -> dict:
     model, history = trained(data, latent_dim, seed)
     terms = metrics.elbo_terms(model, data.test, samples=10)
@@ -112,7 +139,6 @@ def scores(data, judge: Judge, latent_dim: int, seed: int) -> dict:
     rates = metrics.kl_per_dimension(model, data.test)
     reconstructed = model.reconstruct(data.test)
     sampled = model.sample(2000, torch.Generator().manual_seed(seed))
-    shared, missed = information(model, drawn_train, torch.Generator().manual_seed(seed))
     result = {
         "distortion": terms.reconstruction.mean().item(),
         "rate": terms.kl.mean().item(),
@@ -127,8 +153,7 @@ def scores(data, judge: Judge, latent_dim: int, seed: int) -> dict:
         "smallest_activity": activity.min().item(),
         "used": int((rates > 0.1).sum()),
         "smallest_rate": rates.min().item(),
-        "information": shared,
-        "aggregate_kl": missed,
+        **prior_and_codes(model, drawn_train, data.test, judge, seed),
         "doubt_reconstruction": doubt(reconstructed),
         "doubt_sample": doubt(sampled),
         "legible_reconstruction": judge.legible(reconstructed),
