@@ -10,6 +10,7 @@ run after S seconds.
 from __future__ import annotations
 
 import math
+import statistics
 from functools import partial
 
 import prior_misses
@@ -106,27 +107,33 @@ def prior_and_codes(model, train, test, judge: Judge, seed: int) -> dict:
     """What the prior misses of the codes, nats, between two bounds; what codes of each kind decode
     to, as shares of legible images: of test digits, of a mixture fitted to the training codes.
 
-    ``aggregate_kl`` and ``information`` take the training digits for all there are; ``perfect_kl``
-    is the former for codes with the same rates that leave nothing of the prior out.
+    ``aggregate_kl`` and ``information`` take the training digits for all there are.
     """
     generator = torch.Generator().manual_seed(seed)
     codes, test_codes = metrics.encode(model, train), metrics.encode(model, test)
     shared, missed = information(*codes, generator)
-    rates = losses.kl_to_standard_normal_per_dimension(*codes).mean(0)
-    perfect = prior_misses.perfect_codes(rates, len(train), torch.Generator().manual_seed(seed))
     mixture = prior_misses.fitted_mixture(draw_latents(*codes, generator))
     drawn = draw_latents(*test_codes, generator)
     from_mixture = prior_misses.mixture_draws(mixture, 2000, seed)
     return {
         "information": shared,
         "aggregate_kl": missed,
-        "train_rate": rates.sum().item(),
-        "perfect_kl": information(*perfect, torch.Generator().manual_seed(seed))[1],
+        "train_rate": losses.kl_to_standard_normal(*codes).mean().item(),
         "moment_bound": prior_misses.moment_bound(*codes),
         "held_out_bound": prior_misses.held_out_bound(mixture, drawn),
         "legible_drawn": judge.legible(model.decoded(drawn)),
         "legible_mixture": judge.legible(model.decoded(from_mixture)),
     }
+
+
+def of_perfect_codes(rate: float, latent_dim: int, images: int) -> float:
+    """KL(q_N(z) || p(z)), nats, of N images' codes, the prior exactly when there are more and more.
+
+    They cost ``rate`` nats together and each as much. What comes out is the doing of the N images.
+    """
+    generator = torch.Generator().manual_seed(0)
+    rates = torch.full((latent_dim,), rate / latent_dim)
+    return information(*prior_misses.perfect_codes(rates, images, generator), generator)[1]
 
 
 def scores(data, judge: Judge, latent_dim: int, seed: int) -> dict:
@@ -240,6 +247,12 @@ def main() -> None:
         },
         "linear": {"sigma05": linear_rates(grey, 0.5), "sigma01": linear_rates(grey, 0.1)},
         **{f"z{size}": over_runs(runs[size]) for size in SIZES},
+        "perfect": {
+            f"z{size}": of_perfect_codes(
+                statistics.mean(run["train_rate"] for run in runs[size]), size, len(data.train)
+            )
+            for size in SIZES
+        },
     }
     write_results("07-latent-dimension", results)
     few = {f"{n} latent" + "s" * (n > 1): KEPT / f"z{n}.safetensors" for n in SIZES[:5]}

@@ -18,14 +18,21 @@ import elbo_surgery_pictures as pictures
 import sprites as study
 import torch
 from elbo_surgery_tables import (
+    BRACKETED,
     COUNTS,
     KINDS,
     PARTS,
-    best_mig_by_correlation,
+    at_equal_terms,
     differences,
+    ends,
     key_of,
+    missing,
+    order,
     over_seeds,
-    rank_correlation,
+    ratios,
+    with_brackets,
+    with_migs,
+    with_words,
 )
 from reporting import (
     ROOT,
@@ -180,7 +187,7 @@ def study_records(rows: list[dict], stop: float) -> dict:
     for row in [row for row in rows if row["method"] in KINDS]:
         path = existing(study.model_path(study.key_of(row)), study.SCRIPT)
         parts = kept(kept_path(path), stop, partial(study_parts, path))
-        scored = {key: row[key] for key in ("reconstruction", "elbo", "mig", "active_units")}
+        scored = {key: row[key] for key in ("reconstruction", "elbo", "active_units")}
         scored["reported_correlation"] = row["total_correlation"]
         by_seed = records.setdefault((row["method"], row["weight"]), {})
         by_seed[row["seed"]] = {**scored, **parts}
@@ -194,37 +201,51 @@ def summary(table: dict, records: dict, shipped: dict, digits: dict) -> dict:
         for kind, runs in records.items()
     }
     per_kind = [len(runs) for runs in records.values()]
+    setting = {
+        "study": table["setting"],
+        "images": IMAGES,
+        "points": POINTS,
+        "fewest": min(per_kind),
+        "most": max(per_kind),
+        "models": sum(per_kind),
+        "digits": "mnist-5k, binarised, 10 latents, one hidden layer of 256, "
+        f"{EPOCHS} epochs, batch {DIGIT_BATCH}, learning rate {DIGIT_RATE}, "
+        f"{len(DIGIT_SEEDS)} seeds",
+        **machine(DEVICE),
+    }
+    bracket = {
+        "at_1": width["beta-vae", 1],
+        "others": max(w for k, w in width.items() if k != ("beta-vae", 1)),
+    }
+    of_digits = {name: over_runs(runs) for name, runs in digits.items()}
+    measured = {"images": shipped, "digits": of_digits}
+    return page(setting, kinds, bracket, differences(records), measured, table["runs"])
+
+
+def page(setting, kinds, bracket, found, measured, rows) -> dict:
+    """The results, from the figures of each kind of run and the rows of the study's table."""
+    kinds = with_migs(kinds, rows)
     return {
-        "setting": {
-            "study": table["setting"],
-            "images": IMAGES,
-            "points": POINTS,
-            "fewest": min(per_kind),
-            "most": max(per_kind),
-            "models": sum(per_kind),
-            "digits": "mnist-5k, binarised, 10 latents, one hidden layer of 256, "
-            f"{EPOCHS} epochs, batch {DIGIT_BATCH}, learning rate {DIGIT_RATE}, "
-            f"{len(DIGIT_SEEDS)} seeds",
-            **machine(DEVICE),
-        },
-        **kinds,
+        "setting": setting,
+        **{key: figures | with_words(figures) for key, figures in kinds.items()},
         "bracket": {
-            "at_1": width["beta-vae", 1],
-            "others": max(w for k, w in width.items() if k != ("beta-vae", 1)),
+            **bracket,
+            # nothing is left out at the right end of the figure: every image is there
+            "exact_at_1": measured["images"]["plain"][f"m{COUNTS[-1]}"]["information"],
+            **{
+                part: {
+                    key: dict(zip(("least", "most"), ends(figures, part)))
+                    for key, figures in kinds.items()
+                }
+                for part in BRACKETED
+            },
         },
-        "ratios": {
-            part: {
-                f"b{beta}": kinds[key_of("beta-vae", beta)][part]["mean"]
-                / kinds[key_of("beta-vae", 1)][part]["mean"]
-                for beta in (2, 4, 8, 16)
-            }
-            for part, _ in PARTS
-        },
-        "differences": differences(records),
-        "rank_correlation": rank_correlation(records),
-        "best_mig": best_mig_by_correlation(records),
-        "images": shipped,
-        "digits": {name: over_runs(runs) for name, runs in digits.items()},
+        "missing": missing(kinds),
+        "ratios": ratios(kinds),
+        "differences": with_brackets(found, kinds),
+        "equal_terms": at_equal_terms(kinds),
+        "order": order(kinds, rows),
+        **measured,
     }
 
 
@@ -248,7 +269,7 @@ def main() -> None:
     write_results("09-elbo-surgery", results)
     drawn = {
         "three-parts": pictures.three_parts(results, list(records)),
-        "order": pictures.order_and_correlation(records),
+        "order": pictures.order_and_correlation(results, table["runs"]),
         "how-many-images": pictures.how_many_images(results),
     }
     for name, figure in drawn.items():

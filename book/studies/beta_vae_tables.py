@@ -68,7 +68,9 @@ def all_gaps(run: dict) -> dict:
     those of drawn codes cannot exceed."""
     kinds = {"gap": gaps_in_use(run), "gap_all": run["mig_gaps"], "gap_limit": gap_limits(run)}
     return {
-        f"{kind}_{factor}": gap for kind, gaps in kinds.items() for factor, gap in zip(FACTOR_NAMES, gaps)
+        f"{kind}_{factor}": gap
+        for kind, gaps in kinds.items()
+        for factor, gap in zip(FACTOR_NAMES, gaps)
     }
 
 

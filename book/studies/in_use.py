@@ -27,7 +27,7 @@ def gaps(information: list[list[float]], speak: list[bool]) -> list[float]:
     The next one's is 0 where there is no other.
     """
     rows = [row for row, speaks in zip(information, speak) if speaks]
-    columns = [sorted(column, reverse=True) + [0.0, 0.0] for column in zip(*rows)]
+    columns = [[*sorted(column, reverse=True), 0.0, 0.0] for column in zip(*rows)]
     return [column[0] - column[1] for column in columns]
 
 
@@ -58,3 +58,8 @@ def shown(run: dict) -> list[list[float]]:
 def gap_limits(run: dict) -> list[float]:
     """Of each factor, a gap that drawn codes cannot exceed: the best share in `shown`."""
     return [max(column) for column in zip(*shown(run))]
+
+
+def scored(runs: list[dict]) -> list[dict]:
+    """The runs, each with its gaps and MIG of the latents in use beside those of all."""
+    return [{**run, "gaps_in_use": gaps_in_use(run), "mig_in_use": mig_in_use(run)} for run in runs]

@@ -11,9 +11,7 @@ from vaelib import losses
 COMPONENTS = 10  # of the mixture fitted to codes: as many as there are digits
 
 
-def perfect_codes(
-    rates: Tensor, images: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def perfect_codes(rates: Tensor, images: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Means and log-variances, (images, d), of a model whose aggregate posterior is the prior.
 
     ``rates`` (d,): what each latent costs, in nats. The variance of a cloud is exp(-2 rate), and
@@ -56,5 +54,3 @@ def held_out_bound(mixture: GaussianMixture, codes: Tensor) -> float:
 def mixture_draws(mixture: GaussianMixture, count: int, seed: int) -> Tensor:
     mixture.random_state = seed
     return torch.from_numpy(mixture.sample(count)[0]).float()
-
-
