@@ -15,6 +15,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import elbo_surgery_pictures as pictures
+import prior_misses
 import sprites as study
 import torch
 from elbo_surgery_tables import (
@@ -121,7 +122,11 @@ def stratified(log_total, log_own, m: int, n: int):
 
 
 def digit_run(data, kind: str, weight: float, seed: int) -> dict:
-    """A 10-latent model of digits; the parts are exact, over all training digits, drawn once."""
+    """A 10-latent model of digits; the parts are exact, over all training digits, drawn once.
+
+    ``perfect_...``: those of codes with the same rates, latent by latent, whose aggregate posterior
+    is the prior when there are more and more images: what these few make of them.
+    """
     torch.manual_seed(seed)
     model = vaelib.VAE(data.image_shape, 10, convs=(), hidden=256)
     n = len(data.train)
@@ -138,10 +143,15 @@ def digit_run(data, kind: str, weight: float, seed: int) -> dict:
         progress=False,
     )
     drawn = vaelib.data.draw_binary(data.train, torch.Generator().manual_seed(1))
-    parts = parts_of(*encoded(model, drawn), dataset_size=n, points=n)
+    codes = encoded(model, drawn)
+    parts = parts_of(*codes, dataset_size=n, points=n)
+    rates = losses.kl_to_standard_normal_per_dimension(*codes).mean(0)
+    flawless = prior_misses.perfect_codes(rates, n, torch.Generator().manual_seed(seed + 100))
+    perfect = parts_of(*flawless, dataset_size=n, points=n)
     test = metrics.elbo_terms(model, data.test, samples=10)
     return {
         **{part: parts[part] for part, _ in PARTS},
+        **{f"perfect_{part}": perfect[part] for part, _ in PARTS},
         "rate": parts["rate"],
         "distortion": test.reconstruction.mean().item(),
         "elbo": test.elbo.mean().item(),
