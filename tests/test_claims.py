@@ -268,6 +268,15 @@ def test_dead_latents_lead_the_means_and_not_the_drawn_codes(measuring):
         assert abs(row["drawn"] - row["drawn_in_use"]) < 0.02
 
 
+def test_the_order_of_the_shipped_models_changes_with_drawn_codes(measuring):
+    model = {name.removeprefix("sprites_"): row for name, row in measuring["shipped"].items()}
+    falling, tcvae = model["beta_vae"], model["beta_tcvae"]
+    assert abs(falling["means"] - tcvae["means"]) < 0.01
+    assert tcvae["drawn"] > falling["drawn"] + 0.1 and tcvae["rate"] > falling["rate"] + 2
+    assert model["beta16"]["means"] > model["annealed"]["means"]
+    assert model["beta16"]["drawn"] < model["annealed"]["drawn"]
+
+
 def test_means_inform_more_at_16_than_at_1_and_drawn_codes_do_not(measuring):
     plain, dear = measuring["shipped"]["sprites_vae"], measuring["shipped"]["sprites_beta16"]
     assert dear["rate"] < 3 and plain["rate"] > 13
