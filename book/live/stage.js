@@ -10,7 +10,7 @@ live.stage = function (element) {
   const whenSeen = [];
 
   function make(tag, attributes = {}, ...children) {
-    const svg = ["svg", "g", "circle", "ellipse", "line", "path", "rect", "text", "tspan"].includes(tag);
+    const svg = ["svg", "g", "circle", "ellipse", "line", "path", "polyline", "rect", "text", "tspan"].includes(tag);
     const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
     put(made, attributes);
     made.append(...children);
@@ -132,7 +132,7 @@ live.stage = function (element) {
     const sy = (y) => side - edge - ((y + extent) / (2 * extent)) * (side - edge - 8);
     const svg = make("svg", { viewBox: `0 0 ${side} ${side}`, role: "group", "aria-label": label, class: "live-plane" });
     const axes = add(make("g", { class: "live-axes", "aria-hidden": "true" }), svg);
-    for (let t = -Math.floor(extent); t <= extent; t += ticks) {
+    for (let t = -ticks * Math.floor(extent / ticks); t <= extent; t += ticks) {
       add(make("line", { x1: sx(t), x2: sx(t), y1: sy(-extent), y2: sy(extent), class: t ? "" : "zero" }), axes);
       add(make("line", { x1: sx(-extent), x2: sx(extent), y1: sy(t), y2: sy(t), class: t ? "" : "zero" }), axes);
       const words = String(t).replace("-", "−");
@@ -206,13 +206,51 @@ live.stage = function (element) {
     return { svg, sx, sy, at, points, words, ellipse, handle };
   }
 
+  // curves over one axis, each named at its end: { name, colour, dashed, points: [[x, y], ...] };
+  // the first few points and what lies below `least` may leave the scale, and then lie on its edge
+  function curves(label, across, upward, parent, least = -200) {
+    const width = 400, height = 210, [west, east, north, south] = [40, 98, 16, 34];
+    const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, class: "live-curves" });
+    add(svg, parent);
+    const nice = (span) => [1, 2, 5, 10].map((m) => m * 10 ** Math.floor(Math.log10(span / 4))).find((step) => span / step <= 5);
+    return {
+      svg,
+      set(lines) {
+        const all = lines.flatMap((line) => line.points).filter(([, y]) => Number.isFinite(y));
+        const right = Math.max(10, ...all.map(([x]) => x)), bottom = Math.max(least, Math.min(0, ...all.map(([, y]) => y)));
+        const top = Math.max(1, ...all.filter(([x]) => x >= right / 25).map(([, y]) => y)), mark = nice(top - bottom), step = nice(right);
+        const sx = (x) => west + (x / right) * (width - west - east);
+        const sy = (y) => height - south - ((Math.min(top, Math.max(bottom, y)) - bottom) / (top - bottom)) * (height - north - south);
+        const axes = make("g", { class: "live-axes" });
+        for (let t = Math.ceil(bottom / mark) * mark; t <= top; t += mark) {
+          add(make("line", { x1: west, x2: width - east, y1: sy(t), y2: sy(t), class: Math.abs(t) < mark / 2 ? "zero" : "" }), axes);
+          add(make("text", { x: west - 6, y: sy(t) + 4, "text-anchor": "end" }, String(Math.round(t)).replace("-", "−")), axes);
+        }
+        for (let t = 0; t <= right; t += step) add(make("text", { x: sx(t), y: height - south + 16, "text-anchor": "middle" }, String(t)), axes);
+        add(make("text", { x: (west + width - east) / 2, y: height - 3, "text-anchor": "middle" }, across), axes);
+        add(make("text", { x: 4, y: 11 }, upward), axes);
+        svg.replaceChildren(axes);
+        let free = -Infinity; // names stand clear of one another
+        for (const { name, colour, dashed, points } of lines.filter((line) => line.points.length).sort((a, b) => sy(a.points.at(-1)[1]) - sy(b.points.at(-1)[1]))) {
+          const seen = points.filter(([, y]) => Number.isFinite(y)), style = `stroke: var(--${colour})`;
+          if (!seen.length) continue;
+          add(make("polyline", { points: seen.map(([x, y]) => `${sx(x).toFixed(1)},${sy(y).toFixed(1)}`).join(" "), style, class: dashed ? "dashed" : "" }), svg);
+          free = Math.max(free + 13, Math.min(height - south, sy(seen.at(-1)[1])));
+          add(make("text", { x: sx(seen.at(-1)[0]) + 5, y: free + 4, style: `fill: var(--${colour})` }, name), svg);
+        }
+      },
+    };
+  }
+
   // ---- time ----
 
-  const still = matchMedia("(prefers-reduced-motion: reduce)");
-  new IntersectionObserver(([{ isIntersecting }]) => {
-    onScreen = isIntersecting;
+  const still = matchMedia("(prefers-reduced-motion: reduce)"), watching = [];
+  new IntersectionObserver((entries) => {
+    onScreen = entries.at(-1).isIntersecting;
+    watching.forEach((changed) => changed(onScreen));
     if (onScreen) whenSeen.splice(0).forEach((resume) => resume());
   }).observe(element);
+  const seen = (changed) => watching.push(changed);
 
   // calls step(milliseconds since the last) while it returns true, and rests while the figure is out of sight
   function animate(step) {
@@ -232,5 +270,5 @@ live.stage = function (element) {
   root.append(said);
   element.classList.add("live-open");
 
-  return { element, make, put, add, group, number, say, slider, choice, menu, button, image, bars, plane, formula, animate, still };
+  return { element, make, put, add, group, number, say, slider, choice, menu, button, image, bars, plane, curves, formula, seen, animate, still };
 };

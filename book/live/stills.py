@@ -13,8 +13,10 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "_ext"))
+from course.live import SHARED  # noqa: E402, what is no figure's
+
 BOOK = HERE.parents[1] / "_build" / "html" / "book"
-SHARED = ("live", "engine", "stage")
 
 
 def page_with(name: str) -> Path:
@@ -48,4 +50,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or sorted(p.stem for p in HERE.glob("*.js") if p.stem not in SHARED))
+    main(sys.argv[1:] or sorted(p.stem for p in HERE.glob("*.js") if p.name not in SHARED))
