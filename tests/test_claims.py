@@ -158,10 +158,10 @@ def test_dead_latents_made_the_gaps_that_all_ten_means_have(prices, runs):
             assert all(run["kl_per_dimension"][j] < 0.1 for j in best)
 
 
-def test_at_16_no_drawn_code_can_have_a_latent_of_its_own(prices):
+def test_at_16_no_factor_can_have_a_latent_of_its_own_in_drawn_codes(prices):
     row = prices["sprites"]["constant16"]
-    assert max(row[f"gap_limit_{factor}"]["max"] for factor in ("scale", "x", "y")) < 0.4
-    assert row["gap_x"]["max"] > 0.6
+    assert max(row[f"gap_limit_{factor}"]["max"] for factor in ("x", "y")) < 0.4
+    assert row["gap_scale"]["max"] < 0.4 and row["gap_x"]["max"] > 0.6
 
 
 # chapter 9
@@ -181,7 +181,8 @@ def test_on_equal_terms_there_is_less_waste_and_more_information(surgery, kind):
 @pytest.mark.parametrize("kind", ["beta_tcvae_15", "falling_tcvae_10"])
 def test_a_price_on_correlation_alone_buys_no_better_pictures(surgery, kind):
     terms = surgery["equal_terms"][kind]
-    assert terms["reconstruction"] > terms["same_rate"]["reconstruction"]
+    worse = terms["reconstruction"] - terms["same_rate"]["reconstruction"]
+    assert worse > 1 if kind == "beta_tcvae_15" else abs(worse) < 1
     assert terms["reconstruction"] > terms["same_information"]["most"] + 3
 
 
@@ -254,9 +255,10 @@ def test_gaps_are_those_of_the_latents_in_use(studies):
     assert in_use.mig_in_use(run) == pytest.approx(0.14)
     alone = {**run, "kl_per_dimension": [2.0, 0.01, 0.01]}
     assert in_use.gaps_in_use(alone) == pytest.approx([0.5, 0, 0, 0, 0.1])
-    assert in_use.gap_limits({**run, "kl_per_dimension": [0.2, 0, 0]})[0] == pytest.approx(
-        0.2 / math.log(3)
-    )
+    limits = in_use.gap_limits({**run, "kl_per_dimension": [0.2, 0, 4.0]})
+    assert limits == pytest.approx([1, 1, 1, 1, 1])
+    limits = in_use.gap_limits({**run, "kl_per_dimension": [0.2, 0, 0.1]})
+    assert limits[0] == pytest.approx(0.2 / math.log(3))
 
 
 def test_dead_latents_lead_the_means_and_not_the_drawn_codes(measuring):

@@ -56,7 +56,7 @@ def over_seeds(runs: list[dict]) -> dict:
 
 
 def with_words(figures: dict) -> dict:
-    """The figures of a kind of run, each with what a table says: "9.9 to 11.1 ± 0.1".
+    """The figures of a kind of run, each with what a table says of it.
 
     A bracket that is none at this precision is one number.
     """
@@ -68,7 +68,7 @@ def with_words(figures: dict) -> dict:
         digits = digits_of(key)
         low, high = ends(figures, key) if key in BRACKETED else (figure["mean"], figure["mean"])
         words = [f"{low:.{digits}f}", f"{high:.{digits}f}"]
-        text = words[0] if words[0] == words[1] else " to ".join(words)
+        text = words[0] if words[0] == words[1] else "–".join(words)
         deviation = f" ± {figure['sd']:.{digits}f}" if figures["runs"] > 1 else ""
         shown[key] = {"mean": figure["mean"], "sd": figure["sd"], "shown": text + deviation}
     return shown

@@ -56,8 +56,8 @@ def shown(run: dict) -> list[list[float]]:
 
 
 def gap_limits(run: dict) -> list[float]:
-    """Of each factor, a gap that drawn codes cannot exceed: the best share in `shown`."""
-    return [max(column) for column in zip(*shown(run))]
+    """Of each factor, a gap that drawn codes cannot exceed: what the dearest latent can pay for."""
+    return [min(1.0, max(run["kl_per_dimension"]) / entropy) for entropy in ENTROPIES]
 
 
 def scored(runs: list[dict]) -> list[dict]:

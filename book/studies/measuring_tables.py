@@ -6,7 +6,7 @@ import statistics
 from itertools import combinations
 
 import numpy as np
-from in_use import gap_limits, shown
+from in_use import shown
 from reporting import markdown
 from scipy.stats import spearmanr
 
@@ -150,7 +150,6 @@ def factor_extremes(runs: list[dict]) -> dict:
             "gap_where": label((best["method"], best["weight"])),
             "gap_median": statistics.median(run["gaps_in_use"][k] for run in runs),
             "information": max(row[k] for run in runs for row in shown(run)),
-            "limit": max(gap_limits(run)[k] for run in runs),
             "above_04": sum(run["gaps_in_use"][k] >= 0.4 for run in runs),
         }
     return extremes
