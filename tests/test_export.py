@@ -15,7 +15,7 @@ from test_explorer import build, in_page
 
 import vaelib
 from vaelib.experiments import config, export
-from vaelib.experiments.build import load_data
+from vaelib.experiments.from_config import load_data
 
 TRAIN = "-c tiny.cfg -v B-VAE --device cpu --output out"
 

@@ -24,7 +24,7 @@ from PIL import Image
 
 import vaelib
 from notebooks import ROOT
-from vaelib import files
+from vaelib import saving
 from vaelib.experiments import cli, config, run, run_folder
 
 CONFIG = """
@@ -126,14 +126,14 @@ def test_a_damaged_checkpoint_is_not_used_but_the_one_before_it(here, capsys):
     good = path.read_bytes()
     for content in damages(good, random.Random(0), 300):
         path.write_bytes(content)
-        assert files._state(path) is None
+        assert saving._state(path) is None
     for content in damages(good, random.Random(1), 2):
         path.write_bytes(content)
         PATHS[run_folder.RESULTS].unlink(missing_ok=True)
         assert cli.main([*COMMAND, "--resume"]) == 0
         one_line(capsys, "checkpoint.pt: damaged; going on from", "checkpoint.previous.pt")
         assert kept() == before
-        assert files._state(path) is not None and files._state(files.previous(path)) is not None
+        assert saving._state(path) is not None and saving._state(saving.previous(path)) is not None
 
 
 def test_a_damaged_checkpoint_never_takes_the_place_of_a_good_one(here, monkeypatch, capsys):
@@ -142,15 +142,15 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_a_good_one(here, monkeypa
     path = PATHS[run_folder.CHECKPOINT]
     PATHS[run_folder.RESULTS].unlink()
     path.write_bytes(path.read_bytes()[:-1])
-    good = files.previous(path).read_bytes()
+    good = saving.previous(path).read_bytes()
 
     def stop(descriptor):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "fsync", stop)
+        patch.setattr(saving.os, "fsync", stop)
         assert cli.main([*COMMAND, "--resume"]) == 130
-    assert files.previous(path).read_bytes() == good
+    assert saving.previous(path).read_bytes() == good
     assert cli.main([*COMMAND, "--resume"]) == 0
     assert kept() == before
 
@@ -158,7 +158,7 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_a_good_one(here, monkeypa
 def test_without_a_whole_checkpoint_it_is_one_line(here, capsys):
     PATHS[run_folder.RESULTS].unlink()
     path = PATHS[run_folder.CHECKPOINT]
-    for broken in (path, files.previous(path)):
+    for broken in (path, saving.previous(path)):
         broken.write_bytes(b"")
     assert cli.main([*COMMAND, "--resume"]) == 2
     one_line(capsys, "checkpoint.pt: not a whole checkpoint", "delete both to start again")
@@ -256,7 +256,7 @@ def test_a_write_that_fails_loses_nothing(here, monkeypatch, capsys, what):
     while status and number < 30:
         number += 1
         with monkeypatch.context() as patch:
-            patch.setattr(files.os, "fsync", failing(os.fsync, number, error))
+            patch.setattr(saving.os, "fsync", failing(os.fsync, number, error))
             status = cli.main([*COMMAND, "--resume"])
         if status:
             assert status == ends

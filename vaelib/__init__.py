@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     )
     from vaelib.data import DataError, ImageData, sprites
     from vaelib.data.load import load
-    from vaelib.files import CheckpointError, load_model, save_model
     from vaelib.history import History, TrainingError
     from vaelib.layers import ConvSpec
     from vaelib.models import VAE
     from vaelib.pretrained import load_pretrained
+    from vaelib.saving import CheckpointError, load_model, save_model
     from vaelib.train import fit
 
 __version__ = "1.0.0"

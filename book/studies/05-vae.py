@@ -7,7 +7,7 @@ python book/studies/05-vae.py    about 10 minutes on 2 cores; writes book/result
 from __future__ import annotations
 
 import torch
-from legibility import Judge
+from digit_classifier import Judge
 from reporting import image_path, machine, over_runs, write_results
 
 import vaelib

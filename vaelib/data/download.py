@@ -16,7 +16,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-from vaelib.files import whole
+from vaelib.saving import atomic_write
 
 SECONDS, TRIES, WAIT = 30, 3, 2  # of silence; and how long to wait before the second try
 MOST = 2**30  # bytes: none of the files has as many
@@ -57,7 +57,7 @@ def fetch(addresses: Sequence[str], path: Path, md5: str) -> None:
 def _fetch(address: str, path: Path, md5: str) -> None:
     digest, left = hashlib.md5(usedforsecurity=False), MOST
     opener = urllib.request.build_opener(_NoWayDown)
-    with opener.open(address, timeout=SECONDS) as answer, whole(path) as file:
+    with opener.open(address, timeout=SECONDS) as answer, atomic_write(path) as file:
         while piece := answer.read(2**20):
             digest.update(piece)
             left -= len(piece)
@@ -90,5 +90,5 @@ def _copy(opened: Callable[[], Any], path: Path) -> None:
     stream = opened()
     if stream is None:
         raise OSError(f"{path.name} is not in the archive")
-    with stream, whole(path) as file:
+    with stream, atomic_write(path) as file:
         shutil.copyfileobj(stream, file)

@@ -116,7 +116,7 @@ def _warn(message: Warning | str, *where: object) -> None:
     _complain(str(message))
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     if _leads():
         print(line, flush=True)
 
@@ -197,10 +197,10 @@ def _train(args: argparse.Namespace) -> int:
         )
     if args.variation is None:
         raise ConfigError("-v is missing: VAE (beta is 1) or B-VAE (the file's beta and schedule)")
-    given = {f"hyperparameters.{key}": getattr(args, key) for key in ("seed", "precision")}
-    given = {name: value for name, value in given.items() if value is not None}
-    wanted = config.read(args.config, given, args.path)
-    chosen = wanted.variation(args.variation)
+    overrides = {f"hyperparameters.{key}": getattr(args, key) for key in ("seed", "precision")}
+    overrides = {name: value for name, value in overrides.items() if value is not None}
+    overall = config.read(args.config, overrides, args.path)
+    chosen = overall.variation(args.variation)
     seed = f"-seed{chosen.hyperparameters.seed}" if args.seed is not None else ""
     folder = (
         args.output or Path("runs") / f"{Path(args.config).stem}-{args.variation.lower()}{seed}"
@@ -208,12 +208,12 @@ def _train(args: argparse.Namespace) -> int:
 
     from vaelib import distributed  # torch takes seconds, and a mistake in the configuration none
     from vaelib.experiments import run, run_folder
-    from vaelib.files import kept
+    from vaelib.saving import kept
 
-    _say(_of_beta(wanted, args.variation))
+    _log(_of_beta(overall, args.variation))
     try:
         with distributed.started_by_torchrun():
-            result = run.train(chosen, folder, args.device, args.resume, say=_say)
+            result = run.train(chosen, folder, args.device, args.resume, log=_log)
     except KeyboardInterrupt as stop:
         checkpoint = folder / run_folder.CHECKPOINT
         again = f"{_program()} --resume --output {shlex.quote(str(folder))}"
@@ -222,18 +222,18 @@ def _train(args: argparse.Namespace) -> int:
             stop.args = ("nothing was kept",)
         raise
     speed = f"{result['images_per_second']:,} images/s"
-    _say(f"ELBO {result['elbo']:.2f} nats, {speed}; all of it: {folder / run_folder.REPORT}")
+    _log(f"ELBO {result['elbo']:.2f} nats, {speed}; all of it: {folder / run_folder.REPORT}")
     return 0
 
 
-def _of_beta(wanted: config.Config, variation: str) -> str:
-    beta, schedule = wanted.hyperparameters.beta, wanted.hyperparameters.schedule
+def _of_beta(overall: config.Config, variation: str) -> str:
+    beta, schedule = overall.hyperparameters.beta, overall.hyperparameters.schedule
     terms = [f"beta = {beta}"] * (beta is not None) + [f"schedule = {schedule}"] * (
         schedule.kind != "constant"
     )
     if variation == "B-VAE":
         return f"B-VAE: {', '.join(terms)}"
-    unused = [f"{what} in {wanted.file}" for what in terms if what != "beta = 1.0"]
+    unused = [f"{what} in {overall.file}" for what in terms if what != "beta = 1.0"]
     return "VAE: beta is 1" + (f"; not used: {', '.join(unused)}" if unused else "")
 
 
@@ -261,10 +261,10 @@ def _evaluate(args: argparse.Namespace) -> int:
     from vaelib.experiments import finished_run, report
 
     result = finished_run.evaluate(
-        args.run, args.samples, args.images, args.device, args.scores, _say, args.path
+        args.run, args.samples, args.images, args.device, args.scores, _log, args.path
     )
     for name, value in report.readable(result):
-        _say(f"{name:22}{value}")
+        _log(f"{name:22}{value}")
     return 0
 
 
@@ -287,7 +287,7 @@ def _sample(args: argparse.Namespace) -> int:
     if output.suffix.lower() != ".png":
         raise ConfigError(f"--output {output}: must end in .png")
     finished_run.sample(args.run, args.number, args.seed, output, args.device)
-    _say(str(output))
+    _log(str(output))
     return 0
 
 
@@ -321,9 +321,9 @@ def _export(args: argparse.Namespace) -> int:
     from vaelib.experiments.export import export
 
     output = args.output or args.run / run_folder.EXPORT
-    wanted = {name: getattr(args, name) for name in ("half", "programs", "html", "onnx")}
-    for path in export(args.run, output, **wanted, say=_say, path=args.path):
-        _say(str(path))
+    overall = {name: getattr(args, name) for name in ("half", "programs", "html", "onnx")}
+    for path in export(args.run, output, **overall, log=_log, path=args.path):
+        _log(str(path))
     return 0
 
 
@@ -381,12 +381,12 @@ def _sweep(args: argparse.Namespace) -> int:
 
     points = sweep.points(args.config, varied, args.seeds, args.variation)
     try:
-        rows = sweep.sweep(points, folder, args.device, args.resume, _say, args.jobs, args.cluster)
+        rows = sweep.sweep(points, folder, args.device, args.resume, _log, args.jobs, args.cluster)
     except KeyboardInterrupt as stop:
         stop.args = ("the same command with --resume goes on",)
         raise
-    _say(f"\n{sweep_table.table(rows)}\n{sweep_table.readable(sweep_table.summary(rows))}\n")
-    _say("\n".join(str(folder / name) for name in (sweep.SUMMARY, sweep.PLOT, sweep.TABLE)))
+    _log(f"\n{sweep_table.table(rows)}\n{sweep_table.readable(sweep_table.summary(rows))}\n")
+    _log("\n".join(str(folder / name) for name in (sweep.SUMMARY, sweep.PLOT, sweep.TABLE)))
     return int(any(row["status"] != "done" for row in rows))
 
 

@@ -15,11 +15,19 @@ from torch import Tensor
 from vaelib import live
 from vaelib.data.factors import HELD_OUT
 from vaelib.data.images import DataError
-from vaelib.experiments.build import load_data
 from vaelib.experiments.config import Config, ConfigError
-from vaelib.experiments.run_folder import CONFIG, EXPLORER, MODEL, is_run, listing, opened, results
-from vaelib.files import model_bytes, whole
+from vaelib.experiments.from_config import load_data
+from vaelib.experiments.run_folder import (
+    CONFIG,
+    EXPLORER,
+    MODEL,
+    is_run,
+    listing,
+    load_run,
+    results,
+)
 from vaelib.models import VAE
+from vaelib.saving import atomic_write, model_bytes
 
 TOLERANCE = 1e-4  # of what onnxruntime computes, against PyTorch
 
@@ -31,21 +39,21 @@ def export(
     programs: bool = False,
     html: bool = False,
     onnx: bool = False,
-    say: Callable = print,
+    log: Callable = print,
     path: str | None = None,
 ) -> list[Path]:
     """Write model and configuration of a finished run, and what else is asked for; the files.
 
     ``half`` rounds the weights to float16. ``html`` adds `explorer.html`, the page of
     `vaelib.live.explorer`, with held-out images where the run's data can be had without a download;
-    where not, ``say`` is told. ``path`` is where they lie now, if not where they were. ``programs``
+    where not, ``log`` is told. ``path`` is where they lie now, if not where they were. ``programs``
     adds `encoder.pt2` (images in [0, 1] to mean and log-variance) and `decoder.pt2` (latents to
     images in [0, 1]), which torch.export.load reads without vaelib; ``onnx`` the same as
     `encoder.onnx` and `decoder.onnx`, after onnxruntime has given PyTorch's numbers to 1e-4.
     Everything is made before anything is written. Raises ConfigError for an output that is a run,
     and where ONNX's packages are missing.
     """
-    config, model = opened(folder)
+    config, model = load_run(folder)
     if is_run(output):
         which = "the run itself" if output.resolve() == folder.resolve() else "a run"
         raise ConfigError(f"--output {output}: that is {which}; export elsewhere")
@@ -58,15 +66,15 @@ def export(
     if programs:
         files |= {f"{name}.pt2": _program(*call) for name, call in _calls(model).items()}
     if html:
-        files[EXPLORER] = _page(folder, config.at(path), model, half, say).html.encode()
+        files[EXPLORER] = _page(folder, config.at(path), model, half, log).html.encode()
     output.mkdir(parents=True, exist_ok=True)
     with ExitStack() as all_or_none:
         for name, content in files.items():
-            all_or_none.enter_context(whole(output / name)).write(content)
+            all_or_none.enter_context(atomic_write(output / name)).write(content)
     return [output / name for name in files]
 
 
-def _page(folder: Path, config: Config, model: VAE, half: bool, say: Callable) -> live.Page:
+def _page(folder: Path, config: Config, model: VAE, half: bool, log: Callable) -> live.Page:
     measured: Mapping = results(folder) or {}
     latents = f"{model.latent_dim:,} latent{'s' * (model.latent_dim != 1)}"
     about = (
@@ -87,7 +95,7 @@ def _page(folder: Path, config: Config, model: VAE, half: bool, say: Callable) -
         names = getattr(data, "classes", ())
         return live.explorer(model, images, labels, names=names, **options)
     except (DataError, OSError) as error:
-        say(f"{EXPLORER} has no held-out images: {error}")
+        log(f"{EXPLORER} has no held-out images: {error}")
     except ValueError as error:  # images of another shape than the model's, or not to be shown
         raise ConfigError(f"--html: {error}") from None
     return live.explorer(model, **options)

@@ -15,12 +15,12 @@ from vaelib import losses, metrics
 from vaelib.data import FactorImages
 from vaelib.device import physical_memory
 from vaelib.experiments import report
-from vaelib.experiments.build import checked_device, load_data
 from vaelib.experiments.config import ConfigError
+from vaelib.experiments.from_config import checked_device, load_data
 from vaelib.experiments.measure import contact_sheet, measurements, standard_error
-from vaelib.experiments.run_folder import PICTURES, REPORT, keep_results, listing, opened, results
-from vaelib.files import write
+from vaelib.experiments.run_folder import PICTURES, REPORT, keep_results, listing, load_run, results
 from vaelib.models import VAE
+from vaelib.saving import write
 
 BATCH = 512  # images decoded at a time
 
@@ -31,7 +31,7 @@ def evaluate(
     images: int,
     device: str = "auto",
     scores: bool = False,
-    say: Callable = print,
+    log: Callable = print,
     path: str | None = None,
 ) -> dict:
     """Measure a finished run on ``images`` held-out images, and add it to its results and report.
@@ -42,14 +42,14 @@ def evaluate(
     pixels. With ``scores`` the codes are compared with the factors that made the images, by all of
     `vaelib.disentanglement`, where there are any. ``path`` is where the data lie now, if not where
     they were. Of a folder of pictures those are taken that the run held out, if they are still what
-    they were; ``say`` is told what has changed.
+    they were; ``log`` is told what has changed.
     """
-    config, model = opened(folder)
+    config, model = load_run(folder)
     model.to(checked_device(device))
     kept = listing(folder)
     if kept is None and config.configuration.dataset == "folder":
-        say(f"{folder / PICTURES} is missing: the run may have trained on some of these pictures")
-    data = load_data(config.at(path), say, split=kept)
+        log(f"{folder / PICTURES} is missing: the run may have trained on some of these pictures")
+    data = load_data(config.at(path), log, split=kept)
     if scores and not data.factor_names:
         raise ConfigError(f"--scores: {data.name} has no known factors; sprites and dsprites have")
     if isinstance(data, FactorImages):
@@ -70,7 +70,7 @@ def evaluate(
     if scores:
         from vaelib import disentanglement  # scikit-learn is slow to import
 
-        say(f"the scores of {len(x):,} images take about a minute")
+        log(f"the scores of {len(x):,} images take about a minute")
         try:
             result |= disentanglement.scores(metrics.encode(model, x)[0].cpu(), factors)
         except ValueError as error:
@@ -84,7 +84,7 @@ def evaluate(
 
 def sample(folder: Path, number: int, seed: int, output: Path, device: str = "auto") -> None:
     """Write a picture of ``number`` images that the run in ``folder`` draws from its prior."""
-    _, model = opened(folder)
+    _, model = load_run(folder)
     _refuse_too_many("--number", number, model)
     model.to(checked_device(device))
     output.parent.mkdir(parents=True, exist_ok=True)

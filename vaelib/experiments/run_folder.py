@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from vaelib.experiments.config import Config, ConfigError, read
-from vaelib.files import load_model, write
 from vaelib.models import VAE
+from vaelib.saving import load_model, write
 
 CONFIG, CHECKPOINT = "config.cfg", "checkpoint.pt"
 MODEL, METRICS = "model.safetensors", "metrics.jsonl"
@@ -58,7 +58,7 @@ def keep_results(folder: Path, result: dict) -> None:
     write(folder / RESULTS, text + "\n")
 
 
-def finished(folder: Path, say: Callable) -> dict | None:
+def finished(folder: Path, log: Callable) -> dict | None:
     """The results of a run that is finished, and whole; else None.
 
     What is damaged is said: it is to be made anew.
@@ -66,11 +66,11 @@ def finished(folder: Path, say: Callable) -> dict | None:
     try:
         done = results(folder)
     except ConfigError:
-        say(f"{folder / RESULTS}: damaged; made anew")
+        log(f"{folder / RESULTS}: damaged; made anew")
         return None
     damaged = [] if done is None else list(_damaged(folder, done.get("files", {})))
     for name in damaged:
-        say(f"{folder / name}: damaged; made anew")
+        log(f"{folder / name}: damaged; made anew")
     return None if damaged else done
 
 
@@ -86,7 +86,7 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def claimable(folder: Path, config: Config, resume: bool) -> bool:
+def is_new_run(folder: Path, config: Config, resume: bool) -> bool:
     """Whether ``folder`` is new; ConfigError where a run must not go.
 
     That is into another run, or any folder with files in it.
@@ -172,7 +172,7 @@ def listing(folder: Path) -> dict | None:
     raise ConfigError(f"{where}: damaged; without it nobody knows which pictures were held out")
 
 
-def opened(folder: Path) -> tuple[Config, VAE]:
+def load_run(folder: Path) -> tuple[Config, VAE]:
     """The configuration and trained model in ``folder``; ConfigError without a finished run."""
     if not (folder / CONFIG).is_file():
         raise ConfigError(f"{folder}: not the folder of a run")

@@ -30,7 +30,7 @@ def process_rows(
     folder: Path,
     device: str,
     jobs: int,
-    say: Callable,
+    log: Callable,
     total: int = 0,
     done: Callable[[], int] = int,
 ) -> list[dict]:
@@ -49,7 +49,7 @@ def process_rows(
             futures = [pool.submit(run, point, folder, device) for point in points]
             hidden = not total or bool(os.environ.get("TQDM_DISABLE"))
             with tqdm(total=total, unit=" epochs", disable=hidden) as bar:
-                return _in_order(points, futures, _as_they_end(futures, bar, done), say)
+                return _in_order(points, futures, _as_they_end(futures, bar, done), log)
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in set(multiprocessing.active_children()) - others:
@@ -91,7 +91,7 @@ def _end_with_parent() -> None:
 
 
 def cluster_rows(
-    run: Callable, points: Sequence, folder: Path, device: str, address: str, say: Callable
+    run: Callable, points: Sequence, folder: Path, device: str, address: str, log: Callable
 ) -> list[dict]:
     """The same on the Dask cluster at ``address``, one thread a worker; the results in order.
 
@@ -121,7 +121,7 @@ def cluster_rows(
             _quietly, *zip(*((run, point, folder, device) for point in points)), pure=False
         )
         try:
-            return _in_order(points, futures, as_completed(futures, loop=client.loop), say)
+            return _in_order(points, futures, as_completed(futures, loop=client.loop), log)
         except BaseException:
             with contextlib.suppress(Exception):
                 client.cancel(futures, force=True)
@@ -138,11 +138,11 @@ def _quietly(run: Callable, *arguments: Any) -> dict:
 
 
 def _in_order(
-    points: Sequence, futures: Sequence[Any], done: Iterator[Any], say: Callable
+    points: Sequence, futures: Sequence[Any], done: Iterator[Any], log: Callable
 ) -> list[dict]:
     """The results in the order of ``points``, each said as it comes; an exception is raised."""
     number, rows = {future: i for i, future in enumerate(futures)}, {}
     for future in done:
         rows[number[future]] = row = future.result()
-        say(f"{len(rows)} of {len(points)}: {row['folder']}: {row['status']}")
+        log(f"{len(rows)} of {len(points)}: {row['folder']}: {row['status']}")
     return [rows[i] for i in range(len(points))]

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from vaelib import metrics, plots
 from vaelib.explore import INACTIVE
-from vaelib.files import model_bytes, write
 from vaelib.models import VAE, as_float
+from vaelib.saving import model_bytes, write
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("live", "engine", "stage")
+SCRIPTS = ("live", "network", "stage")
 SHARED = (*(FOLDER / f"{name}.js" for name in SCRIPTS), FOLDER / "live.css")
 NAME = "explorer"  # of the page's figure, its model and its data
 SHOWN = 12  # images that the page holds whole

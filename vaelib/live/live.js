@@ -19,7 +19,7 @@
 
   async function start(element) {
     const name = element.dataset.live;
-    await Promise.all(["engine", "stage", name].map(load));
+    await Promise.all(["network", "stage", name].map(load));
     const { needs, build } = figures[name];
     await Promise.all(needs.map(load));
     const { get, set, still } = build(live.stage(element));

@@ -8,8 +8,8 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
-from .chapters import chapter_number
-from .notes import notes_of
+from .chapter_links import chapter_number
+from .latex_labels import notes_of
 
 logger = logging.getLogger(__name__)
 NUMBER = re.compile(r"\((\d+\.\d+)\)")

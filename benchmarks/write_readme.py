@@ -1,6 +1,6 @@
 """Put the measured tables into benchmarks/README.md, between `<!-- NAME -->` and `<!-- end -->`.
 
-python benchmarks/readme.py    at once, from benchmarks/results/*.json: no number in it is typed
+python benchmarks/write_readme.py    at once, from benchmarks/results/*.json: no number is typed
 """
 
 from __future__ import annotations
@@ -99,20 +99,20 @@ def growth() -> str:
     return markdown([["axis", "values", "unit", "time", "memory, MB", "last power"], *rows])
 
 
-def tried() -> str:
+def failed_attempts() -> str:
     return timed(measured("speed", "tried", " --tried")["convolutional"])
 
 
 TABLES = {
     "speed": networks,
     "architectures": architectures,
-    "tried": tried,
+    "tried": failed_attempts,
     "learnt": learnt,
     "growth": growth,
 }
 
 
-def filled(text: str) -> str:
+def fill_tables(text: str) -> str:
     """``text`` with each of its tables made anew."""
 
     def put(place: re.Match) -> str:
@@ -122,7 +122,7 @@ def filled(text: str) -> str:
 
 
 def main() -> None:
-    README.write_text(filled(README.read_text()))
+    README.write_text(fill_tables(README.read_text()))
 
 
 if __name__ == "__main__":

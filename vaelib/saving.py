@@ -36,7 +36,7 @@ class CheckpointWarning(UserWarning):
 
 
 @contextmanager
-def whole(path: str | Path, aside: Path | None = None) -> Iterator[BinaryIO]:
+def atomic_write(path: str | Path, aside: Path | None = None) -> Iterator[BinaryIO]:
     """A file to write into that becomes ``path`` when the block ends, whole, or not at all.
 
     What was there is moved to ``aside``, if that is given, at the last moment. Where the block
@@ -83,7 +83,7 @@ def write(path: str | Path, content: str | bytes) -> None:
     >>> Path("note.txt").read_text()
     'nats'
     """
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
@@ -198,7 +198,7 @@ def save_checkpoint(
     stream = io.BytesIO()  # of a full disk torch.save has words of its own
     torch.save(state, stream)
     path = Path(path)
-    with whole(path, previous(path) if _state(path) is not None else None) as file:
+    with atomic_write(path, previous(path) if _state(path) is not None else None) as file:
         file.write(stream.getbuffer())
         file.write(hashlib.sha256(stream.getbuffer()).digest())
 
