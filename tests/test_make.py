@@ -215,7 +215,7 @@ def test_bench_says_in_one_line_what_is_missing(tmp_path, missing):
     else:
         path.unlink()
     run = subprocess.run(
-        [sys.executable, tmp_path / "benchmarks" / "readme.py"],
+        [sys.executable, tmp_path / "benchmarks" / "write_readme.py"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -55,7 +55,7 @@ __all__ = [
 # torch
 _HOMES = {
     "data": ("DataError", "ImageData", "load", "sprites"),
-    "files": ("CheckpointError", "load_model", "save_model"),
+    "saving": ("CheckpointError", "load_model", "save_model"),
     "layers": ("ConvSpec",),
     "models": ("VAE",),
     "pretrained": ("load_pretrained",),
