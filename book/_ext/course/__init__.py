@@ -4,7 +4,7 @@ LaTeX becomes pages: `notes` reads macros and numbers, `tex_to_myst` translates,
 the result into a page, `boxes` draws its theorems. Marks: `numbering` gives equations and figures
 the numbers of the PDF, `checks` ties equations to the cells that test them. `chapters` links a
 chapter's forms, `results` brings measured numbers, `glossary` links terms, `citations` prints
-round brackets, `live` puts figures that move into a page.
+round brackets, `live` puts figures that move into a page, `csp` says which scripts may run there.
 """
 
 from sphinx.application import Sphinx
@@ -15,6 +15,7 @@ from . import (
     chapters,
     checks,
     citations,
+    csp,
     derivation,
     glossary,
     live,
@@ -32,6 +33,7 @@ PARTS = (
     glossary,
     citations,
     live,
+    csp,
 )
 
 
