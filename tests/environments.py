@@ -50,7 +50,8 @@ path, remote, clone = sys.argv[1:]
 notebook = nbformat.read(path, as_version=4)
 cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
 assert cells[0].source.count(remote) == 1, "the first cell is not the set-up"
-cells[0].source = cells[0].source.replace(remote, f"git+file://{clone}")
+# with a host, for pip takes no address without one
+cells[0].source = cells[0].source.replace(remote, f"git+file://localhost{clone}")
 colab = 'import sys, types; sys.modules["google.colab"] = types.ModuleType("google.colab")'
 notebook.cells.insert(0, nbformat.v4.new_code_cell(colab))
 NotebookClient(notebook, timeout=600, kernel_name="python3").execute()

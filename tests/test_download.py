@@ -171,7 +171,8 @@ def everything():
         try:
             quiet = io.StringIO()
             with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-                done.append(call(*arguments, **options))
+                found = call(*arguments, **options)
+                done.append(found if isinstance(found, int) else type(found).__name__)
         except (RuntimeError, ValueError) as error:
             done.append(type(error).__name__)
     for name in ("run", "$(touch executed)"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import codecs
 import pickle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 # what an array's pickle calls, as Python 2 and 3, and numpy before and since 2, wrote it
-BUILDERS = {
-    *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
+RECONSTRUCT, FROM_BUFFER = (np.zeros(1).__reduce_ex__(protocol)[0] for protocol in (2, 5))
+BUILDERS: dict[tuple[str, str], Any] = {
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): RECONSTRUCT for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): FROM_BUFFER for core in ("core", "_core")},
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): codecs.encode,
 }
 
 
@@ -30,7 +31,7 @@ class _Arrays(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in BUILDERS:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no image needs")
-        return getattr(importlib.import_module(module), name)
+        return BUILDERS[module, name]
 
 
 def cifar10(source: Any, root: Path, train: bool) -> Cifar10:
