@@ -1,6 +1,6 @@
 """Put the measured tables into benchmarks/README.md, between `<!-- NAME -->` and `<!-- end -->`.
 
-python benchmarks/write_readme.py    at once: from benchmarks/results/*.json: no number is typed
+python benchmarks/write_readme.py    at once, from benchmarks/results/*.json; no number is typed
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ LaTeX becomes pages: `latex_labels` reads macros and numbers, `tex_to_myst` tran
 `derivation` puts the result into a page, `boxes` draws its theorems. Marks: `numbering` gives
 equations and figures the numbers of the PDF, `equation_checks` ties equations to the cells that
 test them. `chapter_links` links a chapter's forms, `results` brings measured numbers, `glossary`
-links terms, `citations` prints round brackets, `live` puts figures that move into a page.
+links terms, `citations` prints round brackets, `live` puts figures that move into a page,
+`csp` says which scripts may run there.
 """
 
 from sphinx.application import Sphinx
