@@ -3,25 +3,32 @@ one line, with status 2.
 """
 
 import csv
+import hashlib
+import html
 import html.parser
 import io
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import processes
 import pytest
 import torch
 from PIL import Image
+from test_data import write_idx_set
+from tqdm import tqdm
 
 import vaelib
 from vaelib import disentanglement
-from vaelib.experiments import cli, run
+from vaelib.experiments import build, cli, finished_run, measure, run, sweep, workers
 from vaelib.experiments.schema import SECTIONS
 
 CONFIG = """
@@ -47,6 +54,7 @@ FILES = {
     "config.cfg",
     "metrics.jsonl",
     "checkpoint.pt",
+    "checkpoint.previous.pt",
     "model.safetensors",
     "reconstructions.png",
     "samples.png",
@@ -54,6 +62,7 @@ FILES = {
     "traversals.png",
     "results.json",
     "report.html",
+    "pictures.json",
 }
 
 
@@ -86,7 +95,7 @@ def vae(here, capsys):
     """Type a command; (status, stdout, stderr)."""
 
     def run(command, status=0):
-        found = cli.main(command.split())
+        found = cli.main(shlex.split(command))
         out, err = capsys.readouterr()
         assert found == status, err
         assert status != 0 or err == "", err
@@ -147,6 +156,32 @@ def test_the_command_trains_what_the_library_does(vae, here, images):
     assert found["elbo"] == pytest.approx(history.test["elbo"][-1]) and found["length"] == 2
 
 
+def test_a_learning_rate_falls_as_the_library_lets_it(vae, here, images):
+    """Over the eight steps of two epochs; so a longer run is another one, and is refused."""
+    falls = ("learning_rate = 1e-2", "learning_rate = 1e-2\nlast_learning_rate = 1e-3")
+    change(here, falls)
+    vae("-c tiny.cfg -v B-VAE --device cpu --output out")
+    data = vaelib.load("folder", images, image_size=8, colour=False, binarize=True)
+    torch.manual_seed(3)
+    model = vaelib.VAE((1, 8, 8), 2, [vaelib.ConvSpec(4)], hidden=8)
+    vaelib.fit(
+        model,
+        data,
+        epochs=2,
+        batch_size=16,
+        learning_rate=vaelib.schedules.falling(1e-2, 1e-3, 8),
+        beta=4.0,
+        seed=3,
+        device="cpu",
+    )
+    assert torch.equal(
+        weights(here / "out"), torch.cat([t.flatten() for t in model.state_dict().values()])
+    )
+    change(here, ("epochs = 2", "epochs = 3"))
+    _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume", 2)
+    assert "learning rates" in err and err.count("\n") == 1
+
+
 class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
@@ -168,7 +203,7 @@ def test_a_run_leaves_its_folder_and_one_page_that_shows_it(vae, here, monkeypat
     out, _ = vae("-c tiny.cfg -v B-VAE --device cpu --output <b>")
     folder = here / "<b>"
     assert {path.name for path in folder.iterdir()} == FILES
-    assert out.endswith(f"all of it: {folder.name}/report.html\n") and "54 images 1x8x8" in out
+    assert out.endswith(f"all of it: {folder.name}/report.html\n") and "50 images 1x8x8" in out
     text = (folder / "report.html").read_text()
     page = Page(text)
     assert (
@@ -226,7 +261,8 @@ def test_killed_and_stopped_it_goes_on_to_the_same_weights(here):
     _, err = process.communicate()
     assert (process.returncode, err) == (
         130,
-        "vaelib: stopped; go on with: python -m vaelib --resume --output out\n",
+        "vaelib: stopped; saved in out/checkpoint.pt; "
+        "go on with: python -m vaelib --resume --output out\n",
     )
 
     last = start(here, "--resume", "--output", "out", "--device", "cpu")
@@ -363,7 +399,9 @@ def test_evaluate_sample_and_export(vae, here, images):
         vaelib.metrics.elbo(model, test[:5]).mean().item()
     )
     expected = vaelib.metrics.log_likelihood(model, test[:5], 3).mean().item()
-    assert found["evaluation"]["log_likelihood"] == pytest.approx(expected) and found["images"] == 6
+    assert (
+        found["evaluation"]["log_likelihood"] == pytest.approx(expected) and found["images"] == 10
+    )
     assert f"{expected:.3f} ± " in out
 
     assert vae("sample out --number 5 --seed 1 --device cpu")[0] == "out/samples-seed1.png\n"
@@ -437,7 +475,16 @@ def test_a_sweep_is_a_table_and_goes_on(vae, here):
     assert {row["status"] for row in rows} == {"done"} and len({row["elbo"] for row in rows}) == 4
     assert rows[1]["folder"] == "beta=4,seed=0"
     one = json.loads((table.parent / "beta=4,seed=0" / "results.json").read_text())
-    assert float(rows[1]["elbo"]) == one["elbo"]
+    assert rows[1]["elbo"] == str(round(one["elbo"], 3)), "no digits that say nothing"
+    assert (table.parent / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    for line, beta in zip(read_csv(table.parent / "summary.csv"), ("1", "4")):
+        assert (line["setting"], line["done"], line["runs"]) == (f"beta = {beta}", "2", "2")
+        first, second = (float(r["elbo"]) for r in rows if r["hyperparameters.beta"] == beta)
+        spread = abs(first - second) / 2**0.5
+        assert float(line["elbo"]) == pytest.approx((first + second) / 2, abs=1e-3)
+        assert float(line["elbo_sd"]) == pytest.approx(spread, abs=1e-3)
+        shown = rf"beta = {beta} +2 +-\d+\.\d\d ± {spread:.2f}"
+        assert re.search(shown, out), out
 
     assert "there is a sweep already" in vae(command, 2)[1]
     (table.parent / "beta=1,seed=1" / "results.json").unlink()
@@ -450,6 +497,8 @@ def test_a_sweep_is_a_table_and_goes_on(vae, here):
 def test_a_run_of_a_sweep_that_fails_does_not_stop_it(vae, here):
     vae("sweep tiny.cfg --grid hyperparameters.learning_rate=1e30,1e-3 --device cpu --output s", 1)
     rows = read_csv(here / "s" / "sweep.csv")
+    summary = read_csv(here / "s" / "summary.csv")
+    assert [line["done"] for line in summary] == ["0", "1"] and summary[0]["elbo"] == ""
     assert (
         rows[0]["status"].startswith("the loss became ")
         and rows[0]["elbo"] == ""
@@ -597,19 +646,17 @@ def test_a_damaged_checkpoint_and_one_of_another_device_are_one_line(vae, here):
     path = here / "out" / "checkpoint.pt"
     change(here, ("epochs = 2", "epochs = 3"))
     state = torch.load(path, weights_only=True)
-    torch.save(
-        {**state, "generator": torch.zeros(16, dtype=torch.uint8)}, path
-    )  # as long as a GPU's
+    state["generator"] = torch.zeros(16, dtype=torch.uint8)  # as long as a GPU's
     state["history"]["device"] = "cuda"
-    torch.save({**state, "generator": torch.zeros(16, dtype=torch.uint8)}, path)
+    torch.save(state, path)
+    path.write_bytes(path.read_bytes() + hashlib.sha256(path.read_bytes()).digest())
     _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume", 2)
     assert err == "vaelib: out/checkpoint.pt: of a run on cuda; go on there, or start elsewhere\n"
     path.write_bytes(b"broken")
+    (here / "out" / "checkpoint.previous.pt").unlink()
     _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume", 2)
-    assert (
-        err
-        == "vaelib: out/checkpoint.pt: not a whole checkpoint of vaelib; delete it to start again\n"
-    )
+    what = "not a whole checkpoint of vaelib; delete it to start again"
+    assert err == f"vaelib: out/checkpoint.pt: {what}\n"
 
 
 def test_unreadable_pictures_are_named(vae, here, images):
@@ -619,7 +666,7 @@ def test_unreadable_pictures_are_named(vae, here, images):
     finally:
         (images / "a" / "broken.png").unlink()
     assert "folder: 1 of 61 pictures can't be read and are left out: a/broken.png (" in out
-    assert re.search(r"^folder: 5\d images 1x8x8, binarised, \d to test; 0 MB$", out, re.M)
+    assert re.search(r"^folder: 50 images 1x8x8, binarised, 10 to test; 0 MB$", out, re.M)
 
 
 def test_keys_are_not_shared_by_sections():
@@ -658,3 +705,255 @@ def test_a_terminal_without_the_letters_of_a_path_gets_a_line(here):
     ended = subprocess.run(command, capture_output=True, env=environment, cwd=here, timeout=60)
     assert ended.returncode == 2 and b"Traceback" not in ended.stderr
     assert ended.stderr.startswith(b"vaelib: caf?.cfg: [hyperparameters] betta = 4: unknown key")
+
+
+def split_of(run):
+    listing = json.loads((run / "pictures.json").read_text())
+    return set(listing["train"]), set(listing["test"])
+
+
+@pytest.fixture
+def mine(here, images):
+    """The pictures in a folder that may be changed, and a configuration that reads them there."""
+    shutil.copytree(images, here / "mine")
+    (here / "tiny.cfg").write_text(CONFIG.format(images="mine"))
+    return here / "mine"
+
+
+def test_a_picture_more_changes_nothing_of_a_run_and_is_said(vae, here, mine):
+    """Drawn anew, the split would hold out pictures that the run has trained on."""
+    vae("-c tiny.cfg -v B-VAE --output out --device cpu")
+    found, _ = vae("evaluate out --samples 2 --device cpu")
+    trained, held_out = split_of(here / "out")
+    assert len(trained) + len(held_out) == 60 and not trained & held_out
+    for name in ("new.png", "newer.png"):
+        shutil.copy(mine / "a" / "00.png", mine / "a" / name)
+    out, _ = vae("evaluate out --samples 2 --device cpu")
+    said = "is not what it was, and these pictures are left out: 2 new\n"
+    assert said in out and out.splitlines()[2:] == found.splitlines()[1:], "the same figures"
+    gone = sorted(held_out)[0]
+    (mine / gone).unlink()
+    out, _ = vae("evaluate out --samples 2 --device cpu")
+    assert "left out: 2 new, 1 gone\n" in out
+    assert re.search(rf"^images +{len(held_out) - 1}$", out, re.M)
+    (here / "out" / "pictures.json").write_text("[]")
+    assert "out/pictures.json: damaged" in vae("evaluate out --device cpu", 2)[1]
+    (here / "out" / "pictures.json").unlink()
+    out, _ = vae("evaluate out --samples 2 --device cpu")
+    assert "out/pictures.json is missing: the run may have trained on some of these" in out
+
+
+def test_a_run_goes_on_with_its_own_pictures_wherever_they_are(vae, here, mine):
+    vae("-c tiny.cfg -v B-VAE --output out --device cpu")
+    change(here, ("epochs = 2", "epochs = 3"))
+    vae("-c tiny.cfg -v B-VAE --output whole --device cpu")
+    shutil.copy(mine / "a" / "00.png", mine / "a" / "new.png")
+    shutil.move(mine, here / "moved #1")
+    _, err = vae("-c tiny.cfg -v B-VAE --output out --device cpu --resume", 2)
+    assert err == f"vaelib: folder: {mine} is not a folder\n"
+    vae("-c tiny.cfg -v B-VAE --output out --device cpu --resume --path 'moved #1'")
+    assert torch.equal(weights(here / "out"), weights(here / "whole"))
+    vae("evaluate out --samples 2 --device cpu")  # the kept configuration says where they are now
+    shutil.move(here / "moved #1", here / "elsewhere")
+    assert "is not a folder" in vae("evaluate out --device cpu", 2)[1]
+    vae("evaluate out --samples 2 --device cpu --path elsewhere")
+
+
+def test_another_picture_is_another_run(vae, here, mine):
+    vae("-c tiny.cfg -v B-VAE --output out --device cpu")
+    change(here, ("epochs = 2", "epochs = 3"))
+    shutil.copy(mine / "a" / "00.png", mine / sorted(split_of(here / "out")[0])[3])
+    _, err = vae("-c tiny.cfg -v B-VAE --output out --device cpu --resume", 2)
+    assert "of a run with images" in err and err.count("\n") == 1
+
+
+def test_images_of_another_size_than_the_data_sets_are_a_line(vae, here):
+    write_idx_set(here, "MNIST", side=32)
+    text = (here / "tiny.cfg").read_text().replace("dataset = folder", "dataset = mnist")
+    text = re.sub(r"path = .*\n.*\n.*\n", f"path = {here}\n", text)
+    (here / "tiny.cfg").write_text(text)
+    _, err = vae("-c tiny.cfg -v VAE --device cpu", 2)
+    assert "= mnist: the files hold images 1x32x32, and mnist has 1x28x28" in err
+    assert err.count("\n") == 1 and not (here / "runs").exists()
+
+
+@pytest.fixture
+def sprites_run(vae, here):
+    """A finished run on sprites, in s."""
+    (here / "s.cfg").write_text(
+        "[configuration]\ndataset = sprites\nimage_size = 32\n[architecture]\n"
+        "z_dimension = 3\n[hyperparameters]\nsteps = 2\nbatch_size = 8\nbeta = 4\n"
+    )
+    vae("-c s.cfg -v B-VAE --device cpu --output s")
+    return here / "s"
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 10])
+def test_a_few_images_have_no_scores(vae, sprites_run, images):
+    _, err = vae(f"evaluate s --images {images} --samples 2 --scores --device cpu", 2)
+    assert err.startswith(f"vaelib: --images {images}: too few for --scores ("), err
+    assert err.count("\n") == 1 and "evaluation" not in json.loads(
+        (sprites_run / "results.json").read_text()
+    )
+
+
+def test_a_minibatch_that_no_memory_holds_is_a_line(vae, here, monkeypatch):
+    text = "[configuration]\ndataset = sprites\n[architecture]\nconv_channels = [4]\n"
+    text += "z_dimension = 3\n[hyperparameters]\nsteps = 2\nbatch_size = 3000000\nbeta = 4\n"
+    (here / "s.cfg").write_text(text)
+    gigabytes = 4 * 3e6 * (64 * 64 + 4 * 32 * 32) * 2 / 1e9
+    monkeypatch.setattr(build, "physical_memory", lambda: int(1e9 * gigabytes - 1e6))
+    _, err = vae("-c s.cfg -v B-VAE --device cpu", 2)
+    assert f"batch_size = 3000000: a minibatch needs {gigabytes:.1f} GB at least" in err
+    assert err.count("\n") == 1 and not (here / "runs").exists()
+
+
+@pytest.mark.parametrize("error", [
+    RuntimeError("[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't alloc"),
+    MemoryError("Unable to allocate 12.0 GiB"),
+])  # fmt: skip
+def test_memory_that_runs_out_is_a_line(vae, here, monkeypatch, error):
+    def no_memory(*_, **__):
+        raise error
+
+    monkeypatch.setattr(run, "fit", no_memory)
+    assert vae("-c tiny.cfg -v VAE --device cpu", 1)[1].startswith("vaelib: out of memory; take a")
+
+
+def test_images_that_no_memory_holds_are_a_line(vae, sprites_run, monkeypatch):
+    monkeypatch.setattr(finished_run, "physical_memory", lambda: 4 * 1000 * 32 * 32)
+    for command in ("evaluate s --images 1001", "sample s --number 1001"):
+        _, err = vae(f"{command} --device cpu", 2)
+        assert "1001: these images take 0.0 GB, and this machine has 0.0\n" in err
+
+
+def test_a_picture_may_go_into_a_new_folder(vae, here):
+    vae("-c tiny.cfg -v VAE --device cpu --output out")
+    vae("sample out --number 4 --output no/such/folder/yet.png --device cpu")
+    assert Image.open(here / "no/such/folder/yet.png").size[0] > 8
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_contact_sheet_has_each_image_in_its_place(channels):
+    images = torch.rand(23, channels, 6, 5, generator=torch.Generator().manual_seed(0))
+    picture = Image.open(io.BytesIO(measure.contact_sheet(images.split(7), 23)))
+    zoom = 64 // 6
+    assert picture.size == ((10 * 6 - 1) * zoom, (3 * 7 - 1) * zoom)
+    pixels = np.asarray(picture).reshape(*picture.size[::-1], channels)[::zoom, ::zoom]
+    for i, image in enumerate(images):
+        top, left = i // 10 * 7, i % 10 * 6
+        shown = pixels[top : top + 6, left : left + 5].transpose(2, 0, 1)
+        levels = (image * 255).round()
+        assert (shown == (255 - levels if channels == 1 else levels).numpy()).all(), i
+    assert (pixels[14:, 18:] == 255).all() and (pixels[6] == 255).all()
+
+
+def test_ten_thousand_samples_are_drawn_in_seconds(vae, here):
+    vae("-c tiny.cfg -v VAE --device cpu --output out")
+    began = time.monotonic()
+    vae("sample out --number 10000 --output many.png --device cpu")
+    assert time.monotonic() - began < 20, "matplotlib took minutes"
+    picture = np.asarray(Image.open(here / "many.png"))
+    assert picture.shape == (100 * 9 - 1,) * 2 or picture.shape == ((100 * 9 - 1) * 4,) * 2
+    model = vaelib.load_model(here / "out" / "model.safetensors")
+    last = model.sample(10_000, torch.Generator().manual_seed(0))[-1, 0]
+    zoom = picture.shape[0] // 899
+    shown = picture[-8 * zoom :: zoom, -8 * zoom :: zoom]
+    assert (np.abs(shown - (255 - (last * 255).numpy())) <= 1).all()
+
+
+def test_a_long_evaluation_shows_that_it_lives(vae, here, capsys, monkeypatch):
+    vae("-c tiny.cfg -v VAE --device cpu --output out")
+    monkeypatch.delenv("TQDM_DISABLE")
+    for command, told in (("evaluate out --samples 600", "log p(x): 100%"),
+                          ("sample out --number 2000", "4/4")):  # fmt: skip
+        assert cli.main([*command.split(), "--device", "cpu"]) == 0
+        assert told in capsys.readouterr().err
+
+
+def test_a_sweep_of_several_jobs_shows_that_it_lives(vae, here, monkeypatch):
+    """What the bar is told, with the runs in this process: others take seconds to begin."""
+
+    def one_by_one(run, points, folder, device, jobs, say, total, done):
+        assert (jobs, total, done()) == (2, 4, 0)
+        rows = [run(point, folder, device) for point in points]
+        ended = [Future() for _ in rows]
+        for future in ended:
+            future.set_result(None)
+        with tqdm(total=total) as bar:
+            assert set(workers._as_they_end(ended, bar, done)) == set(ended)
+            assert bar.n == (0 if bar.disable else total) and done() == total
+        return rows
+
+    monkeypatch.setattr(sweep, "process_rows", one_by_one)
+    out, _ = vae("sweep tiny.cfg --seeds 2 --jobs 2 --output s --device cpu")
+    assert "2 runs, 2 at a time; each has its files in a folder under s\n" in out
+
+
+def test_threads_are_as_many_as_asked(vae, here, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    vae("-c tiny.cfg -v VAE --device cpu --output out --threads 1")
+    vae("evaluate out --device cpu --samples 2 --threads 2")
+    assert asked == [1, 2]
+    for wrong in ("0", "1000000000", "two"):
+        assert (
+            "--threads: must be a whole number, 1 to" in vae(f"sample out --threads {wrong}", 2)[1]
+        )
+    _, err = vae("sweep tiny.cfg --jobs 2 --threads 1", 2)
+    assert "each has one thread" in err
+
+
+def commands(page):
+    """What a report says to type, without the markup."""
+    return re.search(r"<pre>(.*?)</pre>", html.unescape(page), re.S).group(1).splitlines()
+
+
+def test_the_reports_commands_work_where_the_run_was_made(vae, here):
+    vae("""-c tiny.cfg -v VAE --device cpu --output "runs/my sister's <1>" """)
+    page = (here / "runs" / "my sister's <1>" / "report.html").read_text()
+    asked = commands(page)
+    assert [shlex.split(line)[1] for line in asked] == ["evaluate", "sample", "export"]
+    for line in asked:
+        assert line.startswith("vaelib ")
+        vae(f"{line.removeprefix('vaelib ')}")
+    assert f"In the folder <code>{html.escape(str(here))}</code>" in page
+
+
+def test_a_report_says_what_made_it_and_what_evaluate_found(vae, here):
+    change(here, ("likelihood = bernoulli", "likelihood = discretised-logistic"))
+    vae("-c tiny.cfg -v VAE --device cpu --output out")
+    text = (here / "out" / "report.html").read_text()
+    shown = " ".join(Page(text).seen)
+    found = json.loads((here / "out" / "results.json").read_text())
+    assert found["bits_per_dimension"] == pytest.approx(-found["elbo"] / (64 * np.log(2)))
+    assert f"{found['bits_per_dimension']:.3f}, a bound from the ELBO" in shown
+    assert f"vaelib {vaelib.__version__}, torch {torch.__version__}" in shown
+    assert re.search(r"steps</th><td>8<", text) and found["steps"] == 8
+    for samples in (2, 3):
+        vae(f"evaluate out --samples {samples} --device cpu")
+        text = (here / "out" / "report.html").read_text()
+        found = json.loads((here / "out" / "results.json").read_text())["evaluation"]
+        assert text.count("<h2>Evaluation</h2>") == 1
+        assert f"log likelihood</th><td>{found['log_likelihood']:.3f} ± " in text
+        assert f"samples</th><td>{samples}<" in text
+    (here / "out" / "report.html").unlink()
+    vae("evaluate out --samples 2 --device cpu")
+
+
+def test_a_run_that_goes_on_leaves_nothing_of_the_old_model(vae, here):
+    vae("-c tiny.cfg -v VAE --device cpu --output out")
+    vae("sample out --seed 7 --device cpu")
+    vae("export out")
+    (here / "out" / "notes.txt").write_text("mine")
+    change(here, ("epochs = 2", "epochs = 3"))
+    vae("-c tiny.cfg -v VAE --device cpu --output out --resume")
+    assert {path.name for path in (here / "out").iterdir()} == {
+        *(FILES - {f"{name}.png" for name in ("reconstructions", "samples", "manifold")}),
+        "notes.txt",
+    } - {"traversals.png"}
+    vae("export out")
+    (here / "out" / "export" / "mine.txt").write_text("mine")
+    change(here, ("epochs = 3", "epochs = 4"))
+    vae("-c tiny.cfg -v VAE --device cpu --output out --resume")
+    assert [path.name for path in (here / "out" / "export").iterdir()] == ["mine.txt"]

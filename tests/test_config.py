@@ -3,17 +3,30 @@ that it needs to say.
 """
 
 import math
+import os
 from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import vaelib
 from vaelib import losses
-from vaelib.choices import VARIATIONS
-from vaelib.experiments import config
-from vaelib.experiments.build import build_model, check_shapes, fit_arguments
+from vaelib.choices import (
+    ACTIVATIONS,
+    DATASETS,
+    LIKELIHOODS,
+    PRECISIONS,
+    SCHEDULES,
+    SIGMA_WORDS,
+    SPRITE_SIZES,
+    VARIATIONS,
+    WITHOUT_BETA,
+)
+from vaelib.experiments import config, schema
 from vaelib.experiments.config import ConfigError
+from vaelib.experiments.from_config import build_model, check_shapes, fit_arguments, learning_rate
 from vaelib.experiments.schema import ScheduleSpec
 
 # the format as the original repository's users know it, without the keys that came later
@@ -294,6 +307,22 @@ def test_constant_capacity_and_total_correlation(file):
             torch.testing.assert_close(found, expected)
 
 
+def test_a_learning_rate_falls_over_all_steps_by_a_constant_factor(file):
+    """Of 100 images in batches of 32 an epoch has four steps; a stream's steps are given."""
+    images, labels = torch.zeros(100, 1, 28, 28, dtype=torch.uint8), torch.zeros(100)
+    data = vaelib.ImageData("few", images, images[:1], labels, labels[:1], True)
+    chosen = config.read(file(ORIGINAL))
+    assert learning_rate(chosen, data) == 3e-6
+    falls = ("learning_rate = 3e-6", "learning_rate = 1e-2\nlast_learning_rate = 1e-4")
+    chosen = config.read(file(ORIGINAL, falls))
+    assert config.read(file(chosen.text())).hyperparameters == chosen.hyperparameters
+    rate = learning_rate(chosen, data)
+    torch.testing.assert_close([rate(0), rate(30), rate(60)], [1e-2, 1e-3, 1e-4])
+    sprites = config.read("sprites", {"hyperparameters.last_learning_rate": "1e-5"})
+    rate, steps = learning_rate(sprites, None), sprites.hyperparameters.steps
+    torch.testing.assert_close([rate(0), rate(steps // 2), rate(steps)], [1e-3, 1e-4, 1e-5])
+
+
 def test_iwae_draws_its_samples(file):
     log_likelihood, mean, log_var, z, _ = terms()
     chosen = config.read(file(ORIGINAL, ("beta = 0.5", "schedule = iwae\nsamples = 5"))).variation(
@@ -331,6 +360,14 @@ def test_iwae_draws_its_samples(file):
         (("learning_rate = 3e-6", "learning_rate = 0"), ["learning_rate = 0", "above 0", "1e-3"]),
         (("learning_rate = 3e-6", "learning_rate = nan"), ["learning_rate = nan", "above 0"]),
         (("learning_rate = 3e-6", "learning_rate = 1e999"), ["learning_rate = 1e999", "above 0"]),
+        (
+            ("learning_rate = 3e-6", "learning_rate = 3e-6\nlast_learning_rate = 0"),
+            ["last_learning_rate = 0", "above 0 and at most learning_rate"],
+        ),
+        (
+            ("learning_rate = 3e-6", "learning_rate = 3e-6\nlast_learning_rate = 1e-3"),
+            ["last_learning_rate = 0.001", "falls, from learning_rate = 3e-06", "at most that"],
+        ),
         (("beta = 0.5", "beta = -1"), ["[hyperparameters] beta = -1", "at least 0"]),
         (("beta = 0.5", "beta = four"), ["beta = four", "such as 4 or 0.5"]),
         (("beta = 0.5", "beta = __import__('os')"), ["beta = __import__('os')", "at least 0"]),
@@ -535,3 +572,91 @@ def test_a_key_of_another_section_is_sent_there(tmp_path):
     path.write_text(ORIGINAL.replace("[architecture]", "[architecture]\nbatch_size = 3", 1))
     with pytest.raises(ConfigError, match=r"batch_size = 3: unknown key; it belongs to \[hyperp"):
         config.read(path)
+
+
+numbers = st.integers(1, 2**31 - 1)
+floats = st.floats(1e-300, 1e300)
+PATHS = st.text(st.characters(exclude_characters="\0", codec=None), min_size=1)
+SCHEDULE = {
+    "STEPS": numbers,
+    "PERIOD": numbers.filter(lambda n: n > 1),
+    "START": floats,
+    "NATS": floats,
+    "GAMMA": floats,
+}
+
+
+@st.composite
+def configurations(draw):
+    """Every key that a configuration can have, with any value that is allowed there."""
+
+    def maybe(values):
+        return draw(st.none() | values)
+
+    dataset = draw(st.sampled_from(sorted(DATASETS)))
+    stream, options = DATASETS[dataset].stream, DATASETS[dataset].options
+    layers = draw(st.integers(0, 3))
+    pairs = st.lists(st.tuples(numbers, numbers), min_size=layers, max_size=layers).map(tuple)
+    widths = st.lists(numbers, min_size=layers, max_size=layers).map(tuple)
+    likelihood = draw(st.sampled_from(LIKELIHOODS))
+    words = SIGMA_WORDS.get(likelihood, ())
+    kind = draw(st.sampled_from(sorted(SCHEDULES)))
+    tc = kind not in WITHOUT_BETA and draw(st.booleans())
+    values = tuple(draw(SCHEDULE[name]) for name in SCHEDULES[kind])
+    sizes = st.sampled_from(SPRITE_SIZES) if stream else st.integers(1, 4096)
+    path = draw(PATHS) if dataset == "folder" else maybe(PATHS)
+    return [
+        schema.Configuration(
+            dataset=dataset,
+            path=path and os.path.abspath("/" + path),
+            image_size=draw(sizes) if "image_size" in options else None,
+            colour=draw(st.booleans()) if "colour" in options else None,
+            binarize=None if stream else draw(st.booleans()),
+        ),
+        schema.Architecture(
+            conv_layers=layers,
+            conv_channels=draw(widths),
+            conv_kernel_sizes=draw(pairs),
+            conv_strides=draw(pairs),
+            conv_paddings=draw(pairs),
+            z_dimension=draw(numbers),
+            hidden=draw(st.lists(numbers).map(tuple)),
+            activation=draw(st.sampled_from(ACTIVATIONS)),
+            likelihood=likelihood,
+            sigma=draw(st.sampled_from(words) | floats) if words else None,
+        ),
+        schema.Hyperparameters(
+            **{"steps" if stream else "epochs": draw(numbers)},
+            batch_size=draw(numbers),
+            learning_rate=draw(floats),
+            beta=None if kind in WITHOUT_BETA else draw(floats),
+            schedule=schema.ScheduleSpec(kind, values, tc),
+            seed=draw(st.integers(0, 2**32 - 1)),
+            samples=1 if tc else draw(numbers),
+            precision=draw(st.sampled_from(PRECISIONS)),
+        ),
+    ]
+
+
+@settings(deadline=None)
+@given(configurations())
+def test_a_configuration_reads_back_as_it_was_written(tmp_path_factory, parts):
+    path = tmp_path_factory.getbasetemp() / "written.cfg"
+    written = config.Config(str(path), *parts)
+    path.write_bytes(written.text().encode())
+    assert config.read(path) == written
+
+
+@pytest.mark.parametrize(("text", "path"), [
+    ("/a/b # the pictures", "/a/b"),
+    ("/a/b#1", "/a/b#1"),
+    ('"/a/b #1" # the pictures', "/a/b #1"),
+    ('"/a/\\"b\\"\\u00e9 "', '/a/"b"\u00e9 '),
+])  # fmt: skip
+def test_a_path_with_a_hash_stands_in_quotation_marks(file, text, path):
+    written = file(ORIGINAL, ("../datasets/", text))
+    assert config.read(written).configuration.path == path
+
+
+def test_a_quotation_mark_that_is_not_closed_is_a_line(file):
+    assert "must be a folder" in refused(file(ORIGINAL, ("../datasets/", '"/a/b #1')))

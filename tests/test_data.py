@@ -20,7 +20,7 @@ from torchvision import datasets
 
 import vaelib
 from vaelib import DataError
-from vaelib.data import data_root, draw_binary
+from vaelib.data import data_root, download, draw_binary
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -29,12 +29,12 @@ def write_idx(path: Path, array: np.ndarray) -> None:
     path.write_bytes(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes())
 
 
-def write_idx_set(root: Path, folder: str) -> dict[str, np.ndarray]:
+def write_idx_set(root: Path, folder: str, side: int = 28) -> dict[str, np.ndarray]:
     """A small data set in MNIST's own format, laid out as torchvision expects it."""
     rng = np.random.default_rng(0)
     arrays = {}
     for prefix, n in (("train", 7), ("t10k", 3)):
-        arrays[prefix] = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        arrays[prefix] = rng.integers(0, 256, (n, side, side), dtype=np.uint8)
         arrays[prefix + "-labels"] = rng.integers(0, 10, n, dtype=np.uint8)
         write_idx(root / folder / "raw" / f"{prefix}-images-idx3-ubyte", arrays[prefix])
         write_idx(root / folder / "raw" / f"{prefix}-labels-idx1-ubyte", arrays[prefix + "-labels"])
@@ -82,6 +82,7 @@ def no_network(monkeypatch):
         raise socket.gaierror(-3, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(download, "WAIT", 0)
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -164,6 +165,7 @@ def test_downloading_gets_as_far_as_the_network_and_then_says_so(tmp_path, no_ne
         "cifar10": datasets.CIFAR10,
     }[name]
     urls = source.mirrors if hasattr(source, "mirrors") else [source.url]
+    urls = [download.FASHION] if name == "fashion-mnist" else urls
     assert no_network and no_network[0] in urls[0], "the download was not tried"
     assert not [p for p in tmp_path.rglob("*") if p.is_file()], (
         "something half-written was left behind"
@@ -215,6 +217,45 @@ def test_a_damaged_idx_file_is_named(tmp_path, file, damage):
     with pytest.raises(DataError) as refusal:
         vaelib.load("mnist", tmp_path)
     assert str(path) in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def zeros(*shape):
+    return np.zeros(shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize(("arrays", "words"), [
+    ({"train-labels-idx1": zeros(6)}, "train-labels-idx1-ubyte holds (6,), not one label for each"),
+    ({"t10k-labels-idx1": zeros(4)}, "t10k-labels-idx1-ubyte holds (4,), not one label for each"),
+    ({"train-labels-idx1": zeros(7, 28, 28), "train-images-idx3": zeros(7)},
+     "train-images-idx3-ubyte holds (7,), no images"),
+    ({"train-images-idx3": zeros(7, 1, 28, 28)}, "holds (7, 1, 28, 28), no images (N, H, W)"),
+    ({"t10k-images-idx3": zeros(0, 28, 28), "t10k-labels-idx1": zeros(0)}, "28), no images (N, H"),
+    ({"t10k-images-idx3": zeros(3, 32, 32)}, "are 28 x 28, to test 32 x 32"),
+])  # fmt: skip
+def test_idx_files_that_do_not_belong_together_are_named(tmp_path, no_network, arrays, words):
+    write_idx_set(tmp_path, "MNIST")
+    for name, array in arrays.items():
+        write_idx(tmp_path / "MNIST" / "raw" / f"{name}-ubyte", array)
+    with pytest.raises(DataError) as refusal:
+        vaelib.load("mnist", tmp_path)
+    assert words in str(refusal.value) and str(tmp_path) in str(refusal.value)
+    assert "\n" not in str(refusal.value) and no_network == []
+
+
+def test_an_archive_with_other_arrays_in_it_is_a_line(tmp_path, no_network, monkeypatch):
+    """They are unpacked by torchvision, after what lies in place has been looked at."""
+    write_idx_set(tmp_path, "MNIST")
+    raw, resources = tmp_path / "MNIST" / "raw", []
+    write_idx(raw / "train-images-idx3-ubyte", zeros(7))
+    for url, _ in datasets.MNIST.resources:
+        packed = gzip.compress((raw / Path(url).stem).read_bytes())
+        (raw / url).write_bytes(packed)
+        (raw / Path(url).stem).unlink()
+        resources.append((url, hashlib.md5(packed).hexdigest()))
+    monkeypatch.setattr(datasets.MNIST, "resources", resources)
+    with pytest.raises(DataError) as refusal:
+        vaelib.load("mnist", tmp_path)
+    assert str(refusal.value).startswith("mnist: ") and "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("file", ["data_batch_2", "test_batch", "batches.meta"])

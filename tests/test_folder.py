@@ -2,7 +2,9 @@
 skipped and counted.
 """
 
+import os
 import tarfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,9 @@ from PIL import Image
 
 import vaelib
 from vaelib import DataError
-from vaelib.data.folder import SUFFIXES, FolderImages
+from vaelib.data import folder
+from vaelib.data.folder import FolderImages
+from vaelib.data.tree import READ, SELDOM, parts
 
 
 def picture(
@@ -44,7 +48,7 @@ def load(root, **options) -> FolderImages:
 def test_pictures_are_read_with_their_labels(tree):
     root, pixels = tree
     data = load(root)
-    assert data.train.shape == (18, 3, 8, 8) and data.test.shape == (2, 3, 8, 8)
+    assert data.train.shape == (19, 3, 8, 8) and data.test.shape == (1, 3, 8, 8)
     assert data.train.dtype == torch.uint8 and data.train_labels.dtype == torch.int64
     assert data.classes == ("cat", "dog") and data.skipped == () and data.image_shape == (3, 8, 8)
     named = {p.transpose(2, 0, 1).tobytes(): name.split("/")[0] for name, p in pixels.items()}
@@ -64,8 +68,35 @@ def test_the_split_is_drawn_by_the_seed(tree):
     data, again, other = load(root), load(root), load(root, seed=1)
     assert torch.equal(data.test, again.test) and torch.equal(data.train, again.train)
     assert not torch.equal(data.test, other.test)
-    assert len(load(root, test_fraction=0.25).test) == 5
     assert len(load(root, test_fraction=0.001).test) == 1
+    assert len(load(root, test_fraction=0.999).train) == 1
+
+
+def test_as_many_are_to_test_on_as_was_asked():
+    names = [f"{i}.png" for i in range(10_000)]
+    for fraction in (0.1, 0.25):
+        assert len(parts(Path(), names, fraction, 0).test) == pytest.approx(10_000 * fraction, 0.05)
+
+
+def test_a_picture_never_changes_sides_when_others_come_or_go(tree):
+    root, _ = tree
+    before = load(root, test_fraction=0.4).listing
+    for i in range(20, 60):
+        picture(root / "cat" / f"{i}.png", i)
+    (root / "dog" / "00.png").unlink()
+    after = load(root, test_fraction=0.4).listing
+    for part, other in (("train", "test"), ("test", "train")):
+        assert len(before[part]) > 5 and not before[part].keys() & after[other].keys()
+        stayed = [name for name in after[part] if name in before[part]]
+        assert stayed == [name for name in before[part] if name != "dog/00.png"], "the order too"
+
+
+def test_an_e_with_an_accent_is_the_same_letter_on_a_mac():
+    """It writes two letters, e and the accent."""
+    names = [f"caf\u00e9{i}.png" for i in range(50)]
+    apart = [name.replace("\u00e9", "e\u0301") for name in names]
+    one, two = (parts(Path(), list, 0.5, 0) for list in (names, apart))
+    assert one.test == [name.replace("e\u0301", "\u00e9") for name in two.test]
 
 
 def test_folders_named_train_and_test_are_the_split(tmp_path):
@@ -75,8 +106,133 @@ def test_folders_named_train_and_test_are_the_split(tmp_path):
     data = load(tmp_path)
     assert (len(data.train), len(data.test)) == (5, 3) and data.classes == ("class0", "class1")
     assert sorted(data.train_labels.tolist()) == [0, 0, 0, 1, 1]
-    picture(tmp_path / "extra" / "0.png")
-    assert load(tmp_path).classes == ("extra", "test", "train")
+    picture(tmp_path / "cover.jpg")
+    picture(tmp_path / "val" / "class0" / "0.png")
+    with pytest.warns(UserWarning, match="left out beside them: cover.jpg, val/class0/0.png$"):
+        again = load(tmp_path)
+    assert torch.equal(again.train, data.train) and torch.equal(again.test, data.test)
+    assert again.classes == data.classes
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("Train", "Test"), ("TRAINING", "val"), ("train", "Testing"), ("train", "validation")],
+)
+def test_the_usual_names_of_a_split_are_understood(tmp_path, train, test):
+    for i in range(3):
+        picture(tmp_path / train / "a" / f"{i}.png", i)
+    picture(tmp_path / test / "a" / "9.png", 9)
+    data = load(tmp_path)
+    assert (len(data.train), len(data.test), data.classes) == (3, 1, ("a",))
+
+
+@pytest.mark.parametrize(("files", "words"), [
+    (["train/a/0.png", "train/b/1.png"], r"all pictures are in .*/train: give that as the path"),
+    (["test/a/0.png", "cats/1.png"], r"/test has no folder train beside it"),
+    (["val/0.png", "1.png"], r"/val has no folder train beside it"),
+    (["Train/0.png", "train/1.png", "test/2.png"], r"to train on: .*/Train and train\? Leave one"),
+    (["set/train/0.png", "set/test/1.png"], r"train and test in .*/set are a split only directly"),
+    (["cat/train/0.png", "cat/val/a/1.png", "dog/2.png"], r"give .*/cat as the path, or move"),
+])  # fmt: skip
+def test_names_that_leave_the_split_in_doubt_are_refused_in_a_line(tmp_path, files, words):
+    for i, name in enumerate(files):
+        picture(tmp_path / name, i)
+    with pytest.raises(DataError, match=words) as refusal:
+        load(tmp_path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_train_may_be_a_thing_on_rails(tmp_path):
+    for i in range(4):
+        picture(tmp_path / "train" / f"{i}.png", i)
+        picture(tmp_path / "car" / f"{i}.png", i + 4)
+    assert load(tmp_path).classes == ("car", "train")
+
+
+def test_a_split_that_was_kept_is_made_again(tree):
+    root, _ = tree
+    (root / "dog" / "broken.png").write_bytes(b"")
+    with pytest.warns(UserWarning, match="1 of 21 pictures"):
+        data = load(root, test_fraction=0.4)
+    again = load(root, split=data.listing)
+    assert torch.equal(data.train, again.train) and torch.equal(data.test, again.test)
+    assert torch.equal(data.train_labels, again.train_labels)
+    held_out = list(data.listing["test"])
+    picture(root / "cat" / "new.png", 99)
+    (root / held_out[0]).unlink()
+    picture(root / held_out[1], 98)
+    with pytest.warns(UserWarning, match="left out: 1 new, 1 gone, 1 changed$"):
+        now = load(root, split=data.listing)
+    assert torch.equal(now.test, data.test[2:]) and torch.equal(now.train, data.train)
+
+
+def test_links_are_followed_and_loops_refused(tmp_path):
+    for i in range(2):
+        picture(tmp_path / "elsewhere" / f"{i}.png", i)
+        picture(tmp_path / "here" / "own" / f"{i}.png", i + 2)
+    (tmp_path / "here" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "here" / "own" / "one.png").symlink_to(tmp_path / "elsewhere" / "0.png")
+    assert load(tmp_path / "here").classes == ("linked", "own")
+    assert sum(map(len, load(tmp_path / "here").listing.values())) == 5
+    for link, target in (("loop", tmp_path / "here"), ("again", tmp_path / "elsewhere")):
+        (tmp_path / "here" / "own" / link).symlink_to(target)
+        with pytest.raises(DataError, match="again, through a link: its pictures would count tw"):
+            load(tmp_path / "here")
+        (tmp_path / "here" / "own" / link).unlink()
+    (tmp_path / "here" / "lost.png").symlink_to(tmp_path / "nowhere")
+    with pytest.warns(UserWarning, match=r"1 of 6 pictures .*lost.png \(not a file\)"):
+        load(tmp_path / "here")
+
+
+def test_what_is_seldom_read_is_counted(tree):
+    root, _ = tree
+    for suffix in SELDOM:
+        (root / f"photo{suffix.upper()}").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"5 of 25 pictures .*photo.HEIC \(this Pillow does not"):
+        load(root)
+
+
+def test_a_pipe_is_no_picture(tree):
+    root, _ = tree
+    os.mkfifo(root / "cat" / "pipe.png")
+    with pytest.warns(UserWarning, match=r"1 of 21 pictures .*pipe.png \(not a file\)"):
+        load(root)
+
+
+def test_no_program_is_started_to_read_a_picture(tree):
+    """Pillow hands what begins like EPS to Ghostscript, whatever its name."""
+    root, _ = tree
+    (root / "cat" / "program.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.warns(UserWarning, match="1 of 21 pictures .*cannot identify image file"):
+        load(root)
+
+
+def test_a_small_file_of_gigabytes_is_left_out(tree):
+    root, _ = tree
+    Image.new("1", (20_000, 10_000)).save(root / "cat" / "bomb.png")
+    assert (root / "cat" / "bomb.png").stat().st_size < 100_000
+    with pytest.warns(UserWarning, match=r"1 of 21 pictures .*bomb.png \(Image size"):
+        load(root)
+
+
+def test_pictures_that_do_not_fit_into_memory_are_refused(tree, monkeypatch):
+    monkeypatch.setattr(folder, "physical_memory", lambda: 20 * 3 * 8 * 8 - 1)
+    with pytest.raises(DataError, match=r"its pictures take 0.0 GB, .*; take a smaller image_size"):
+        load(tree[0])
+
+
+@pytest.mark.parametrize(("values", "bits"), [((0, 4095), 12), ((0, 200), 8), ((7, 9000), 14),
+                                              ((0, 65535), 16), ((1000, 1000), 10)])  # fmt: skip
+def test_sixteen_bits_hold_fewer_where_no_value_is_greater(tmp_path, values, bits):
+    for i, value in enumerate(values):
+        Image.fromarray(np.full((8, 8), value, dtype=np.uint16)).save(tmp_path / f"{i}.png")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        data = load(tmp_path, colour=False)
+    levels = torch.cat([data.train, data.test]).unique().tolist()
+    assert levels == sorted({value >> (bits - 8) for value in values})
+    told = [f"folder: no 16-bit grey is above {max(values)}: read as values of {bits} bits"]
+    assert [str(warning.message) for warning in said] == told * (bits < 16)
 
 
 def test_a_flat_folder_has_one_label(tmp_path):
@@ -180,7 +336,7 @@ def test_many_broken_files_are_counted_and_the_first_named(tree):
     assert len(data.skipped) == 30
 
 
-@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+@pytest.mark.parametrize("suffix", sorted(READ))
 def test_every_kind_of_file_is_read(tmp_path, suffix):
     for i in range(2):
         picture(tmp_path / f"{i}{suffix.upper() if i else suffix}", i, mode="L")
@@ -207,7 +363,7 @@ def test_what_can_not_be_had_is_one_line(tmp_path, tree):
         load(tree[0], test_fraction=1.0)
     with pytest.raises(
         TypeError,
-        match="folder has no option 'size'; it has: image_size, colour, test_fraction, seed",
+        match="'size'; it has: image_size, colour, test_fraction, seed, split, binarize",
     ):
         load(tree[0], size=8)
 

@@ -22,7 +22,7 @@ from scipy import stats
 
 import vaelib
 from vaelib import DataError, sprites
-from vaelib.data import dsprites
+from vaelib.data import download, dsprites
 from vaelib.data.dsprites import FILE
 
 SQUARE, ELLIPSE, HEART = range(3)
@@ -447,6 +447,7 @@ def served(tmp_path_factory, monkeypatch):
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(download, "WAIT", 0)
     monkeypatch.setattr(dsprites, "URL", f"http://127.0.0.1:{server.server_port}/{FILE}")
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -537,3 +538,34 @@ def test_real_dsprites_have_their_published_layout(image_size):
     assert images.float().mean().item() / 255 == pytest.approx(0.0425, rel=0.05)
     first, last = (data.images(grid_of(range(3), range(6), o, 16, 16)) for o in (0, 39))
     assert torch.equal(first, last), "orientations 0 and 2 pi"
+
+
+def grid(*, of=np.uint8, order="C"):
+    """The two arrays of dSprites that are read, for the small grid."""
+    classes = np.pad(np.stack(np.unravel_index(np.arange(144), SMALL), 1), ((0, 0), (1, 0)))
+    return {"imgs": np.zeros((144, 64, 64), of, order), "latents_classes": classes}
+
+
+@pytest.mark.parametrize(("arrays", "words"), [
+    ({"imgs": grid()["imgs"]}, "There is no item named 'latents_classes.npy'"),
+    ({"latents_classes": grid()["latents_classes"]}, "There is no item named 'imgs.npy'"),
+    (grid(order="F"), "its images are in Fortran order"),
+    (grid() | {"latents_classes": np.zeros((0, 6), int)}, "has not the layout of dSprites"),
+    (grid() | {"latents_classes": np.int64(3)}, "has not the layout of dSprites"),
+    (grid() | {"latents_classes": np.array([{}])}, "has not the layout of dSprites"),
+    (grid() | {"latents_classes": np.zeros((13_000_000, 1))}, "its latents_classes are too many"),
+    (grid(of=np.float32), "holds 144 images [64, 64] of float32"),
+])  # fmt: skip
+def test_what_has_not_dsprites_layout_is_a_line(tmp_path, monkeypatch, arrays, words):
+    np.savez_compressed(tmp_path / FILE, **arrays)
+    take_for_published(monkeypatch, tmp_path / FILE)
+    with pytest.raises(DataError) as refusal:
+        vaelib.load("dsprites", tmp_path)
+    assert words in str(refusal.value) and str(tmp_path / FILE) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_folder_of_dsprites_name_is_no_file(tmp_path):
+    (tmp_path / FILE).mkdir()
+    with pytest.raises(DataError, match="is truncated or corrupt"):
+        vaelib.load("dsprites", tmp_path)

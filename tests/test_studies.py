@@ -107,11 +107,11 @@ def test_a_kept_measurement_is_made_once_and_not_when_time_is_over(reporting, tm
         return {"elbo": -1.5}
 
     with pytest.raises(SystemExit, match="out of time"):
-        reporting.kept(path, 0.0, measure)
+        reporting.cached(path, 0.0, measure)
     assert not calls
     for _ in range(2):
-        assert reporting.kept(path, float("inf"), measure) == {"elbo": -1.5}
-    assert len(calls) == 1 and reporting.kept(path, 0.0, measure) == {"elbo": -1.5}
+        assert reporting.cached(path, float("inf"), measure) == {"elbo": -1.5}
+    assert len(calls) == 1 and reporting.cached(path, 0.0, measure) == {"elbo": -1.5}
 
 
 def test_chapter_10_tabulates_the_study_of_sprites(studies):
@@ -131,7 +131,10 @@ def test_chapter_8_sums_up_the_study_of_sprites(studies):
     import beta_vae_tables
     import sprites
 
-    rows, page = beta_vae_tables.of_sprites(sprites.read_study()["runs"]), results("08-beta-vae")
+    rows, page = (
+        beta_vae_tables.summarise_sprites(sprites.read_study()["runs"]),
+        results("08-beta-vae"),
+    )
     assert rows.keys() == page["sprites"].keys()
     for name, row in rows.items():
         assert row["rate"]["text"] == page["sprites"][name]["rate"]["text"]

@@ -14,8 +14,10 @@ from vaelib.choices import ACTIVATIONS, LIKELIHOODS, SIGMA_WORDS
 
 def check_whole(name: str, value: object, least: int = 1) -> None:
     """ValueError unless ``value`` is a whole number, at least ``least``."""
-    if not isinstance(value, int) or value < least:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
+    if value >= 2**63:
+        raise ValueError(f"{name} must be below 2^63; got {value!r}")
 
 
 def check_weight(name: str, value: object) -> None:
@@ -48,6 +50,9 @@ def check_images(
     That is uint8 (N, C, H, W), levels 0 to 255, or floats of the model's type; finite, and in
     [0, 1] but for the Gaussian, whose pixels may be any numbers.
     """
+    if not isinstance(images, Tensor):
+        hint = ": torch.from_numpy(images)" * (type(images).__name__ == "ndarray")
+        raise ValueError(f"images must be a torch.Tensor; got {type(images).__name__}{hint}")
     shape, given = tuple(image_shape), tuple(images.shape)
     if len(given) != 4 or given[1:] != shape or not given[0]:
         hint = ""

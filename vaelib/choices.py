@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 LIKELIHOODS = ("bernoulli", "continuous-bernoulli", "gaussian", "discretised-logistic")
 # the likelihoods with one scale for all pixels: the words that may stand for a number there
 SIGMA_WORDS = {"gaussian": ("learnt", "optimal"), "discretised-logistic": ("learnt",)}
+# what a scale that is learnt starts from: the logistic's is far below 1 on any photograph, and Adam
+# would need some 3,000 steps to come down to it
+FIRST_SIGMA = {"gaussian": 1.0, "discretised-logistic": 0.05}
 ACTIVATIONS = ("relu", "tanh")
 PRECISIONS = ("fp32", "bf16")
 SAMPLINGS = ("weighted", "stratified")  # how a batch's codes stand for those of a data set
@@ -36,7 +39,7 @@ class DataChoice(NamedTuple):
     The shape is None where it may vary; the options stand with their defaults.
     """
 
-    written: str
+    display_name: str
     image_shape: tuple[int, int, int] | None = None
     options: Mapping[str, Any] = {}
     stream: bool = False  # drawn without end: measured in steps, and already black and white

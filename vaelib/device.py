@@ -42,8 +42,16 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     return torch.device(device)
 
 
+def physical_memory() -> int:
+    """The machine's memory in bytes; 2^62 where it can't be asked for."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return 2**62
+
+
 @contextmanager
-def repeatable() -> Iterator[None]:
+def deterministic() -> Iterator[None]:
     """Inside, a GPU's convolutions use only algorithms that give the same numbers each time."""
     before, torch.backends.cudnn.deterministic = torch.backends.cudnn.deterministic, True
     try:

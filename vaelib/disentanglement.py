@@ -10,6 +10,7 @@ a second, constant one stood beside it. The same arguments give the same score.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +22,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
+from vaelib.checks import check_whole
+
 GROUPS = 10_000, 5_000  # to fit and to test the beta-VAE and the FactorVAE score
 TINY = 1e-300  # the least denominator, so that 0 / 0 is 0
+WIDEST = 100.0  # standard deviation of a code that the support vector machine is given
 
 
 class Dci(NamedTuple):
@@ -45,6 +49,7 @@ def mutual_information(codes: Tensor, factors: Tensor, bins: int = 20) -> Tensor
     tensor([[1.3900, 0.0000],
             [0.0000, 1.1000]], dtype=torch.float64)
     """
+    check_whole("bins", bins)
     codes, factors = _checked(codes, factors)
     binned = F.one_hot(bin_of(codes, bins), bins).double().flatten(1)
     counts = [
@@ -99,7 +104,9 @@ def sap_matrix(codes: Tensor, factors: Tensor, predictor: str = "svm", seed: int
     ``"svm"``: the accuracy on held-out rows of a linear support vector machine (C = 0.01, classes
     weighted equally, at most 1,000 iterations). A line through one code can hardly set an inner
     value of a factor apart from both its neighbours: with 40 values the factor itself, centred, is
-    right in about 5 % of the rows, and in more with a constant added. ``"r2"``: the squared
+    right in about 5 % of the rows, and in more with a constant added. A code of a standard
+    deviation above 100 is scaled down to that, for from some 10,000 on the machine stops before its
+    optimum, and says nothing. ``"r2"``: the squared
     correlation over all rows, which Kumar et al. (2018) use for factors whose values are ordered.
 
     >>> factors = torch.cartesian_prod(torch.arange(4), torch.arange(3)).repeat(50, 1)
@@ -113,8 +120,9 @@ def sap_matrix(codes: Tensor, factors: Tensor, predictor: str = "svm", seed: int
         return (x.T @ y).square()
     if predictor != "svm":
         raise ValueError(f"predictor is {predictor!r}; allowed: 'svm', 'r2'")
-    columns, labels = codes.numpy(), factors.numpy()
-    train, test = fit_and_test_rows(len(columns), seed)
+    wide = codes.std(0, correction=0).div(WIDEST).clamp(min=1)
+    columns, labels = (codes / wide).numpy(), factors.numpy()
+    train, test = _rows_that_vary(labels, seed)
     svm = LinearSVC(C=0.01, class_weight="balanced", dual=False, random_state=0)
 
     def accuracy(code: np.ndarray, values: np.ndarray) -> float:
@@ -162,8 +170,9 @@ def dci(codes: Tensor, factors: Tensor, stages: int = 100, seed: int = 0) -> Dci
     tensor([[1., 0.],
             [0., 1.]], dtype=torch.float64)
     """
+    check_whole("stages", stages)
     x, y = (t.numpy() for t in _checked(codes, factors, least_factors=2, rival=True))
-    train, test = fit_and_test_rows(len(x), seed)
+    train, test = _rows_that_vary(y, seed)
     shape = {"max_depth": 3, "max_leaf_nodes": None, "min_samples_leaf": 1}
     shape |= {"max_iter": stages, "early_stopping": False, "random_state": seed}
     fitted = [BoostedTrees(**shape).fit(x[train], values[train]) for values in y.T]
@@ -187,9 +196,14 @@ def beta_vae_score(
     >>> beta_vae_score(factors.float(), factors, groups=(100, 100))
     1.0
     """
+    _check_groups(groups, per_group)
     codes, factors = _checked(codes, factors, least_factors=2)
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(factors.shape[1], (sum(groups),), generator=generator)
+    if len(labels[: groups[0]].unique()) < 2:
+        raise ValueError(
+            f"groups: {groups[0]} to fit are too few, they share one factor; take more"
+        )
     differences = codes.new_empty(len(labels), codes.shape[1])
     for k, values in enumerate(factors.T):
         mine = (labels == k).nonzero()[:, 0]
@@ -218,6 +232,7 @@ def factor_vae_votes(
     >>> votes[0, 1] + votes[1, 0], votes.sum()  # each latent stands for its own factor alone
     (tensor(0), tensor(100))
     """
+    _check_groups((groups,), per_group)
     codes, factors = _checked(codes, factors, least_factors=2)
     return _votes(codes, factors, groups, per_group, prune, torch.Generator().manual_seed(seed))
 
@@ -241,6 +256,7 @@ def factor_vae_score(
     >>> factor_vae_score(factors.float(), factors, groups=(100, 100))
     1.0
     """
+    _check_groups(groups, per_group)
     codes, factors = _checked(codes, factors, least_factors=2)
     generator = torch.Generator().manual_seed(seed)
     train, test = (_votes(codes, factors, count, per_group, prune, generator) for count in groups)
@@ -269,6 +285,12 @@ def scores(codes: Tensor, factors: Tensor, seed: int = 0) -> dict[str, float]:
         "sap": sap(codes, factors, seed=seed),
         **{f"dci_{name}": share for name, share in zip(Dci._fields, shares[:3])},
     }
+
+
+def _check_groups(groups: Sequence[int], per_group: int) -> None:
+    for count in groups:
+        check_whole("groups", count)
+    check_whole("per_group", per_group)
 
 
 def _checked(
@@ -332,12 +354,23 @@ def _importance(trees: BoostedTrees, latents: int) -> Tensor:
 def _concentration(importance: Tensor) -> float:
     """1 - entropy of each row over its greatest, averaged by the rows' sums; 0 where all are 0."""
     share = importance.sum(1) / importance.sum().clamp(min=TINY)
-    return (share * (1 - _entropy(importance) / np.log(importance.shape[1]))).sum().item()
+    gathered = 1 - _entropy(importance) / np.log(importance.shape[1])
+    return (share * gathered.clamp(min=0)).sum().item()  # below 0 it is rounding
 
 
 def fit_and_test_rows(rows: int, seed: int) -> list[np.ndarray]:
     """Two thirds of the rows to fit and one third to test, at random."""
     return np.split(np.random.default_rng(seed).permutation(rows), [rows - rows // 3])
+
+
+def _rows_that_vary(factors: np.ndarray, seed: int) -> list[np.ndarray]:
+    """`fit_and_test_rows`; ValueError where a factor has one value in all that are to fit."""
+    train, test = fit_and_test_rows(len(factors), seed)
+    for k, values in enumerate(factors.T):
+        if not len(test) or len(np.unique(values[train])) < 2:
+            what = f"{len(train)} of these {len(factors)} rows are to fit"
+            raise ValueError(f"{what}, and factor {k} has the same value in all: give more rows")
+    return [train, test]
 
 
 def _votes(

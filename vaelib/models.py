@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vaelib import losses
 from vaelib.checks import check_model, check_whole
-from vaelib.choices import SIGMA_WORDS
+from vaelib.choices import FIRST_SIGMA, SIGMA_WORDS
 from vaelib.device import evaluation_mode
 from vaelib.layers import ConvSpec, conv_layers, conv_sizes, dense_layers, mirrored_layers
 
@@ -38,9 +38,9 @@ class VAE(nn.Module):
     or () for none; the decoder is the encoder mirrored. ``likelihood`` is "bernoulli" or
     "continuous-bernoulli" (the decoder returns logits), "gaussian" or "discretised-logistic" (it
     returns means). The last two have one scale exp(log_sigma), shared by all pixels: ``sigma`` is
-    "learnt", a fixed number, or for the Gaussian "optimal" (eq:optimal-sigma, on each minibatch in
-    training; its running mean in evaluation). A beta-VAE is this same class.
-    Raises ValueError naming the layer when a convolution does not fit its input.
+    "learnt" (from 1, the logistic's from 0.05), a fixed number, or for the Gaussian "optimal"
+    (eq:optimal-sigma, on each minibatch; its running mean in evaluation). A beta-VAE is this same
+    class. Raises ValueError naming the layer when a convolution does not fit its input.
     Source: Kingma & Welling (2014), section 3 and appendix C.
 
     >>> model = VAE((1, 28, 28), latent_dim=16)
@@ -83,7 +83,8 @@ class VAE(nn.Module):
             *mirrored_layers(self.convs, channels, sizes, act)[:-1],
         )
         if likelihood in SIGMA_WORDS:
-            log_sigma = torch.tensor(0.0 if isinstance(sigma, str) else math.log(sigma))
+            first = FIRST_SIGMA[likelihood] if isinstance(sigma, str) else sigma
+            log_sigma = torch.tensor(math.log(first))
             if sigma == "learnt":
                 self.log_sigma = nn.Parameter(log_sigma)
             else:

@@ -15,10 +15,10 @@ from functools import partial
 
 import prior_misses
 import torch
-from legibility import Judge
+from digit_classifier import Judge
 from matplotlib.figure import Figure
-from reporting import ROOT, image_path, kept, machine, over_runs, stop_time, write_results
-from side_by_side import side_by_side
+from model_rows import side_by_side
+from reporting import ROOT, cached, image_path, machine, over_runs, stop_time, write_results
 
 import vaelib
 from vaelib import losses, metrics
@@ -227,7 +227,7 @@ def main() -> None:
     for seed in SEEDS:
         for size in SIZES:
             path, measure = KEPT / f"z{size}-seed{seed}.json", partial(scores, data, judge)
-            runs.setdefault(size, []).append(kept(path, stop, partial(measure, size, seed)))
+            runs.setdefault(size, []).append(cached(path, stop, partial(measure, size, seed)))
     right = judge.probabilities(grey.test).argmax(1) == grey.test_labels
     results = {
         "setting": {

@@ -19,19 +19,19 @@ from beta_vae_tables import (
     PRICES,
     chords,
     key_of,
-    of_capacity,
-    of_sprites,
     standing,
+    summarise_capacity,
+    summarise_sprites,
     switched_on,
     total,
 )
+from digit_classifier import Judge
 from in_use import IN_USE
-from legibility import Judge
 from reporting import (
     RESULTS,
     ROOT,
+    cached,
     image_path,
-    kept,
     machine,
     over_runs,
     read_json,
@@ -101,7 +101,7 @@ def main() -> None:
     for seed in SEEDS:
         for name, weight in wanted:
             path = KEPT / f"{name}-{weight:g}-seed{seed}.json"
-            run = kept(path, stop, partial(scores, data, name, weight, seed))
+            run = cached(path, stop, partial(scores, data, name, weight, seed))
             runs.setdefault((name, weight), []).append(run)
     sprites_points = [
         {
@@ -134,7 +134,7 @@ def main() -> None:
             **{f"g{gamma}": over_runs(runs["gamma", gamma]) for gamma in GAMMAS},
         },
         "digits_chords": total([chords(points) for points in digits_points]),
-        "sprites": of_sprites(study["runs"]),
+        "sprites": summarise_sprites(study["runs"]),
         "sprites_chords": total([chords(points) for points in sprites_points]),
         "standing": standing(study["runs"]),
         "switched_on": switched_on(study["runs"]),
@@ -142,7 +142,7 @@ def main() -> None:
             "min": min(degrees.values()),
             "max": max(degrees.values()),
         },
-        "capacity": of_capacity(study),
+        "capacity": summarise_capacity(study),
         "shipped": {
             name.replace("-", "_"): shipped_scores(name)
             for name in pretrained.names()

@@ -37,9 +37,9 @@ from elbo_surgery_tables import (
 )
 from reporting import (
     ROOT,
+    cached,
     existing,
     image_path,
-    kept,
     machine,
     over_runs,
     stop_time,
@@ -196,7 +196,7 @@ def study_records(rows: list[dict], stop: float) -> dict:
     records = {}
     for row in [row for row in rows if row["method"] in KINDS]:
         path = existing(study.model_path(study.key_of(row)), study.SCRIPT)
-        parts = kept(kept_path(path), stop, partial(study_parts, path))
+        parts = cached(kept_path(path), stop, partial(study_parts, path))
         scored = {key: row[key] for key in ("reconstruction", "elbo", "active_units")}
         scored["reported_correlation"] = row["total_correlation"]
         by_seed = records.setdefault((row["method"], row["weight"]), {})
@@ -266,13 +266,15 @@ def main() -> None:
     digits = vaelib.load("mnist-5k", binarize=True)
     runs = {
         name: [
-            kept(KEPT / f"digits-{name}-{seed}.json", stop, partial(digit_run, digits, *kind, seed))
+            cached(
+                KEPT / f"digits-{name}-{seed}.json", stop, partial(digit_run, digits, *kind, seed)
+            )
             for seed in DIGIT_SEEDS
         ]
         for name, kind in DIGITS.items()
     }
     shipped = {
-        key: kept(kept_path(FOLDER / f"{name}.safetensors"), stop, partial(shipped_parts, name))
+        key: cached(kept_path(FOLDER / f"{name}.safetensors"), stop, partial(shipped_parts, name))
         for name, key in SHIPPED.items()
     }
     results = summary(table, records, shipped, runs)

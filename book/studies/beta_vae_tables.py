@@ -41,7 +41,7 @@ def total(counts: list[dict]) -> dict:
     return {key: sum(count[key] for count in counts) for key in ("held", "of")}
 
 
-def of_sprites(runs: list[dict]) -> dict:
+def summarise_sprites(runs: list[dict]) -> dict:
     """The study's figures that this chapter needs, over the seeds of each method and weight."""
     groups = {}
     for run in runs:
@@ -166,7 +166,7 @@ def switched_on(runs: list[dict], at: float = 0.2) -> dict:
     }
 
 
-def of_capacity(study: dict) -> dict:
+def summarise_capacity(study: dict) -> dict:
     """How far the training rate was from the capacity, in nats, while that rose and after."""
     rising, after = [], []
     for run in annealed(study):

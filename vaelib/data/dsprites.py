@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import shutil
-import urllib.request
 import zipfile
+import zlib
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +13,21 @@ import torch
 from torch import Tensor
 
 from vaelib.choices import IMAGE_SIZE
+from vaelib.data.download import fetch
 from vaelib.data.factors import FactorImages, ravel
 from vaelib.data.images import DataError
 from vaelib.data.sprites import FACTOR_NAMES, checked_size
-from vaelib.files import whole
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 COMMIT = "google-deepmind/dsprites-dataset/fa310c66517cfc1939d77fe17c725154efc97127"
 URL = f"https://raw.githubusercontent.com/{COMMIT}/{FILE}"
 MD5 = "7da33b31b13a06f4b04a70402ce90c2e"
 PIECE = 4096  # images of it read at a time
+MOST_FACTORS = 10**8  # bytes of a table of factors; the published one has 35 million
+DAMAGES = (  # all that numpy and zipfile end in when a file is not what it should be
+    *(OSError, KeyError, IndexError, ValueError, EOFError, MemoryError, zlib.error, TypeError),
+    *(zipfile.BadZipFile, NotImplementedError, SyntaxError, OverflowError),
+)
 
 
 def dsprites(root: Path, download: bool = True, image_size: int = IMAGE_SIZE) -> FactorImages:
@@ -42,7 +45,11 @@ def dsprites(root: Path, download: bool = True, image_size: int = IMAGE_SIZE) ->
         _fetch(path, download)
     elif not check_integrity(path, MD5):
         raise DataError(f"dsprites: {path} is truncated or corrupt; delete it and load again")
-    bits, sizes = _read_npz(path, size)
+    try:
+        bits, sizes = _read_npz(path, size)
+    except DAMAGES as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"dsprites: {path} has not the layout of dSprites ({reason})") from None
     draw = partial(_unpack, bits=bits, sizes=sizes, size=size)
     return FactorImages("dsprites", (1, size, size), FACTOR_NAMES, sizes, draw)
 
@@ -55,21 +62,13 @@ def _unpack(factors: Tensor, bits: Tensor, sizes: tuple[int, ...], size: int) ->
 
 
 def _fetch(path: Path, download: bool) -> None:
-    from torchvision.datasets.utils import check_integrity
-
     hint = 'load("sprites") draws the same factors and needs no download'
     if not download:
         raise DataError(f"dsprites: not found under {path.parent} and download is off; {hint}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(URL, timeout=30) as answer, whole(path) as file:
-            shutil.copyfileobj(answer, file)
-            file.flush()
-            if not check_integrity(file.name, MD5):
-                raise OSError("what came has not the published checksum")
-    except (OSError, HTTPException) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        what = f"dsprites: not found under {path.parent} and the download failed ({reason})"
+        fetch([URL], path, MD5)
+    except OSError as error:
+        what = f"dsprites: not found under {path.parent} and the download failed ({error})"
         raise DataError(f"{what}; {hint}") from None
 
 
@@ -79,14 +78,18 @@ def _read_npz(path: Path, size: int) -> tuple[Tensor, tuple[int, ...]]:
     Of all but colour, which comes first and has one value.
     """
     with zipfile.ZipFile(path) as archive:
+        if archive.getinfo("latents_classes.npy").file_size > MOST_FACTORS:
+            raise ValueError("its latents_classes are too many")
         with archive.open("latents_classes.npy") as file:
             sizes = tuple(int(n) for n in np.lib.format.read_array(file).max(0)[1:] + 1)
         with archive.open("imgs.npy") as file:
             np.lib.format.read_magic(file)
-            (n, *side), _, dtype = np.lib.format.read_array_header_1_0(file)
+            (n, *side), by_columns, dtype = np.lib.format.read_array_header_1_0(file)
             if n != math.prod(sizes) or side != [64, 64] or dtype != np.uint8:
                 held = f"{n} images {side} of {dtype}"
                 raise DataError(f"dsprites: {path} holds {held}, not one for each of {sizes}")
+            if by_columns:
+                raise ValueError("its images are in Fortran order")
             bits = np.empty((n, size * size // 8), dtype=np.uint8)
             for first in range(0, n, PIECE):
                 rows = bits[first : first + PIECE]

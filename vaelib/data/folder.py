@@ -5,9 +5,11 @@ A file that can't be read is named and left out.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +19,33 @@ from tqdm.auto import tqdm
 
 from vaelib.choices import FOLDER_OPTIONS
 from vaelib.data.images import DataError, ImageData
+from vaelib.data.tree import SELDOM, Parts, label, parts, picture_files
+from vaelib.device import physical_memory
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 NAMED = 10  # unreadable files in a warning; all are in `FolderImages.skipped`
+# by what a file holds and not by its name: of others, such as EPS, Pillow starts a program
+FORMATS = (
+    *("AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "JXL", "MPO", "PNG", "PPM"),
+    *("TIFF", "WEBP"),
+)
+DEEP = {".pgm", ".png", ".tif", ".tiff"}  # whose greys may be of 16 bits
+BITS = (8, 10, 12, 14, 16)
+
+Listing = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
 class FolderImages(ImageData):
-    """An `ImageData` read from files: its labels' names, and the files that can't be read."""
+    """An `ImageData` read from files: its labels' names, and the files that can't be read.
+
+    ``listing`` has the names of the pictures under "train" and "test", each row's in order, with a
+    digest of the file, and "beside" those left out; given as ``split`` to `folder` it makes the
+    same data again.
+    """
 
     classes: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
+    listing: Listing = field(default_factory=dict)
 
 
 def folder(
@@ -36,39 +54,53 @@ def folder(
     colour: bool = FOLDER_OPTIONS["colour"],
     test_fraction: float = 0.1,
     seed: int = 0,
+    split: Listing | None = None,
 ) -> FolderImages:
     """The pictures under ``root``, cut to a square and scaled to ``image_size``; RGB, or grey.
 
     The folder directly under ``root`` is a picture's label, as in torchvision's ImageFolder;
-    pictures in ``root`` itself have the label "". Where ``root`` holds nothing but the folders
-    train and test, these are the split; otherwise ``test_fraction`` of the pictures is drawn by
-    ``seed``, the same on every machine; their order is always drawn by it. A photograph's turn
-    (EXIF) is followed, transparency is laid on white, 16-bit greys are cut to 8. Hidden files are
-    not looked at. Memory: image_size^2 bytes a grey picture, three times that in colour: 60,000 of
-    32 x 32 in colour are 184 MB. A file that can't be read is skipped; a warning names the first of
-    them and counts all. Raises DataError when no two pictures are left, ValueError for an argument
-    out of range.
+    pictures in ``root`` itself have the label "". Folders train and test under ``root`` are the
+    split (in any case, also training and testing; val stands in for a missing test), and what lies
+    beside them is left out, with a warning. Otherwise a hash of its name and ``seed`` says whether
+    a picture is to test on, as ``test_fraction`` of them are, so that none changes sides when
+    others come or go. ``split`` is the listing of earlier data: exactly its pictures are read, and
+    a warning counts those that are new, gone or changed since, all of which are left out.
+
+    A photograph's turn (EXIF) is followed, transparency is laid on white. Greys of 16 bits are cut
+    to 8: the upper 8 of the 8, 10, 12, 14 or 16 that hold their greatest value. Links are followed,
+    hidden files are not looked at. Memory: image_size^2 bytes a grey picture, three times that in
+    colour: 60,000 of 32 x 32 in colour are 184 MB. A file that can't be read is skipped; a warning
+    names the first of them and counts all. Raises DataError when no two pictures are left, the
+    pictures would not fit into memory, a link leads into a folder again, or folders' names leave in
+    doubt what is to test on; ValueError for an argument out of range.
 
     >>> for label, grey in [("dark", 40), ("bright", 200)]:
     ...     Path("pictures", label).mkdir(parents=True)
     ...     for i in range(2):
     ...         Image.new("L", (90, 60), grey).save(f"pictures/{label}/{i}.png")
     >>> data = folder(Path("pictures"), image_size=32, colour=False, test_fraction=0.5)
-    >>> data.classes, tuple(data.train.shape)
-    (('bright', 'dark'), (2, 1, 32, 32))
+    >>> data.classes, data.image_shape
+    (('bright', 'dark'), (1, 32, 32))
     """
     if not isinstance(image_size, int) or image_size < 1:
         raise ValueError(f"image_size must be a whole number, at least 1; got {image_size!r}")
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction must be above 0 and below 1; got {test_fraction!r}")
-    files = _files(root)
-    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed)).tolist()
-    given = {Path(file).parts[0] for file in files} == {"train", "test"}
-    parts = _split([files[i] for i in order], given, max(1, round(len(files) * test_fraction)))
+    files, channels = picture_files(root), 3 if colour else 1
+    if split is None:
+        chosen = parts(root, files, test_fraction, seed)
+        if chosen.beside:
+            what = "folder: train and test are the split; left out beside them"
+            _warn(f"{what}: {_first(chosen.beside)}")
+    else:
+        chosen = _as_it_was(root, files, split)
+    files = [*chosen.train, *chosen.test]
+    _refuse_too_many(root, len(files) * channels * image_size**2)
     skipped: list[tuple[str, str]] = []
+    form = image_size, channels, _bits(root, files)
     (train, train_files), (test, test_files) = (
-        _read(root, part, name, image_size, 3 if colour else 1, skipped)
-        for name, part in parts.items()
+        _read(root, names, name, form, skipped)
+        for names, name in ((chosen.train, "train"), (chosen.test, "test"))
     )
     if not len(train) or not len(test):
         readable = f"{len(train) + len(test)} of the {len(files)} pictures"
@@ -79,8 +111,8 @@ def folder(
         )
     if skipped:
         what = f"folder: {len(skipped)} of {len(files)} pictures can't be read and are left out"
-        warnings.warn(what + _reasons(": ", skipped), stacklevel=4)
-    names = [[_label(file, given) for file in part] for part in (train_files, test_files)]
+        _warn(what + _reasons(": ", skipped))
+    names = [[label(file, chosen.depth) for file in part] for part in (train_files, test_files)]
     classes = tuple(sorted({*names[0], *names[1]}))
     number = {name: i for i, name in enumerate(classes)}
     train_labels, test_labels = (torch.tensor([number[name] for name in part]) for part in names)
@@ -92,65 +124,111 @@ def folder(
         test_labels,
         classes=classes,
         skipped=tuple(skipped),
+        listing={
+            "train": train_files,
+            "test": test_files,
+            "beside": dict.fromkeys([*chosen.beside, *(name for name, _ in skipped)], ""),
+        },
     )
 
 
-def _files(root: Path) -> list[str]:
-    """The pictures under ``root``, relative to it, in the same order on every machine."""
-    if not root.is_dir():
-        raise DataError(f"folder: {root} is not a folder")
-    pictures: list[str] = []
-    for where, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = Path(where).relative_to(root)
-        shown = (name for name in files if not name.startswith("."))
-        names = (name for name in shown if Path(name).suffix.lower() in SUFFIXES)
-        pictures += [(inside / name).as_posix() for name in names]
-    if not pictures:
-        suffixes = ", ".join(sorted(SUFFIXES))
-        raise DataError(f"folder: no pictures under {root}; looked for {suffixes}")
-    return sorted(pictures)
+def _as_it_was(root: Path, files: Sequence[str], split: Listing) -> Parts:
+    """The parts of an earlier listing, of the pictures that are still what they were.
 
-
-def _split(files: list[str], given: bool, in_test: int) -> dict[str, list[str]]:
-    if not given:
-        return {"train": files[in_test:], "test": files[:in_test]}
-    return {
-        name: [file for file in files if Path(file).parts[0] == name] for name in ("train", "test")
+    A warning says which are not.
+    """
+    earlier = {**split["train"], **split["test"]}
+    there, beside = earlier.keys() & set(files), split.get("beside", {}).keys() & set(files)
+    same = {name for name in there if _digest(root / name) in (earlier[name], "")}
+    counts = {
+        "new": len(files) - len(there) - len(beside),
+        "gone": len(earlier) - len(there),
+        "changed": len(there) - len(same),
     }
+    if any(counts.values()):
+        said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        _warn(f"folder: {root} is not what it was, and these pictures are left out: {said}")
+    depth = parts(root, list(earlier), 0.5, 0).depth
+    train, test = ([name for name in split[part] if name in same] for part in ("train", "test"))
+    return Parts(train, test, depth, sorted(beside))
+
+
+def _digest(path: Path) -> str:
+    """What tells a file's content from another; "" of one that can't be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
+    except OSError:
+        return ""
+
+
+def _refuse_too_many(root: Path, size: int) -> None:
+    if size > (most := physical_memory()):
+        what = f"its pictures take {size / 1e9:,.1f} GB, and this machine has {most / 1e9:,.1f}"
+        raise DataError(f"folder: {root}: {what}; take a smaller image_size, or fewer")
+
+
+def _bits(root: Path, files: Iterable[str]) -> int:
+    """How many bits hold the greatest value of the pictures' 16-bit greys; 16 without any."""
+    greatest = -1
+    for file in files:
+        if Path(file).suffix.lower() in DEEP:
+            try:
+                with _opened(root / file) as picture:
+                    if picture.mode.startswith("I"):
+                        greatest = max(greatest, int(np.asarray(picture).max()))
+            except Exception:  # it is met again when it is read, and named
+                continue
+    bits = next((n for n in BITS if greatest < 2**n), 16) if greatest >= 0 else 16
+    if bits < 16:
+        _warn(f"folder: no 16-bit grey is above {greatest}: read as values of {bits} bits")
+    return bits
 
 
 def _read(
     root: Path,
-    files: list[str],
+    files: Sequence[str],
     name: str,
-    size: int,
-    channels: int,
+    form: tuple[int, int, int],
     skipped: list[tuple[str, str]],
-) -> tuple[np.ndarray, list[str]]:
-    """The pixels of ``files`` that can be read, and those files; the others go to ``skipped``."""
+) -> tuple[np.ndarray, dict[str, str]]:
+    """The pixels of ``files`` that can be read, and those files with their digests.
+
+    ``form`` is size, channels and bits; the others go to ``skipped``.
+    """
+    size, channels, bits = form
     pixels = np.empty((len(files), channels, size, size), dtype=np.uint8)
-    kept: list[str] = []
+    kept: dict[str, str] = {}
     description = f"reading {name}, {pixels.nbytes / 1e6:,.1f} MB"
     silent = bool(os.environ.get("TQDM_DISABLE"))
     for file in tqdm(files, desc=description, unit=" pictures", disable=silent):
         try:
-            pixels[len(kept)] = _decode(root / file, size, channels)
+            pixels[len(kept)] = _decode(root / file, size, channels, bits)
+            kept[file] = _digest(root / file)
         except Exception as error:  # a broken picture may end in any of them
             reason = " ".join(str(error).replace(f"{root}{os.sep}", "").split())
+            if Path(file).suffix.lower() in SELDOM:
+                reason = "this Pillow does not read such files; make them JPEG or PNG"
             skipped.append((file, reason or type(error).__name__))
-        else:
-            kept.append(file)
     return pixels[: len(kept)], kept
 
 
-def _decode(path: Path, size: int, channels: int) -> np.ndarray:
+def _opened(path: Path) -> Image.Image:
+    """A picture whose pixels are not read yet."""
+    if not path.is_file():  # to open a pipe would wait for ever
+        raise ValueError("not a file")
+    Image.init()
+    with warnings.catch_warnings():  # a small file may hold gigabytes of pixels
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+
+
+def _decode(path: Path, size: int, channels: int, bits: int) -> np.ndarray:
     """One picture as uint8 (channels, size, size)."""
-    with Image.open(path) as file:
+    with _opened(path) as file:
         file.draft(None, (2 * size, 2 * size))  # a large JPEG is read at a part of its size
         picture: Image.Image = ImageOps.exif_transpose(file)
         if picture.mode.startswith("I"):
-            levels = np.asarray(picture).astype(np.int64) >> 8
+            levels = np.asarray(picture).astype(np.int64) >> (bits - 8)
             picture = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
         if picture.mode == "F":
             raise ValueError("its pixels are floating-point numbers")
@@ -162,9 +240,13 @@ def _decode(path: Path, size: int, channels: int) -> np.ndarray:
         return np.asarray(picture).reshape(size, size, channels).transpose(2, 0, 1)
 
 
-def _label(file: str, given: bool) -> str:
-    parts = Path(file).parts[given:]
-    return parts[0] if len(parts) > 1 else ""
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=5)
+
+
+def _first(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + rest
 
 
 def _reasons(joint: str, skipped: list[tuple[str, str]]) -> str:

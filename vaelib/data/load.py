@@ -47,9 +47,10 @@ def load(
     `ImageData`. "sprites" (drawn) and "dsprites" (downloaded) are `FactorImages`: images of known
     factors, made on demand. Their ``options`` are ``image_size`` (64 or 32) and for "sprites"
     ``antialias`` and ``colour``; see `vaelib.data.sprites`. "folder" is any tree of your own images
-    under ``root``: ``options`` are ``image_size``, ``colour``, ``test_fraction`` and ``seed``, see
-    `vaelib.data.folder`. Raises ValueError for an unknown name, TypeError for an option that the
-    data set does not have, DataError when the data is missing, can't be downloaded, or is damaged.
+    under ``root``: ``options`` are ``image_size``, ``colour``, ``test_fraction``, ``seed`` and
+    ``split``, see `vaelib.data.folder`. Raises ValueError for an unknown name, TypeError for an
+    option that the data set does not have, DataError when the data is missing, can't be downloaded,
+    or is damaged.
 
     >>> data = load("mnist-5k", binarize=True)  # comes with a package, nothing is downloaded
     >>> data.image_shape, len(data), len(data.test)

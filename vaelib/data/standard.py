@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from vaelib.data.cifar import cifar10
+from vaelib.data.download import fetch_published
 from vaelib.data.images import DataError, ImageData
 
 WITHOUT = 'load("mnist-5k") needs no download'
@@ -38,6 +41,8 @@ def published(name: str, root: Path, download: bool) -> ImageData:
     mnist, fashion, cifar = datasets.MNIST, datasets.FashionMNIST, datasets.CIFAR10
     source = {"mnist": mnist, "fashion-mnist": fashion, "cifar10": cifar}[name]
     _refuse_damaged_files(name, source, root)
+    if name != "cifar10":
+        _refuse_other_shapes(name, root / source.__name__ / "raw")
     sets = [_read(name, source, root, train, download) for train in (True, False)]
     train, test = (torch.as_tensor(s.data) for s in sets)
     if train.ndim == 3:
@@ -50,17 +55,28 @@ def published(name: str, root: Path, download: bool) -> ImageData:
 
 def _read(name: str, source: Callable, root: Path, train: bool, download: bool) -> Any:
     try:
-        return source(root, train=train, download=False)
+        return _opened(source, root, train)
     except RuntimeError:
         if not download:
             what = f"{name}: not found under {root} and download is off"
             raise DataError(f"{what}; {WITHOUT}") from None
+    except (ValueError, AssertionError, IndexError, KeyError, EOFError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        what = f"{name}: what lies under {root} is not that data set ({reason})"
+        raise DataError(f"{what}; delete it and load again") from None
     try:
-        return source(root, train=train, download=True)
-    except (OSError, RuntimeError) as error:
+        fetch_published(source, root)
+        return _opened(source, root, train)
+    except (OSError, RuntimeError, ValueError, AssertionError, IndexError, EOFError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         what = f"{name}: not found under {root} and the download failed ({reason})"
         raise DataError(f"{what}; {WITHOUT}") from None
+
+
+def _opened(source: Any, root: Path, train: bool) -> Any:
+    if hasattr(source, "train_list"):
+        return cifar10(source, root, train)
+    return source(root, train=train, download=False)
 
 
 def _refuse_damaged_files(name: str, source: Any, root: Path) -> None:
@@ -75,22 +91,40 @@ def _refuse_damaged_files(name: str, source: Any, root: Path) -> None:
     else:
         raw = root / source.__name__ / "raw"
         paths = (raw / Path(url).stem for url, _ in source.resources)
-        damaged = (path for path in paths if path.exists() and not _is_whole_idx(path))
+        damaged = (path for path in paths if path.exists() and _idx_shape(path) is None)
     for path in damaged:
         raise DataError(f"{name}: {path} is truncated or corrupt; delete it and load again")
 
 
-def _is_whole_idx(path: Path) -> bool:
-    """Whether an IDX file has the bytes that its header promises.
+def _refuse_other_shapes(name: str, raw: Path) -> None:
+    """DataError for IDX files in place that hold no images, or other labels than one for each."""
+    shapes = {}
+    for part in ("train", "t10k"):
+        images, labels = raw / f"{part}-images-idx3-ubyte", raw / f"{part}-labels-idx1-ubyte"
+        if not (images.exists() and labels.exists()):
+            continue
+        shapes[images], count = _idx_shape(images) or (), _idx_shape(labels) or ()
+        if len(shapes[images]) != 3 or 0 in shapes[images]:
+            raise DataError(f"{name}: {images} holds {shapes[images]}, no images (N, H, W)")
+        if count != shapes[images][:1]:
+            each = f"one label for each of {shapes[images][0]} images"
+            raise DataError(f"{name}: {labels} holds {count}, not {each}")
+    if len({shape[1:] for shape in shapes.values()}) > 1:
+        train, test = (f"{h} x {w}" for _, h, w in shapes.values())
+        raise DataError(f"{name}: the images to train on under {raw} are {train}, to test {test}")
 
-    The header: 0, 0, 8 (for uint8), the rank; then big-endian sizes.
+
+def _idx_shape(path: Path) -> tuple[int, ...] | None:
+    """The shape of what an IDX file holds; None where it has other bytes than that promises.
+
+    Its header: 0, 0, 8 (for uint8), the rank; then big-endian sizes.
     """
     with path.open("rb") as file:
         head = file.read(4)
         if len(head) < 4 or head[:3] != b"\x00\x00\x08":
-            return False
+            return None
         sizes = file.read(4 * head[3])
         if len(sizes) < 4 * head[3]:
-            return False
-        pixels = int(np.prod(struct.unpack(f">{head[3]}I", sizes), dtype=np.int64))
-    return path.stat().st_size == 4 + len(sizes) + pixels
+            return None
+        shape = struct.unpack(f">{head[3]}I", sizes)
+    return shape if path.stat().st_size == 4 + len(sizes) + math.prod(shape) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import NoReturn
 
 from vaelib.choices import VARIATIONS
 from vaelib.experiments.config import ConfigError
-from vaelib.experiments.schema import whole
+from vaelib.experiments.schema import integer
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,6 +36,18 @@ def device_option(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto (default: a GPU if there is one), cpu, cuda, cuda:1, mps",
     )
+    cores = os.cpu_count() or 1
+    parser.add_argument(
+        "--threads",
+        type=_checked(integer(1, cores), f"a whole number, 1 to {cores}"),
+        help="processor threads (default: one a core); on a busy machine 1 may be faster",
+    )
+
+
+def path_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--path", metavar="DIR", help="where the data lie now, instead of the configuration's path"
+    )
 
 
 def variation(text: str) -> str:
@@ -54,8 +67,8 @@ def _checked(parse: Callable[[str], int], allowed: str) -> Callable[[str], int]:
     return parsed
 
 
-whole_number = _checked(whole(1), "a whole number, at least 1")
-whole_from_0 = _checked(whole(0), "a whole number, at least 0")
+whole_number = _checked(integer(1), "a whole number, at least 1")
+whole_from_0 = _checked(integer(0), "a whole number, at least 0")
 
 
 def grid(text: str) -> tuple[str, list[str]]:

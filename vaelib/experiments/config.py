@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import configparser
 import difflib
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
@@ -19,8 +21,10 @@ from vaelib.experiments.schema import (
     Architecture,
     Configuration,
     Hyperparameters,
+    whole_path,
 )
 
+QUOTED = re.compile(r'([^=:#]*[=:]\s*"(?:[^"\\]|\\.)*")\s*(?:#.*)?')
 FOLDER = Path(__file__).parent / "configs"
 
 
@@ -69,8 +73,17 @@ class Config:
         """The configuration file that says the same."""
         rows = dict.fromkeys(SECTIONS, "")
         for section, key, value in self.items():
-            rows[section] += f"{key} = {value}\n"
+            rows[section] += f"{key} = {_written(value)}\n"
         return "\n".join(f"[{section}]\n{lines}" for section, lines in rows.items())
+
+    def at(self, path: str | None) -> Config:
+        """The same with its data at ``path``, if one is given; ConfigError for none that can be."""
+        if path is None:
+            return self
+        try:
+            return replace(self, configuration=replace(self.configuration, path=whole_path(path)))
+        except ValueError:
+            raise ConfigError(f"--path {path!r}: must be a folder") from None
 
     def variation(self, name: str) -> Config:
         """For "VAE" the same with beta 1 throughout; for "B-VAE" as it is.
@@ -91,10 +104,12 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.cfg"))
 
 
-def read(file: str | Path, overrides: Mapping[str, str] | None = None) -> Config:
+def read(
+    file: str | Path, overrides: Mapping[str, str] | None = None, data_path: str | None = None
+) -> Config:
     """The configuration in ``file``, or of the package's own with that name.
 
-    ``overrides`` are {"section.key": "value"}.
+    ``overrides`` are {"section.key": "value"}; ``data_path`` stands instead of its path.
     """
     path = Path(file)
     if not path.exists() and str(file) in names():
@@ -103,15 +118,14 @@ def read(file: str | Path, overrides: Mapping[str, str] | None = None) -> Config
     for name, value in (overrides or {}).items():
         section, _, key = name.partition(".")
         sections.setdefault(section, {})[key] = value
-    return _resolved(Config(str(file), *_values(str(file), sections)))
+    return _resolved(Config(str(file), *_values(str(file), sections)).at(data_path))
 
 
 def _sections(path: Path) -> dict[str, dict[str, str]]:
-    parser = configparser.ConfigParser(
-        interpolation=None, inline_comment_prefixes=("#",), default_section="\0"
-    )
+    parser = configparser.ConfigParser(interpolation=None, default_section="\0")
     try:
-        parser.read_string(path.read_text(encoding="utf-8-sig"))
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        parser.read_string("\n".join(map(_uncommented, lines)))
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such file; vaelib has these of its own: {', '.join(names())}"
@@ -138,6 +152,13 @@ def _sections(path: Path) -> dict[str, dict[str, str]]:
             f"{path}: line {line} is neither [section] nor key = value: {text}"
         ) from None
     return {name: dict(parser[name]) for name in parser.sections()}
+
+
+def _uncommented(line: str) -> str:
+    """A line without what follows a # after a space, unless that is inside quotation marks."""
+    if quoted := QUOTED.fullmatch(line):
+        return quoted[1]
+    return line if line.lstrip().startswith("#") else re.sub(r"(?<=\s)#.*", "", line)
 
 
 def _values(file: str, sections: Mapping[str, Mapping[str, str]]) -> list:
@@ -209,6 +230,12 @@ def _resolved(config: Config) -> Config:
     if training.schedule.kind in WITHOUT_BETA and training.beta is not None:
         clash = f"schedule = {training.schedule.kind} has its own weight; remove one of them"
         raise config.error("hyperparameters", "beta", clash)
+    last = training.last_learning_rate
+    if last is not None and last > training.learning_rate:
+        above = f"the rate falls, from learning_rate = {training.learning_rate:g}"
+        raise config.error(
+            "hyperparameters", "last_learning_rate", f"{above}; must be at most that"
+        )
     if training.schedule.tc and training.samples != 1:
         raise config.error("hyperparameters", "samples", "with schedule = tc it must be 1")
     if training.schedule.kind == "falling" and training.beta == 0:
@@ -263,6 +290,12 @@ def text_of(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(list(value)) if isinstance(value, tuple) else str(value)
+
+
+def _written(text: str) -> str:
+    """A value's text so that it is read back as it is: in quotation marks where it must be."""
+    plain = text.isprintable() and text == text.strip() and "#" not in text and text[:1] != '"'
+    return text if plain else json.dumps(text)
 
 
 def _error(file: str, section: str, key: str, text: str, problem: str) -> ConfigError:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Iterable
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
-from vaelib import metrics, plots
+from vaelib import losses, metrics, plots
 from vaelib.data.factors import HELD_OUT
 from vaelib.models import VAE
 
+SIDE, WIDEST = 64, 4096  # pixels to which small images and their sheet are magnified
 ROWS = 10  # latents in a picture of traversals, those with the most KL first
 
 
@@ -19,7 +24,7 @@ def measurements(model: VAE, images: Tensor) -> dict:
     """The ELBO and its terms on ``images``, means in nats, its error, the KL of each latent."""
     terms = metrics.elbo_terms(model, images)
     kl = metrics.kl_per_dimension(model, images)
-    return {
+    found = {
         "images": len(images),
         "elbo": terms.elbo.cpu().double().mean().item(),
         "elbo_error": standard_error(terms.elbo),
@@ -28,6 +33,10 @@ def measurements(model: VAE, images: Tensor) -> dict:
         "active_units": int((metrics.active_units(model, images) > 0.01).sum()),
         "kl_per_dimension": kl.tolist(),
     }
+    if model.likelihood == "discretised-logistic":
+        bits = losses.bits_per_dimension(terms.elbo.mean(), images[0].numel())
+        found["bits_per_dimension"] = bits.item()
+    return found
 
 
 def pictures(model: VAE, images: Tensor) -> dict[str, Figure]:
@@ -40,6 +49,33 @@ def pictures(model: VAE, images: Tensor) -> dict[str, Figure]:
         "traversals": plots.traversals(model, images[0], dimensions=tuple(by_kl[:ROWS])),
     }
     return drawn | ({"manifold": plots.manifold(model)} if model.latent_dim == 2 else {})
+
+
+def contact_sheet(images: Iterable[Tensor], number: int) -> bytes:
+    """``number`` images, in batches (n, C, H, W) in [0, 1], tiled in reading order: a PNG file.
+
+    Up to a hundred stand ten a row, more make about a square; small ones are magnified. Of grey
+    images 1 is black, as ink.
+    """
+    columns = min(number, max(10, math.ceil(math.sqrt(number))))
+    rows, at, zoom = -(-number // columns), 0, 1
+    sheet: np.ndarray = np.empty((0, 0, 0))
+    for batch in images:
+        levels = batch.mul(255).round_().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
+        _, height, width, depth = levels.shape
+        if not at:
+            sheet = np.full((rows * (height + 1), columns * (width + 1), depth), 255, np.uint8)
+            zoom = max(1, min(SIDE // max(height, width), WIDEST // sheet.shape[1]))
+        for image in 255 - levels if depth == 1 else levels:
+            top, left = at // columns * (height + 1), at % columns * (width + 1)
+            sheet[top : top + height, left : left + width] = image
+            at += 1
+    sheet = sheet[:-1, :-1]  # the gaps are between the images
+    picture = Image.fromarray(sheet.squeeze(-1) if sheet.shape[2] == 1 else sheet)
+    stream = io.BytesIO()
+    size = picture.width * zoom, picture.height * zoom
+    picture.resize(size, Image.Resampling.NEAREST).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def standard_error(values: Tensor) -> float | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 from string import Template
 
 from vaelib.experiments.config import Config
@@ -45,19 +47,29 @@ pre { overflow-x: auto; }
 <p>$summary</p>
 <h2>Figures</h2>
 $figures
+<!--evaluation-->
+<!--end-->
 <h2>Pictures</h2>
 $pictures
 <h2>Settings</h2>
 $settings
 <h2>Commands</h2>
+<p>In the folder <code>$place</code>, where this was made:</p>
 <pre>$commands</pre>
 </body>
 </html>
 """)
 
 
-def page(title: str, config: Config, results: Mapping, pictures: Mapping[str, bytes]) -> str:
-    """The page of a run: its configuration, its ``results``, and PNG ``pictures`` by name."""
+EVALUATION, END = "<!--evaluation-->", "<!--end-->"
+
+
+def page(folder: Path, config: Config, results: Mapping, pictures: Mapping[str, bytes]) -> str:
+    """The page of the run in ``folder``: its configuration, ``results``, PNG ``pictures`` by name.
+
+    Its commands are to be typed where the run was.
+    """
+    title = folder.name or str(folder)
     unit = "epochs" if config.hyperparameters.epochs else "steps"
     data = config.configuration.dataset
     summary = (
@@ -65,17 +77,51 @@ def page(title: str, config: Config, results: Mapping, pictures: Mapping[str, by
         f"that it was not trained on, "
         f"after {config.length:,} {unit} in {results['seconds']:,} s."
     )
-    # the folder's own name, so that the page stays true when the folder moves
-    asked = ("evaluate {}", "sample {} --number 50 --seed 1", "export {}")
-    commands = "\n".join(f"vaelib {command.format(title)}" for command in asked)
-    return PAGE.substitute(
-        title=escape(title),
-        summary=escape(summary),
-        figures=_table(_figures(results)),
-        pictures="\n".join(_picture(name, pictures[name]) for name in CAPTIONS if name in pictures),
-        settings="\n".join(_settings(config)),
-        commands=escape(commands),
-    )
+    where = shlex.quote(f"./{folder}" if str(folder).startswith("-") else str(folder))
+    templates = ("evaluate {}", "sample {} --number 50 --seed 1", "export {} --html")
+    commands = "\n".join(f"vaelib {command.format(where)}" for command in templates)
+    return (
+        PAGE.substitute(
+            title=escape(title),
+            summary=escape(summary),
+            figures=_table(_figures(results)),
+            pictures="\n".join(
+                _picture(name, pictures[name]) for name in CAPTIONS if name in pictures
+            ),
+            settings="\n".join(_settings(config)),
+            commands=escape(commands),
+            place=escape(str(Path.cwd())),
+        )
+        .encode("utf-8", "replace")
+        .decode()
+    )  # a file's name may be no text
+
+
+def evaluated(text: str, evaluation: Mapping) -> str:
+    """The page ``text`` with what `evaluate` came to, in place of what it came to before."""
+    before, _, rest = text.partition(EVALUATION)
+    _, _, after = rest.partition(END)
+    if not after:  # of an earlier version
+        return text
+    section = f"<h2>Evaluation</h2>\n{_table(readable(evaluation))}\n"
+    return f"{before}{EVALUATION}\n{section}{END}{after}"
+
+
+def readable(figures: Mapping) -> list[tuple[str, str]]:
+    """What was measured, by name, each with its error."""
+    rows = []
+    for name, value in figures.items():
+        error = figures.get(f"{name}_error")
+        spread = f" \u00b1 {error:.2f}" if error is not None else ""
+        if not name.endswith("_error"):
+            rows.append((name.replace("_", " "), _shown(value) + spread))
+    return rows
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(f"{v:z.2f}" for v in value)
+    return f"{value:z.3f}" if isinstance(value, float) else str(value)
 
 
 def _figures(results: Mapping) -> list[tuple[str, str]]:
@@ -90,11 +136,14 @@ def _figures(results: Mapping) -> list[tuple[str, str]]:
             f"{results['active_units']} of {len(kl)} (variance of the posterior mean above 0.01)",
         ),
         ("KL of each latent", ", ".join(f"{value:.2f}" for value in kl)),
-        (
-            "speed",
-            f"{results['images_per_second']:,} images/s on {results['device']}, "
-            f"torch {results['torch']}",
+        *(
+            ("bits a pixel value", f"{bits:.3f}, a bound from the ELBO")
+            for bits in [results.get("bits_per_dimension")]
+            if bits is not None
         ),
+        ("steps", f"{results['steps']:,}"),
+        ("speed", f"{results['images_per_second']:,} images/s on {results['device']}"),
+        ("made with", f"vaelib {results['vaelib']}, torch {results['torch']}"),
     ]
 
 

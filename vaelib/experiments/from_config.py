@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 from vaelib import objectives, schedules
 from vaelib.data import FactorImages, ImageData, load
-from vaelib.device import pick_device
+from vaelib.device import physical_memory, pick_device
 from vaelib.experiments.config import Config, ConfigError
 from vaelib.layers import ConvSpec, conv_sizes
 from vaelib.models import VAE
@@ -53,20 +53,54 @@ def build_model(config: Config) -> VAE:
         return VAE(**arguments)
 
 
-def load_data(config: Config, say: Callable = print) -> ImageData | FactorImages:
-    """The data of ``config``, and what it is, to ``say``; files that can't be read are named."""
-    wanted = config.configuration
-    options = {
-        key: getattr(wanted, key)
+def load_data(
+    config: Config,
+    log: Callable = print,
+    download: bool = True,
+    split: Mapping | None = None,
+) -> ImageData | FactorImages:
+    """The data of ``config``, and what it is, to ``log``; files that can't be read are named.
+
+    Without ``download`` only what this machine has. ``split`` is the listing of pictures that a
+    run has kept: of a folder only these are read.
+    """
+    section = config.configuration
+    options: dict[str, Any] = {
+        key: getattr(section, key)
         for key in ("image_size", "colour")
-        if getattr(wanted, key) is not None
+        if getattr(section, key) is not None
     }
+    if split:
+        options["split"] = split
     with warnings.catch_warnings(record=True) as caught:
-        data = load(wanted.dataset, wanted.path, binarize=bool(wanted.binarize), **options)
+        warnings.simplefilter("always")
+        binarize = bool(section.binarize)
+        data = load(section.dataset, section.path, download, binarize, **options)
     for warning in caught:
-        say(str(warning.message))
-    say(f"{wanted.dataset}: {data.summary}")
+        log(str(warning.message))
+    log(f"{section.dataset}: {data.summary}")
+    if data.image_shape != config.image_shape:
+        found, meant = ("x".join(map(str, d.image_shape)) for d in (data, config))
+        what = f"the files hold images {found}, and {section.dataset} has {meant}"
+        raise config.error("configuration", "dataset", f"{what}; is path another data set's?")
     return data
+
+
+def check_memory(config: Config, data: ImageData | FactorImages, device: torch.device) -> None:
+    """ConfigError when a minibatch alone is more than the machine's memory holds; of a CPU.
+
+    Counted are the numbers that every layer of convolutions leaves, in float32, for the gradients.
+    """
+    own, stream = config.hyperparameters, isinstance(data, FactorImages)
+    images = own.batch_size if stream else min(own.batch_size, len(data))
+    convs = check_shapes(config)
+    channels = config.image_shape[0], *(conv.channels for conv in convs)
+    layers = zip(channels, conv_sizes(config.image_shape, convs))
+    numbers = sum(depth * height * width for depth, (height, width) in layers)
+    needed = 4 * images * numbers * (1 + own.samples)  # encoded once, decoded so often
+    if device.type == "cpu" and needed > (most := physical_memory()):
+        what = f"a minibatch needs {needed / 1e9:,.1f} GB at least, and there are {most / 1e9:,.1f}"
+        raise config.error("hyperparameters", "batch_size", f"{what}; take a smaller one")
 
 
 def fit_arguments(config: Config, data: ImageData | FactorImages) -> dict:
@@ -97,6 +131,19 @@ def fit_arguments(config: Config, data: ImageData | FactorImages) -> dict:
         if schedule.kind == "constant"
         else {"objective": objectives.beta_vae(weight)}
     )
+
+
+def learning_rate(config: Config, data: ImageData | FactorImages) -> float | schedules.Schedule:
+    """What `fit` takes: a number, or one that falls by a constant factor a step.
+
+    It is `learning_rate` at the first step, and would be `last_learning_rate` at the one after the
+    last.
+    """
+    training = config.hyperparameters
+    if training.last_learning_rate is None:
+        return training.learning_rate
+    steps = training.steps or config.length * -(-len(data) // training.batch_size)
+    return schedules.falling(training.learning_rate, training.last_learning_rate, steps)
 
 
 def checked_device(name: str) -> torch.device:
