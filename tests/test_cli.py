@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 import vaelib
 from vaelib import disentanglement
-from vaelib.experiments import build, cli, finished_run, measure, run, sweep, workers
+from vaelib.experiments import cli, finished_run, from_config, measure, run, sweep, workers
 from vaelib.experiments.schema import SECTIONS
 
 CONFIG = """
@@ -802,7 +802,7 @@ def test_a_minibatch_that_no_memory_holds_is_a_line(vae, here, monkeypatch):
     text += "z_dimension = 3\n[hyperparameters]\nsteps = 2\nbatch_size = 3000000\nbeta = 4\n"
     (here / "s.cfg").write_text(text)
     gigabytes = 4 * 3e6 * (64 * 64 + 4 * 32 * 32) * 2 / 1e9
-    monkeypatch.setattr(build, "physical_memory", lambda: int(1e9 * gigabytes - 1e6))
+    monkeypatch.setattr(from_config, "physical_memory", lambda: int(1e9 * gigabytes - 1e6))
     _, err = vae("-c s.cfg -v B-VAE --device cpu", 2)
     assert f"batch_size = 3000000: a minibatch needs {gigabytes:.1f} GB at least" in err
     assert err.count("\n") == 1 and not (here / "runs").exists()
