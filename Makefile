@@ -1,4 +1,5 @@
-# make book | serve | test | lab | train | notes | outputs | studies | bench | mutation | fuzz | lint | clean
+# make book | serve | test | lab | train | notes | outputs | studies | bench | lint | clean
+# make mutation | fuzz | kills | matrix | colab | links
 # Each target sets up .venv when it is missing or when requirements.txt or pyproject.toml changed.
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 export SOURCE_DATE_EPOCH := 1700000000
 export FORCE_SOURCE_DATE := 1
 
-.PHONY: help book serve test lab train notes figures outputs studies bench mutation fuzz lint clean
+.PHONY: help book serve test lab train notes figures outputs studies bench mutation fuzz kills matrix colab links lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -28,8 +29,12 @@ help:
 	@echo "make bench   measure how fast training is, and how time and memory grow (half an hour)"
 	@echo "make mutation plant wrong formulas in vaelib and see that a test catches each (minutes)"
 	@echo "make fuzz    10,000 hostile configurations, command lines, files and arguments (minutes)"
+	@echo "make kills   kill a hundred runs, go on with each, and compare the weights bit for bit (minutes)"
+	@echo "make matrix  run the tests with the oldest versions that vaelib takes; CELL=newest with the newest"
+	@echo "make colab   run the notebooks as Colab does, with its versions; NOTEBOOKS=FILES for some"
+	@echo "make links   ask every address that the course links to whether it answers"
 	@echo "make lint    check the Python code's style and types"
-	@echo "make clean   remove everything that make built, but not .venv and your runs"
+	@echo "make clean   remove what make brings back in minutes: not .venv, your runs, the studies' runs"
 
 $(STAMP): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -51,8 +56,9 @@ serve: book
 test: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval notebooks tests -n auto --dist loadfile
 
+# in a container one is root, which JupyterLab refuses; it listens on loopback, behind its token
 lab: $(STAMP)
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+	@$(BIN)/jupyter lab --notebook-dir=notebooks --allow-root
 
 CONFIG ?= mnist-5k
 VARIATION ?= VAE
@@ -100,9 +106,26 @@ FUZZ ?= 10000
 fuzz: $(STAMP)
 	@FUZZ=$(FUZZ) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_fuzz.py --timeout 3600
 
+KILLS ?= 100
+kills: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/kills.py $(KILLS)
+
+CELL ?= oldest
+matrix:
+	@$(PYTHON) tests/environments.py matrix $(CELL)
+
+colab:
+	@$(PYTHON) tests/environments.py colab $(NOTEBOOKS)
+
+links:
+	@$(PYTHON) tests/links.py
+
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
+# not all of _build: the studies' folders there hold hours of runs, and _build/peers an environment
+MINUTES := $(addprefix _build/,html jupyter_execute figures notes notes.log .doctrees .jupyter_cache)
+
 clean:
-	@rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
+	@rm -rf $(MINUTES) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
 	@find . -path ./.venv -prune -o -name __pycache__ -print0 | xargs -0 rm -rf

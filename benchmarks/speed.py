@@ -29,15 +29,15 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from readme import timed
 from shared import ROOT, machine
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
+from write_readme import timed
 
 import vaelib
 from vaelib import VAE, ConvSpec, fit, losses, metrics
 from vaelib.device import keep_heap
-from vaelib.experiments import build, config
+from vaelib.experiments import config, from_config
 
 RESULTS = ROOT / "benchmarks" / "results" / "speed.json"
 BATCH, REPETITIONS, SEEDS = 128, 7, 5
@@ -91,7 +91,7 @@ def network(name: str) -> VAE:
     if name in OWN:
         torch.manual_seed(0)
         return VAE((1, 28, 28), **OWN[name][0])
-    return build.build_model(config.read(name))
+    return from_config.build_model(config.read(name))
 
 
 def some_images(shape: tuple[int, int, int], n: int) -> Tensor:

@@ -3,24 +3,59 @@
 import contextlib
 import errno
 import functools
+import http
 import http.server
+import io
 import itertools
 import os
+import pathlib
 import signal
 import sys
 from collections.abc import Iterator
+from typing import BinaryIO
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
+    """The files of one folder, and nothing beyond it or about it."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 30  # seconds for a request that has begun: a client that says nothing costs a thread
+
+    def send_head(self) -> io.BytesIO | BinaryIO | None:
+        # a page from elsewhere may have its own name lead to this machine, and would read the book
+        host = self.headers.get("Host", "localhost").partition(":")[0]
+        if host not in ("localhost", "127.0.0.1"):
+            return self.send_error(http.HTTPStatus.MISDIRECTED_REQUEST)
+        if not self.is_of_the_book():
+            return self.send_error(http.HTTPStatus.NOT_FOUND)
+        return super().send_head()
+
+    def is_of_the_book(self) -> bool:
+        try:  # through any symbolic link
+            path = pathlib.Path(self.translate_path(self.path)).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError):  # not there, no name, a circle
+            return False
+        return path.is_relative_to(pathlib.Path(self.directory).resolve())
+
+    def list_directory(self, path: object) -> None:
+        self.send_error(http.HTTPStatus.NOT_FOUND)
+
     def log_message(self, *_: object) -> None:
         pass
 
 
-def server_on_free_port(folder: str, first: int) -> http.server.ThreadingHTTPServer:
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128  # connections that wait to be accepted; with 5 a busy page loses some
+
+    def handle_error(self, *_: object) -> None:
+        """A client that went away, or said what HTTP does not know, is no concern of the reader."""
+
+
+def server_on_free_port(folder: str, first: int) -> Server:
     handler = functools.partial(Handler, directory=folder)
     for port in itertools.count(first):
         try:
-            return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+            return Server(("127.0.0.1", port), handler)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from test_registry import written
+from test_labels import written
 
 from notebooks import NOTEBOOKS, ROOT
 
@@ -276,17 +276,136 @@ def test_a_page_reads_from_the_folder_itself(book, seen, name):
     assert not re.search(r"\\(begin|frac|mathbb|E\b|KL\b)|\{(eq|prf:ref|cite(:\w+)?)\}", raw)
 
 
-@pytest.mark.parametrize("width", [390, 1360])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_is_wider_than_its_window(book, browser, width, scheme):
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    page = context.new_page()
-    for name in PAGES:
-        page.goto(f"file://{book}/{name}", wait_until="load")
-        page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise : null")
-        excess = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-        assert excess <= 2, f"{name} is {excess} px too wide at {width} px"
-    context.close()
+def show(page, book: Path, name: str) -> None:
+    """The page as a reader has it: formulas typeset, live figures open."""
+    page.set_default_timeout(120_000)
+    page.goto(f"file://{book}/{name}", wait_until="load")
+    page.wait_for_function("!window.MathJax || window.MathJax.startup?.promise")
+    page.evaluate("window.MathJax?.startup.promise.then(() => null)")
+    for figure in page.locator("figure.live").all():
+        figure.scroll_into_view_if_needed()
+        page.wait_for_function("(figure) => figure.get", arg=figure.element_handle())
+
+
+@pytest.fixture(scope="session")
+def names(book, pages) -> list[str]:
+    """Every page but the root, which only leads to the front page."""
+    return sorted({str(path.relative_to(book)) for path in pages} - {"index.html"})
+
+
+# what is wider than its place and does not show it all; of a formula, what is drawn of it counts
+LAYOUT = """async () => {
+  const frame = () => new Promise(requestAnimationFrame);
+  await frame(); await frame();
+  const clips = (e) => /auto|scroll|hidden|clip/.test(getComputedStyle(e).overflowX);
+  const drawn = (e) => e.querySelector("mjx-math")?.getBoundingClientRect().width;
+  const formula = "span.math, mjx-container";
+  const wide = [...document.querySelectorAll(".bd-article *:not(mjx-container *)")].filter((e) =>
+    clips(e) && e.clientWidth > 1 && !e.closest(".live-said") &&
+    (e.matches(formula) && drawn(e) || e.scrollWidth) > e.clientWidth + 1);
+  const say = (e) => `${e.tagName}.${e.className}: ${e.textContent.slice(0, 60)}`;
+  const says = (all) => all.map(say);
+  const tabs = "[tabindex='0']";
+  const reached = (e) => e.matches(formula) ? e.closest(tabs) ?? e.querySelector(tabs)
+    : e.tabIndex === 0 && e.getAttribute("role") === "group" && e.getAttribute("aria-label");
+  const skip = document.querySelector(".skip-link");
+  return {
+    excess: document.documentElement.scrollWidth - innerWidth,
+    clipped: says(wide),
+    tables: says(wide.filter((e) => e.querySelector("table"))),
+    unreachable: says(wide.filter((e) => !reached(e))),
+    skip: skip !== null && skip.checkVisibility(),
+  };
+}"""
+
+
+@pytest.fixture(scope="session")
+def layouts(book, browser, names) -> dict[str, dict[str, dict]]:
+    """Of each page, what `LAYOUT` finds on a small laptop, a small phone and A4 paper."""
+    found = {"laptop": {}, "phone": {}, "paper": {}}
+    page = browser.new_page()
+    for name in names:
+        page.emulate_media(media="screen")
+        page.set_viewport_size({"width": 1280, "height": 800})
+        show(page, book, name)
+        found["laptop"][name] = page.evaluate(LAYOUT)
+        page.set_viewport_size({"width": 320, "height": 640})
+        found["phone"][name] = page.evaluate(LAYOUT)
+        # 210 mm less Chromium's margins
+        page.set_viewport_size({"width": 717, "height": 1000})
+        page.emulate_media(media="print")
+        found["paper"][name] = page.evaluate(LAYOUT)
+    page.close()
+    return found
+
+
+def wrong_in(layout: dict[str, dict], what: str) -> dict[str, object]:
+    return {name: found[what] for name, found in layout.items() if found[what]}
+
+
+@pytest.mark.parametrize("window", ["laptop", "phone"])
+def test_what_is_wider_than_its_window_scrolls_inside_itself_by_keyboard(layouts, window):
+    excess = {name: found["excess"] for name, found in layouts[window].items()}
+    assert {name: px for name, px in excess.items() if px > 0} == {}
+    assert wrong_in(layouts[window], "unreachable") == {}
+
+
+def test_a_small_laptop_shows_every_table_whole(layouts):
+    assert wrong_in(layouts["laptop"], "tables") == {}
+
+
+def test_paper_cuts_nothing_off_and_offers_no_skip_link(layouts):
+    assert wrong_in(layouts["paper"], "clipped") == {}
+    assert wrong_in(layouts["paper"], "skip") == {}
+    assert all(found["skip"] for name, found in layouts["phone"].items()), "nothing to hide"
+
+
+# a page's structure is the same in the dark, so there only its colours are looked at
+RULES = {
+    "light": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"],
+    "dark": {"type": "rule", "values": ["color-contrast"]},
+}
+# axe takes minutes over thousands of elements that look alike: of a formula, all in one colour, one
+# letter stands for the rest, and of a page's code the first token of each kind. What is written
+# around them, and the containers that scroll, stay; the notation page keeps its formulas whole.
+ABBREVIATE = """(formulas) => {
+  if (formulas)
+    document.querySelectorAll("mjx-container").forEach((e) => e.replaceChildren("x"));
+  const seen = new Set();
+  for (const token of document.querySelectorAll(".highlight pre span")) {
+    const kind = `${token.className} in ${token.closest(".highlight").parentElement.className}`;
+    if (seen.has(kind)) token.remove();
+    seen.add(kind);
+  }
+}"""
+
+
+def test_axe_finds_nothing_on_any_page_in_light_or_dark(book, browser, names):
+    """axe-core's rules for WCAG 2.1, A and AA."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    axe, found = Axe(), []
+    page = browser.new_page(viewport={"width": 1360, "height": 900}, reduced_motion="reduce")
+    for name in names:
+        show(page, book, name)
+        page.evaluate(ABBREVIATE, name != "book/notation.html")
+        # a colour on its way from one mode to the other is neither's
+        page.add_style_tag(content="*, ::before, ::after { transition: none !important }")
+        for mode, rules in RULES.items():
+            page.evaluate("(mode) => document.documentElement.dataset.theme = mode", mode)
+            options = {"runOnly": rules, "resultTypes": ["violations"], "preload": False}
+            for violation in axe.run(page, options=options).response["violations"]:
+                for node in violation["nodes"]:
+                    found.append((name, mode, violation["id"], node["html"][:200]))
+    page.close()
+    assert found == []
+
+
+def test_a_number_in_the_texts_own_brackets_has_none_of_its_own(pages):
+    link = re.compile(r'\(<a class="reference internal" href="[^"]*#equation-[^"]*">([^<]*)</a>')
+    numbers = [(path.name, n) for path, page in pages.items() for n in link.findall(page.text)]
+    assert [found for found in numbers if found[1].startswith("(")] == []
+    assert sum(re.fullmatch(r"\d+\.\d+", number) is not None for _, number in numbers) > 5
 
 
 def test_search_works_without_a_server(book, seen):

@@ -3,6 +3,7 @@ one line, with status 2.
 """
 
 import csv
+import hashlib
 import html
 import html.parser
 import io
@@ -27,7 +28,7 @@ from tqdm import tqdm
 
 import vaelib
 from vaelib import disentanglement
-from vaelib.experiments import build, cli, finished_run, measure, run, sweep, workers
+from vaelib.experiments import cli, finished_run, from_config, measure, run, sweep, workers
 from vaelib.experiments.schema import SECTIONS
 
 CONFIG = """
@@ -53,6 +54,7 @@ FILES = {
     "config.cfg",
     "metrics.jsonl",
     "checkpoint.pt",
+    "checkpoint.previous.pt",
     "model.safetensors",
     "reconstructions.png",
     "samples.png",
@@ -154,6 +156,32 @@ def test_the_command_trains_what_the_library_does(vae, here, images):
     assert found["elbo"] == pytest.approx(history.test["elbo"][-1]) and found["length"] == 2
 
 
+def test_a_learning_rate_falls_as_the_library_lets_it(vae, here, images):
+    """Over the eight steps of two epochs; so a longer run is another one, and is refused."""
+    falls = ("learning_rate = 1e-2", "learning_rate = 1e-2\nlast_learning_rate = 1e-3")
+    change(here, falls)
+    vae("-c tiny.cfg -v B-VAE --device cpu --output out")
+    data = vaelib.load("folder", images, image_size=8, colour=False, binarize=True)
+    torch.manual_seed(3)
+    model = vaelib.VAE((1, 8, 8), 2, [vaelib.ConvSpec(4)], hidden=8)
+    vaelib.fit(
+        model,
+        data,
+        epochs=2,
+        batch_size=16,
+        learning_rate=vaelib.schedules.falling(1e-2, 1e-3, 8),
+        beta=4.0,
+        seed=3,
+        device="cpu",
+    )
+    assert torch.equal(
+        weights(here / "out"), torch.cat([t.flatten() for t in model.state_dict().values()])
+    )
+    change(here, ("epochs = 2", "epochs = 3"))
+    _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume", 2)
+    assert "learning rates" in err and err.count("\n") == 1
+
+
 class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
@@ -233,7 +261,8 @@ def test_killed_and_stopped_it_goes_on_to_the_same_weights(here):
     _, err = process.communicate()
     assert (process.returncode, err) == (
         130,
-        "vaelib: stopped; go on with: python -m vaelib --resume --output out\n",
+        "vaelib: stopped; saved in out/checkpoint.pt; "
+        "go on with: python -m vaelib --resume --output out\n",
     )
 
     last = start(here, "--resume", "--output", "out", "--device", "cpu")
@@ -617,19 +646,17 @@ def test_a_damaged_checkpoint_and_one_of_another_device_are_one_line(vae, here):
     path = here / "out" / "checkpoint.pt"
     change(here, ("epochs = 2", "epochs = 3"))
     state = torch.load(path, weights_only=True)
-    torch.save(
-        {**state, "generator": torch.zeros(16, dtype=torch.uint8)}, path
-    )  # as long as a GPU's
+    state["generator"] = torch.zeros(16, dtype=torch.uint8)  # as long as a GPU's
     state["history"]["device"] = "cuda"
-    torch.save({**state, "generator": torch.zeros(16, dtype=torch.uint8)}, path)
+    torch.save(state, path)
+    path.write_bytes(path.read_bytes() + hashlib.sha256(path.read_bytes()).digest())
     _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume", 2)
     assert err == "vaelib: out/checkpoint.pt: of a run on cuda; go on there, or start elsewhere\n"
     path.write_bytes(b"broken")
+    (here / "out" / "checkpoint.previous.pt").unlink()
     _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume", 2)
-    assert (
-        err
-        == "vaelib: out/checkpoint.pt: not a whole checkpoint of vaelib; delete it to start again\n"
-    )
+    what = "not a whole checkpoint of vaelib; delete it to start again"
+    assert err == f"vaelib: out/checkpoint.pt: {what}\n"
 
 
 def test_unreadable_pictures_are_named(vae, here, images):
@@ -775,7 +802,7 @@ def test_a_minibatch_that_no_memory_holds_is_a_line(vae, here, monkeypatch):
     text += "z_dimension = 3\n[hyperparameters]\nsteps = 2\nbatch_size = 3000000\nbeta = 4\n"
     (here / "s.cfg").write_text(text)
     gigabytes = 4 * 3e6 * (64 * 64 + 4 * 32 * 32) * 2 / 1e9
-    monkeypatch.setattr(build, "physical_memory", lambda: int(1e9 * gigabytes - 1e6))
+    monkeypatch.setattr(from_config, "physical_memory", lambda: int(1e9 * gigabytes - 1e6))
     _, err = vae("-c s.cfg -v B-VAE --device cpu", 2)
     assert f"batch_size = 3000000: a minibatch needs {gigabytes:.1f} GB at least" in err
     assert err.count("\n") == 1 and not (here / "runs").exists()

@@ -25,8 +25,8 @@ from vaelib.choices import (
     WITHOUT_BETA,
 )
 from vaelib.experiments import config, schema
-from vaelib.experiments.build import build_model, check_shapes, fit_arguments
 from vaelib.experiments.config import ConfigError
+from vaelib.experiments.from_config import build_model, check_shapes, fit_arguments, learning_rate
 from vaelib.experiments.schema import ScheduleSpec
 
 # the format as the original repository's users know it, without the keys that came later
@@ -307,6 +307,22 @@ def test_constant_capacity_and_total_correlation(file):
             torch.testing.assert_close(found, expected)
 
 
+def test_a_learning_rate_falls_over_all_steps_by_a_constant_factor(file):
+    """Of 100 images in batches of 32 an epoch has four steps; a stream's steps are given."""
+    images, labels = torch.zeros(100, 1, 28, 28, dtype=torch.uint8), torch.zeros(100)
+    data = vaelib.ImageData("few", images, images[:1], labels, labels[:1], True)
+    chosen = config.read(file(ORIGINAL))
+    assert learning_rate(chosen, data) == 3e-6
+    falls = ("learning_rate = 3e-6", "learning_rate = 1e-2\nlast_learning_rate = 1e-4")
+    chosen = config.read(file(ORIGINAL, falls))
+    assert config.read(file(chosen.text())).hyperparameters == chosen.hyperparameters
+    rate = learning_rate(chosen, data)
+    torch.testing.assert_close([rate(0), rate(30), rate(60)], [1e-2, 1e-3, 1e-4])
+    sprites = config.read("sprites", {"hyperparameters.last_learning_rate": "1e-5"})
+    rate, steps = learning_rate(sprites, None), sprites.hyperparameters.steps
+    torch.testing.assert_close([rate(0), rate(steps // 2), rate(steps)], [1e-3, 1e-4, 1e-5])
+
+
 def test_iwae_draws_its_samples(file):
     log_likelihood, mean, log_var, z, _ = terms()
     chosen = config.read(file(ORIGINAL, ("beta = 0.5", "schedule = iwae\nsamples = 5"))).variation(
@@ -344,6 +360,14 @@ def test_iwae_draws_its_samples(file):
         (("learning_rate = 3e-6", "learning_rate = 0"), ["learning_rate = 0", "above 0", "1e-3"]),
         (("learning_rate = 3e-6", "learning_rate = nan"), ["learning_rate = nan", "above 0"]),
         (("learning_rate = 3e-6", "learning_rate = 1e999"), ["learning_rate = 1e999", "above 0"]),
+        (
+            ("learning_rate = 3e-6", "learning_rate = 3e-6\nlast_learning_rate = 0"),
+            ["last_learning_rate = 0", "above 0 and at most learning_rate"],
+        ),
+        (
+            ("learning_rate = 3e-6", "learning_rate = 3e-6\nlast_learning_rate = 1e-3"),
+            ["last_learning_rate = 0.001", "falls, from learning_rate = 3e-06", "at most that"],
+        ),
         (("beta = 0.5", "beta = -1"), ["[hyperparameters] beta = -1", "at least 0"]),
         (("beta = 0.5", "beta = four"), ["beta = four", "such as 4 or 0.5"]),
         (("beta = 0.5", "beta = __import__('os')"), ["beta = __import__('os')", "at least 0"]),

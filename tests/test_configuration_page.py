@@ -41,6 +41,6 @@ def test_every_key_is_there_with_what_it_allows_and_its_default():
 def test_every_data_set_and_every_schedule_is_there():
     first = " ".join(row[0] for row in rows("Data sets"))
     names = re.findall(r"`([^`]+)`", first)
-    assert sorted(names) == sorted(choice.written for choice in DATASETS.values())
+    assert sorted(names) == sorted(choice.display_name for choice in DATASETS.values())
     listed = {row[0].strip("`") for row in rows("Schedules") if not row[0].startswith("`tc`")}
     assert listed == {" ".join([kind, *numbers]) for kind, numbers in SCHEDULES.items()}

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 import vaelib
 from vaelib import VAE, ConvSpec, device, fit
-from vaelib.quick import ConvTransposeToOne
+from vaelib.conv_transpose import ConvTransposeToOne
 
 FAULTS = """
 import resource, torch

@@ -150,4 +150,4 @@ def test_the_rows_of_all_processes_are_the_minibatch(size):
 def test_a_model_that_needs_the_whole_minibatch_is_refused():
     model = VAE((1, 8, 8), 3, likelihood="gaussian", sigma="optimal")
     with pytest.raises(ValueError, match="in one process"):
-        distributed.Team(0, 2).same_weights(model)
+        distributed.Team(0, 2).broadcast_weights(model)

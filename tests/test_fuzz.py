@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 import vaelib
 from vaelib import CheckpointError, ConvSpec, DataError, TrainingError, metrics
 from vaelib.data import dsprites
-from vaelib.experiments import build, cli, run, sweep
+from vaelib.experiments import cli, from_config, run, sweep
 from vaelib.experiments.schema import SECTIONS
 
 CASES = int(os.environ.get("FUZZ", "500"))
@@ -72,7 +72,7 @@ def here(tmp_path_factory):
     patch.chdir(folder)
     patch.setenv("TQDM_DISABLE", "1")
     patch.setenv("VAELIB_DATA", str(folder / "data"))
-    patch.setattr(build, "MOST_WEIGHTS", 10**6)
+    patch.setattr(from_config, "MOST_WEIGHTS", 10**6)
     patch.setattr(run, "pictures", lambda model, images: {})
     for i in range(12):
         path = folder / "pictures" / "ab"[i % 2] / f"{i}.png"
@@ -95,7 +95,7 @@ def here(tmp_path_factory):
         return vaelib.load(name, path, **options)
 
     patch.setattr(run, "fit", stopped)
-    patch.setattr(build, "load", loaded)
+    patch.setattr(from_config, "load", loaded)
     patch.setattr(sweep, "process_rows", stopped)
     patch.setattr(sweep, "cluster_rows", stopped)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")

@@ -20,12 +20,13 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 from course import live
 
 FOLDER = ROOT / "book" / "live"
+ENGINE = ROOT / "vaelib" / "live" / "network.js"
 
 
 @pytest.fixture(scope="module")
 def engine(browser):  # noqa: F811
     page = browser.new_page()
-    page.add_script_tag(content=(FOLDER / "engine.js").read_text())
+    page.add_script_tag(content=ENGINE.read_text())
     yield page
     page.close()
 
@@ -538,7 +539,7 @@ def test_a_figure_is_light_and_loads_only_when_near(figure, html, name):
     page.goto(f"file://{html}/far.html")
     page.wait_for_timeout(300)
     assert any(url.partition("?")[0].endswith("live/live.js") for url in requests)
-    assert not [url for url in requests if url.endswith(("engine.js", "stage.js", f"{name}.js"))]
+    assert not [url for url in requests if url.endswith(("network.js", "stage.js", f"{name}.js"))]
 
 
 def test_without_javascript_and_in_print_the_picture_is_there(browser, html, figure):  # noqa: F811

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import fnmatch
+import json
 import os
 import pty
 import re
@@ -14,6 +15,7 @@ import sys
 import tomllib
 import urllib.request
 import zipfile
+from pathlib import Path
 
 import processes
 import pytest
@@ -162,6 +164,65 @@ def test_make_sets_up_once_and_again_when_a_requirement_changes(tmp_path):
         assert installs()
         os.utime(stamp, (future + 10, future + 10))
         assert not installs()
+
+
+@pytest.mark.skipif(MAKE is None, reason="no make")
+def test_clean_keeps_what_takes_hours(tmp_path):
+    """What the studies keep in _build stays, and .venv; what `make book` and `notes` wrote goes."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    studies = "".join(p.read_text() for p in (ROOT / "book" / "studies").glob("*.py"))
+    hours = set(re.findall(r'"_build" / "([\w-]+)"', studies))
+    assert {"gallery", "literature"} <= hours
+    kept = [".venv/x", "runs/x", "_build/peers/x", *(f"_build/{name}/x" for name in hours)]
+    gone = ["_build/html/x", "_build/.doctrees/x", "_build/figures/x", "_build/notes/x", "dist/x"]
+    gone += ["vaelib/__pycache__/x", "_build/notes.log"]
+    for name in kept + gone:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    subprocess.run([MAKE, "-C", tmp_path, "clean"], check=True, capture_output=True)
+    left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert left == {"Makefile", *kept}
+
+
+@pytest.mark.skipif(MAKE is None, reason="no make")
+def test_lab_opens_for_root_too(tmp_path):
+    """Its own command, without a browser; a container's user is root, which JupyterLab refuses."""
+    said = subprocess.run([MAKE, "-C", ROOT, "-n", "lab"], capture_output=True, text=True).stdout
+    (arguments,) = re.findall(r"/jupyter lab (.*)$", said, re.M)
+    command = [Path(sys.executable).parent / "jupyter", "lab", *arguments.split(), "--no-browser"]
+    lab = processes.start(
+        [*command, f"--port={free_port()}"],
+        cwd=ROOT,
+        env={**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    lines = iter(lab.stderr.readline, "")
+    assert any("http://127.0.0.1:" in line for line in lines)
+
+
+@pytest.mark.parametrize("missing", ["speed.json", "tried in speed.json"])
+def test_bench_says_in_one_line_what_is_missing(tmp_path, missing):
+    """A clone without a measurement: its tables name the command that makes it."""
+    for name in ("benchmarks", "book/studies", "vaelib"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    key, _, file = missing.rpartition(" in ")
+    path = tmp_path / "benchmarks" / "results" / file
+    if key:
+        results = json.loads(path.read_text())
+        del results[key]
+        path.write_text(json.dumps(results))
+    else:
+        path.unlink()
+    run = subprocess.run(
+        [sys.executable, tmp_path / "benchmarks" / "write_readme.py"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1 and run.stdout == ""
+    (line,) = run.stderr.splitlines()
+    assert "is missing: python benchmarks/" in line and file in line and key in line
 
 
 def declared() -> set[str]:

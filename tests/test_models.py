@@ -226,7 +226,7 @@ def test_a_failed_save_leaves_nothing_behind_and_the_old_file_whole(tmp_path, mo
     def full_disk(file):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("vaelib.files.os.fsync", full_disk)
+    monkeypatch.setattr("vaelib.saving.os.fsync", full_disk)
     with pytest.raises(OSError, match="No space"):
         vaelib.save_model(VAE((1, 8, 8), 3, [ConvSpec(2)]), path)
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]

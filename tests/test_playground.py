@@ -4,14 +4,14 @@ import json
 
 import pytest
 import torch
-from test_live import FOLDER, browser, figure, html, live  # noqa: F401
+from test_live import ENGINE, FOLDER, browser, figure, html, live  # noqa: F401
 from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits, linear, relu
 
 import vaelib
 from vaelib import metrics
 
-SCRIPTS = ("engine", "trainer", "clinic")
+SCRIPTS = (ENGINE, FOLDER / "trainer.js", FOLDER / "clinic.js")
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,8 @@ def trainer(browser):  # noqa: F811
     """A page with the training's scripts and digits, where ``trainer`` is what trainer.js makes."""
     page = browser.new_page()
     page.add_script_tag(content="window.live = {}")
-    for name in SCRIPTS:
-        page.add_script_tag(content=(FOLDER / f"{name}.js").read_text())
+    for script in SCRIPTS:
+        page.add_script_tag(content=script.read_text())
     page.add_script_tag(content=live.small_digits_script())
     page.add_script_tag(
         content="""

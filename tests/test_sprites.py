@@ -22,7 +22,7 @@ from scipy import stats
 
 import vaelib
 from vaelib import DataError, sprites
-from vaelib.data import dsprites
+from vaelib.data import download, dsprites
 from vaelib.data.dsprites import FILE
 
 SQUARE, ELLIPSE, HEART = range(3)
@@ -447,6 +447,7 @@ def served(tmp_path_factory, monkeypatch):
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(download, "WAIT", 0)
     monkeypatch.setattr(dsprites, "URL", f"http://127.0.0.1:{server.server_port}/{FILE}")
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)

@@ -107,18 +107,19 @@ def test_a_kept_measurement_is_made_once_and_not_when_time_is_over(reporting, tm
         return {"elbo": -1.5}
 
     with pytest.raises(SystemExit, match="out of time"):
-        reporting.kept(path, 0.0, measure)
+        reporting.cached(path, 0.0, measure)
     assert not calls
     for _ in range(2):
-        assert reporting.kept(path, float("inf"), measure) == {"elbo": -1.5}
-    assert len(calls) == 1 and reporting.kept(path, 0.0, measure) == {"elbo": -1.5}
+        assert reporting.cached(path, float("inf"), measure) == {"elbo": -1.5}
+    assert len(calls) == 1 and reporting.cached(path, 0.0, measure) == {"elbo": -1.5}
 
 
 def test_chapter_10_tabulates_the_study_of_sprites(studies):
+    import in_use
     import measuring_tables
     import sprites
 
-    runs, page = sprites.read_study()["runs"], results("10-measuring")
+    runs, page = in_use.scored(sprites.read_study()["runs"]), results("10-measuring")
     groups = measuring_tables.by_setting(runs)
     assert measuring_tables.table(groups, page["reference"]) == page["table"]
     assert measuring_tables.gap_table(groups) == page["gap_table"]
@@ -130,11 +131,35 @@ def test_chapter_8_sums_up_the_study_of_sprites(studies):
     import beta_vae_tables
     import sprites
 
-    rows, page = beta_vae_tables.of_sprites(sprites.read_study()["runs"]), results("08-beta-vae")
+    rows, page = (
+        beta_vae_tables.summarise_sprites(sprites.read_study()["runs"]),
+        results("08-beta-vae"),
+    )
     assert rows.keys() == page["sprites"].keys()
     for name, row in rows.items():
         assert row["rate"]["text"] == page["sprites"][name]["rate"]["text"]
         assert row["own_three"] == page["sprites"][name]["own_three"]
+        for factor in ("scale", "x", "y"):
+            assert row[f"cell_{factor}"] == page["sprites"][name][f"cell_{factor}"]
+    runs = sprites.read_study()["runs"]
+    assert beta_vae_tables.standing(runs) == page["standing"]
+    assert beta_vae_tables.switched_on(runs) == page["switched_on"]
+
+
+def test_chapter_9_brackets_the_study_of_sprites(studies):
+    import elbo_surgery_tables as tables
+    import sprites
+
+    runs, page = sprites.read_study()["runs"], results("09-elbo-surgery")
+    settings = {(r["method"], r["weight"]) for r in runs if r["method"] in tables.KINDS}
+    kinds = {key: page[key] for key in (tables.key_of(*setting) for setting in settings)}
+    assert tables.ratios(kinds) == page["ratios"]
+    assert tables.at_equal_terms(kinds) == page["equal_terms"]
+    assert tables.missing(kinds) == page["missing"]
+    assert tables.order(kinds, runs) == pytest.approx(page["order"])
+    assert tables.with_brackets(page["differences"], kinds) == page["differences"]
+    for key, figures in kinds.items():
+        assert tables.with_words(figures) == {part: figures[part] for part in figures}, key
 
 
 def test_chapter_11_tabulates_the_gallery_and_the_literature(studies):

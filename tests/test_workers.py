@@ -5,12 +5,8 @@ this machine.
 import csv
 import os
 import re
-import signal
-import subprocess
 import sys
-import time
 
-import processes
 import pytest
 import torch
 
@@ -71,51 +67,6 @@ def test_jobs_and_a_cluster_make_the_table_of_one_process(here, capsys):
     before = (here / "two" / "sweep.csv").read_text()
     sweep("--output", "two", "--jobs", "2", "--resume", status=1)
     assert (here / "two" / "sweep.csv").read_text() == before
-
-
-def test_ctrl_c_ends_every_process_of_a_sweep(here):
-    (here / "tiny.cfg").write_text(CONFIG.format(steps=10**6))
-    command = [
-        sys.executable,
-        "-m",
-        "vaelib",
-        "sweep",
-        "tiny.cfg",
-        "--seeds",
-        "2",
-        "--jobs",
-        "2",
-        "--device",
-        "cpu",
-    ]
-    process = processes.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    runs = here / "runs" / "tiny-sweep"
-    end = time.time() + 120
-    while len(list(runs.glob("*/checkpoint.pt"))) < 2 and time.time() < end:
-        time.sleep(0.1)
-    children = children_of(process.pid)
-    assert len(children) >= 2
-    os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err == "vaelib: stopped; the same command with --resume goes on\n"
-    time.sleep(0.5)
-    assert not [child for child in children if alive(child)]
-
-
-def children_of(pid):
-    listed = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True
-    ).stdout
-    return [int(word) for word in listed.split()]
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def die(*arguments):

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from vaelib import (
         disentanglement,
         explore,
+        live,
         losses,
         metrics,
         models,
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     )
     from vaelib.data import DataError, ImageData, sprites
     from vaelib.data.load import load
-    from vaelib.files import CheckpointError, load_model, save_model
     from vaelib.history import History, TrainingError
     from vaelib.layers import ConvSpec
     from vaelib.models import VAE
     from vaelib.pretrained import load_pretrained
+    from vaelib.saving import CheckpointError, load_model, save_model
     from vaelib.train import fit
 
 __version__ = "1.0.0"
@@ -36,6 +37,7 @@ __all__ = [
     "disentanglement",
     "explore",
     "fit",
+    "live",
     "load",
     "load_model",
     "load_pretrained",
@@ -53,7 +55,7 @@ __all__ = [
 # torch
 _HOMES = {
     "data": ("DataError", "ImageData", "load", "sprites"),
-    "files": ("CheckpointError", "load_model", "save_model"),
+    "saving": ("CheckpointError", "load_model", "save_model"),
     "layers": ("ConvSpec",),
     "models": ("VAE",),
     "pretrained": ("load_pretrained",),

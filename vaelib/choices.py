@@ -39,7 +39,7 @@ class DataChoice(NamedTuple):
     The shape is None where it may vary; the options stand with their defaults.
     """
 
-    written: str
+    display_name: str
     image_shape: tuple[int, int, int] | None = None
     options: Mapping[str, Any] = {}
     stream: bool = False  # drawn without end: measured in steps, and already black and white

@@ -51,7 +51,7 @@ def physical_memory() -> int:
 
 
 @contextmanager
-def repeatable() -> Iterator[None]:
+def deterministic() -> Iterator[None]:
     """Inside, a GPU's convolutions use only algorithms that give the same numbers each time."""
     before, torch.backends.cudnn.deterministic = torch.backends.cudnn.deterministic, True
     try:

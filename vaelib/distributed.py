@@ -63,16 +63,16 @@ class Team:
         for gradient, part in zip(gradients, parts):
             gradient.copy_(part.view_as(gradient))
 
-    def refusal(self, model: VAE) -> str | None:
+    def why_unsupported(self, model: VAE) -> str | None:
         """Why these processes cannot train ``model`` together, as said of its sigma; else None."""
         if self.size == 1 or model.likelihood != "gaussian" or model.sigma != "optimal":
             return None
         what = f"is that of a whole minibatch, which none of {self.size} processes has"
         return f"{what}; train in one process, or take learnt, or a number"
 
-    def same_weights(self, model: VAE) -> None:
-        """The leader's weights, in all processes; ValueError with the `refusal` of a model."""
-        if refusal := self.refusal(model):
+    def broadcast_weights(self, model: VAE) -> None:
+        """The leader's weights, in all processes; ValueError as `why_unsupported` says."""
+        if refusal := self.why_unsupported(model):
             raise ValueError(f"sigma = optimal {refusal}")
         for tensor in model.state_dict().values() if self.size > 1 else ():
             own = tensor.contiguous()

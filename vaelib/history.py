@@ -52,7 +52,7 @@ class History:
         return asdict(self)
 
 
-class Seen:
+class RunningTerms:
     """What the steps since the last record came to, summed up when the record is made.
 
     Kept on the device, in one piece each: thousands of small tensors between the large ones of the

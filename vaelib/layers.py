@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from vaelib.checks import check_whole
-from vaelib.quick import ConvTransposeToOne
+from vaelib.conv_transpose import ConvTransposeToOne
 
 Size = tuple[int, int]  # height and width
 

@@ -48,13 +48,13 @@ def gaussian_log_likelihood(x: Tensor, mean: Tensor, log_sigma: Tensor | float) 
 def optimal_log_sigma(x: Tensor, mean: Tensor) -> Tensor:
     """The log of the one sigma under which all of ``x`` is likeliest (eq:optimal-sigma).
 
-    ``x`` and ``mean`` have one shape (N, ...); half the log of their mean squared error, a scalar,
-    comes back. Source: Rybkin, Daniilidis & Levine (2021), section 3.
+    ``x`` and ``mean`` have one shape (N, ...); half the log of their mean squared error, at least
+    1e-12, a scalar, comes back. Source: Rybkin, Daniilidis & Levine (2021), section 3.
 
     >>> optimal_log_sigma(torch.tensor([[1.0, 3.0]]), torch.zeros(1, 2)).exp() ** 2
     tensor(5.)
     """
-    return 0.5 * (x - mean).square().mean().log()
+    return 0.5 * (x - mean).square().mean().clamp_min(1e-12).log()
 
 
 def continuous_bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ def continuous_bernoulli_mean(logits: Tensor) -> Tensor:
     return _where_small(
         logits,
         near_zero=lambda t: 0.5 + t / 12 - t.pow(3) / 720,
-        elsewhere=lambda t: 1 / -torch.expm1(-t) - 1 / t,
+        elsewhere=lambda t: 1 / -torch.expm1(-t.clamp(-80, 80)) - 1 / t,
     )
 
 
@@ -102,7 +102,7 @@ def discretised_logistic_log_likelihood(
     ``x`` holds grey levels / 255, ``mean`` is on the same scale, both (N, ...); exp(log_scale) is
     the logistic's scale there. The 256 levels' probabilities add up to one; the result is (N,)
     nats, summed over pixels, never positive.
-    Source: Salimans et al. (2017), section 2.1; Kingma et al. (2016), appendix.
+    Source: Kingma et al. (2016), appendix; the open ends: Salimans et al. (2017), section 2.1.
 
     >>> levels = torch.arange(256).view(256, 1) / 255
     >>> discretised_logistic_log_likelihood(levels, torch.tensor(0.4), -2.0).exp().sum()

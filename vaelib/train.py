@@ -15,11 +15,11 @@ from vaelib import distributed, metrics
 from vaelib.checks import check_choice, check_images, check_rate, check_whole
 from vaelib.choices import BATCH_SIZE, LEARNING_RATE, PRECISIONS
 from vaelib.data.images import ImageData, Stream, draw_binary
-from vaelib.device import keep_heap, pick_device, repeatable
-from vaelib.files import load_checkpoint, save_checkpoint
-from vaelib.history import History, Seen, check_finite, fingerprint
+from vaelib.device import deterministic, keep_heap, pick_device
+from vaelib.history import History, RunningTerms, check_finite, fingerprint
 from vaelib.models import VAE, as_float
 from vaelib.objectives import Objective, beta_vae
+from vaelib.saving import load_checkpoint, save_checkpoint
 from vaelib.schedules import Schedule, as_schedule
 
 STEPS_A_RECORD = 100  # of a stream, which has no epochs
@@ -85,7 +85,7 @@ def fit(
     if isinstance(train, Tensor):
         check_images(train, model.image_shape, model.likelihood, model.to_mean.weight.dtype)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stub
-    team.same_weights(model)
+    team.broadcast_weights(model)
     rate_at = as_schedule("learning_rate", learning_rate)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     generator = torch.Generator(device).manual_seed(seed)
@@ -104,12 +104,12 @@ def fit(
         total, done = length * batch_size, step * batch_size
         records = len(history) + -(-(length - step) // STEPS_A_RECORD)
 
-    with _progress_bar(progress and team.leads, total, done) as bar, repeatable():
+    with _progress_bar(progress and team.leads, total, done) as bar, deterministic():
         for record in range(len(history) + 1, records + 1):
             model.train()
             planned = min(STEPS_A_RECORD, length - step)  # of a stream
             expected = len(train) if isinstance(train, Tensor) else planned * batch_size
-            seen = Seen(expected, samples, model.latent_dim, device)
+            seen = RunningTerms(expected, samples, model.latent_dim, device)
             for images in _batches(train, batch_size, generator, planned):
                 n, mine = len(images), team.rows(len(images))  # one process has all the rows
                 x = draw_binary(images, generator) if binarize else as_float(images)

@@ -15,7 +15,7 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
     "playground-beta": { latent_dim: 8, beta: 0.5 },
   };
   const state = { ...start, running: false, z: [0.5, -0.5], until: null, line: null };
-  let worker, run = 0, last = null, trail = [], plane, dots, numerals, handle, extent = 0, decoding = false;
+  let worker, run = 0, last = null, trail = [], plane, dots, numerals, handle, extent = 0, decoding = false, at_rest = () => {};
 
   // ---- the page: controls, the plane, pictures, curves, the program ----
 
@@ -149,6 +149,7 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
 
   function ended(left) {
     go(false);
+    at_rest();
     if (left) tell("The rate has passed a million nats: the weights have left, and the training stops.");
   }
 
@@ -247,6 +248,11 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
     set({ running, ...part }) {
       if (Object.keys(part).length) change(part, ["latent_dim", "hidden", "seed", "bug"].some((key) => key in part));
       if (running !== undefined) go(running);
+    },
+    still() {
+      change({ until: 600 });
+      go(true);
+      return new Promise((done) => (at_rest = done));
     },
   };
 });

@@ -40,6 +40,7 @@ def main(names: list[str]) -> None:
             figure = page.locator(f"#live-{name}")
             figure.scroll_into_view_if_needed()
             page.wait_for_selector(f"#live-{name}.live-open")
+            figure.evaluate("(figure) => figure.still?.()")  # one that has to get somewhere first
             page.wait_for_timeout(1500)  # what is computed little by little is done
             path = HERE / f"{name}.png"
             figure.locator(".live-body").screenshot(path=path)

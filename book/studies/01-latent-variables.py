@@ -108,6 +108,7 @@ def autoencoder_scores(data, encoder, decoder, seed: int) -> dict:
         "empty": 100 * (nearest(uniform) > far).float().mean().item(),
         "fitted_far": 100 * (nearest(fitted) > far).float().mean().item(),
         **shares(data, pictures(decoder, uniform)),
+        **{f"fitted_{k}": v for k, v in shares(data, pictures(decoder, fitted)).items()},
     }
 
 
@@ -156,16 +157,26 @@ def gaussian_model() -> dict:
     return {"growth": growth, "typical": typical}
 
 
+def apart(midpoints, codes, n: int = 12):
+    """The ``n`` midpoints with the largest empty circles round them that do not overlap.
+
+    A circle is empty when no code lies in it.
+    """
+    room = torch.cdist(midpoints, codes).min(1).values
+    left, chosen = room.clone(), []
+    for _ in range(n):
+        best = left.argmax()
+        chosen.append(midpoints[best])
+        left[(midpoints - chosen[-1]).norm(dim=1) < room[best] + room] = 0
+    return torch.stack(chosen)
+
+
 @torch.no_grad()
 def draw_pictures(data, encoder, decoder, model) -> None:
     codes = encoder(data.train.flatten(1) / 255)
     pairs = torch.randint(len(codes), (2, 5000), generator=torch.Generator().manual_seed(1))
     midpoints = (codes[pairs[0]] + codes[pairs[1]]) / 2
-    distance, holes = torch.cdist(midpoints, codes).min(1).values, []
-    for _ in range(12):
-        holes.append(midpoints[distance.argmax()])
-        distance = torch.minimum(distance, (midpoints - holes[-1]).norm(dim=1))
-    holes = torch.stack(holes)
+    holes = apart(midpoints, codes)
 
     figure = Figure(figsize=(10, 5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))

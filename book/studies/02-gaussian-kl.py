@@ -98,6 +98,15 @@ def valleys(distance: float) -> list[dict]:
     return sorted(fits, key=lambda f: f["reverse"])
 
 
+def components(log_p: Tensor, sd: float = 0.6) -> dict:
+    """The bumps themselves, not fitted, as ``q``: what overlap takes off -log of their weights."""
+    at = {"left": -2.0, "right": 2.0}
+    return {
+        name: described(torch.tensor([mean, math.log(sd)], dtype=torch.float64), log_p)
+        for name, mean in at.items()
+    }
+
+
 def per_latent(beta: float) -> tuple[dict, str]:
     """What the 16 latents of a trained model pay for the test images, over the seeds.
 
@@ -186,6 +195,7 @@ def main() -> None:
         "left": described(paths["reverse"][-1, 0], log_p),
         "right": described(paths["reverse"][-1, 1], log_p),
         "middle": described(paths["reverse"][-1, 3], log_p),
+        "components": components(log_p),
         "distances": distances,
         "beta1": beta1,
         "beta4": beta4,

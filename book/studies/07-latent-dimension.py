@@ -1,6 +1,6 @@
 """Chapter 7: models of digits with 1 to 32 latents, three seeds each.
 
-python book/studies/07-latent-dimension.py    about 5 minutes on 2 cores
+python book/studies/07-latent-dimension.py    about 6 minutes on 2 cores
 
 Writes book/results/07-latent-dimension.json and book/images/07-*.png. Each finished run is kept in
 _build/latent-dimension/, so the command can be stopped and given again; --seconds S starts no new
@@ -10,13 +10,15 @@ run after S seconds.
 from __future__ import annotations
 
 import math
+import statistics
 from functools import partial
 
+import prior_misses
 import torch
-from legibility import Judge
+from digit_classifier import Judge
 from matplotlib.figure import Figure
-from reporting import ROOT, image_path, kept, machine, over_runs, stop_time, write_results
-from side_by_side import side_by_side
+from model_rows import side_by_side
+from reporting import ROOT, cached, image_path, machine, over_runs, stop_time, write_results
 
 import vaelib
 from vaelib import losses, metrics
@@ -86,9 +88,8 @@ def effective_sample_size(log_w):
 
 
 @torch.no_grad()
-def information(model, images, generator) -> tuple[float, float]:
+def information(mean, log_var, generator) -> tuple[float, float]:
     """I_q(x; z) and KL(q(z) || p(z)), nats: of these images as the whole data set, a code each."""
-    mean, log_var = model.encode(as_float(images))
     z = draw_latents(mean, log_var, generator)
     own = losses.gaussian_log_likelihood(z, mean, 0.5 * log_var)
     prior = losses.gaussian_log_likelihood(z, torch.zeros_like(z), 0.0)
@@ -102,6 +103,39 @@ def information(model, images, generator) -> tuple[float, float]:
     return (own - aggregate).mean().item(), (aggregate - prior).mean().item()
 
 
+def prior_and_codes(model, train, test, judge: Judge, seed: int) -> dict:
+    """What the prior misses of the codes, nats, between two bounds; what codes of each kind decode
+    to, as shares of legible images: of test digits, of a mixture fitted to the training codes.
+
+    ``aggregate_kl`` and ``information`` take the training digits for all there are.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    codes, test_codes = metrics.encode(model, train), metrics.encode(model, test)
+    shared, missed = information(*codes, generator)
+    mixture = prior_misses.fitted_mixture(draw_latents(*codes, generator))
+    drawn = draw_latents(*test_codes, generator)
+    from_mixture = prior_misses.mixture_draws(mixture, 2000, seed)
+    return {
+        "information": shared,
+        "aggregate_kl": missed,
+        "train_rate": losses.kl_to_standard_normal(*codes).mean().item(),
+        "moment_bound": prior_misses.moment_bound(*codes),
+        "held_out_bound": prior_misses.held_out_bound(mixture, drawn),
+        "legible_drawn": judge.legible(model.decoded(drawn)),
+        "legible_mixture": judge.legible(model.decoded(from_mixture)),
+    }
+
+
+def of_perfect_codes(rate: float, latent_dim: int, images: int) -> float:
+    """KL(q_N(z) || p(z)), nats, of N images' codes, the prior exactly when there are more and more.
+
+    They cost ``rate`` nats together and each as much. What comes out is the doing of the N images.
+    """
+    generator = torch.Generator().manual_seed(0)
+    rates = torch.full((latent_dim,), rate / latent_dim)
+    return information(*prior_misses.perfect_codes(rates, images, generator), generator)[1]
+
+
 def scores(data, judge: Judge, latent_dim: int, seed: int) -> dict:
     model, history = trained(data, latent_dim, seed)
     terms = metrics.elbo_terms(model, data.test, samples=10)
@@ -112,7 +146,6 @@ def scores(data, judge: Judge, latent_dim: int, seed: int) -> dict:
     rates = metrics.kl_per_dimension(model, data.test)
     reconstructed = model.reconstruct(data.test)
     sampled = model.sample(2000, torch.Generator().manual_seed(seed))
-    shared, missed = information(model, drawn_train, torch.Generator().manual_seed(seed))
     result = {
         "distortion": terms.reconstruction.mean().item(),
         "rate": terms.kl.mean().item(),
@@ -127,8 +160,7 @@ def scores(data, judge: Judge, latent_dim: int, seed: int) -> dict:
         "smallest_activity": activity.min().item(),
         "used": int((rates > 0.1).sum()),
         "smallest_rate": rates.min().item(),
-        "information": shared,
-        "aggregate_kl": missed,
+        **prior_and_codes(model, drawn_train, data.test, judge, seed),
         "doubt_reconstruction": doubt(reconstructed),
         "doubt_sample": doubt(sampled),
         "legible_reconstruction": judge.legible(reconstructed),
@@ -195,7 +227,7 @@ def main() -> None:
     for seed in SEEDS:
         for size in SIZES:
             path, measure = KEPT / f"z{size}-seed{seed}.json", partial(scores, data, judge)
-            runs.setdefault(size, []).append(kept(path, stop, partial(measure, size, seed)))
+            runs.setdefault(size, []).append(cached(path, stop, partial(measure, size, seed)))
     right = judge.probabilities(grey.test).argmax(1) == grey.test_labels
     results = {
         "setting": {
@@ -215,6 +247,12 @@ def main() -> None:
         },
         "linear": {"sigma05": linear_rates(grey, 0.5), "sigma01": linear_rates(grey, 0.1)},
         **{f"z{size}": over_runs(runs[size]) for size in SIZES},
+        "perfect": {
+            f"z{size}": of_perfect_codes(
+                statistics.mean(run["train_rate"] for run in runs[size]), size, len(data.train)
+            )
+            for size in SIZES
+        },
     }
     write_results("07-latent-dimension", results)
     few = {f"{n} latent" + "s" * (n > 1): KEPT / f"z{n}.safetensors" for n in SIZES[:5]}

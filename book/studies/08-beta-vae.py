@@ -2,10 +2,10 @@
 
 python book/studies/08-beta-vae.py    about 4 minutes on 2 cores
 
-Writes book/results/08-beta-vae.json and book/images/08-*.png. Sprites: from the table and the
-models of sprites.py, and the models that ship with vaelib. Digits: trained here; each finished run
-is kept in _build/beta-vae/, so the command can be stopped and given again; --seconds S starts no
-new run after S seconds.
+Writes book/results/08-beta-vae.json and book/images/08-*.png. Sprites: from the table of
+sprites.py, the angles that 10-measuring.py finds, and the models that ship with vaelib. Digits:
+trained here; each finished run is kept in _build/beta-vae/, so the command can be stopped and given
+again; --seconds S starts no new run after S seconds.
 """
 
 from __future__ import annotations
@@ -15,15 +15,26 @@ from functools import cache, partial
 import beta_vae_pictures as pictures
 import sprites
 import torch
-from beta_vae_tables import IN_USE, PRICES, chords, key_of, of_capacity, of_sprites, total
-from legibility import Judge
+from beta_vae_tables import (
+    PRICES,
+    chords,
+    key_of,
+    standing,
+    summarise_capacity,
+    summarise_sprites,
+    switched_on,
+    total,
+)
+from digit_classifier import Judge
+from in_use import IN_USE
 from reporting import (
+    RESULTS,
     ROOT,
-    existing,
+    cached,
     image_path,
-    kept,
     machine,
     over_runs,
+    read_json,
     stop_time,
     write_results,
 )
@@ -79,39 +90,18 @@ def scores(data, name: str, weight: float, seed: int) -> dict:
     }
 
 
-def directions(run: dict) -> torch.Tensor:
-    """Where in the picture the two latents that know most of the position rise fastest.
-
-    (2, 2): of each latent x and y.
-    """
-    path = existing(sprites.model_path(sprites.key_of(run)), sprites.SCRIPT)
-    data = vaelib.load("sprites", image_size=32)
-    images, factors = data.sample(4000, torch.Generator().manual_seed(0))
-    codes, _ = metrics.encode(vaelib.load_model(path), images)
-    place = factors[:, 3:].float() - factors[:, 3:].float().mean(0)
-    slopes = torch.linalg.lstsq(place, codes - codes.mean(0)).solution.T
-    explained = (place @ slopes.T).var(0) / codes.var(0) * (codes.var(0) > 0.01)
-    return slopes[explained.topk(2).indices]
-
-
-def turn(slopes: torch.Tensor) -> float:
-    """By how many degrees, 0 to 45, the two directions are turned against x and y, on average."""
-    degrees = torch.rad2deg(torch.atan2(slopes[:, 1], slopes[:, 0])).remainder(90)
-    return torch.minimum(degrees, 90 - degrees).mean().item()
-
-
 def main() -> None:
     stop = stop_time()
     torch.set_num_threads(1)
     study = sprites.read_study()
-    falling = [run for run in study["runs"] if run["method"] == "falling-beta"]
-    slopes = {run["seed"]: directions(run) for run in falling}
+    turned = read_json(RESULTS / "10-measuring.json", "book/studies/10-measuring.py")["turned"]
+    degrees = {run["seed"]: run["degrees"] for run in turned["runs"]}
     data, runs = vaelib.load("mnist-5k", binarize=True), {}
     wanted = [("price", price) for price in PRICES] + [("gamma", gamma) for gamma in GAMMAS]
     for seed in SEEDS:
         for name, weight in wanted:
             path = KEPT / f"{name}-{weight:g}-seed{seed}.json"
-            run = kept(path, stop, partial(scores, data, name, weight, seed))
+            run = cached(path, stop, partial(scores, data, name, weight, seed))
             runs.setdefault((name, weight), []).append(run)
     sprites_points = [
         {
@@ -144,13 +134,15 @@ def main() -> None:
             **{f"g{gamma}": over_runs(runs["gamma", gamma]) for gamma in GAMMAS},
         },
         "digits_chords": total([chords(points) for points in digits_points]),
-        "sprites": of_sprites(study["runs"]),
+        "sprites": summarise_sprites(study["runs"]),
         "sprites_chords": total([chords(points) for points in sprites_points]),
+        "standing": standing(study["runs"]),
+        "switched_on": switched_on(study["runs"]),
         "falling_turn": {
-            "min": min(map(turn, slopes.values())),
-            "max": max(map(turn, slopes.values())),
+            "min": min(degrees.values()),
+            "max": max(degrees.values()),
         },
-        "capacity": of_capacity(study),
+        "capacity": summarise_capacity(study),
         "shipped": {
             name.replace("-", "_"): shipped_scores(name)
             for name in pretrained.names()
@@ -161,7 +153,7 @@ def main() -> None:
     drawn = {
         "rate-distortion": pictures.rate_distortion(results, study),
         "switching-on": pictures.switching_on(study),
-        "seeds": pictures.seeds(study, slopes),
+        "seeds": pictures.seeds(study, degrees),
         "shipped": pictures.shipped("sprites-beta-vae"),
     }
     for name, figure in drawn.items():

@@ -15,23 +15,31 @@ from functools import cache, partial
 from pathlib import Path
 
 import elbo_surgery_pictures as pictures
+import prior_misses
 import sprites as study
 import torch
 from elbo_surgery_tables import (
+    BRACKETED,
     COUNTS,
     KINDS,
     PARTS,
-    best_mig_by_correlation,
+    at_equal_terms,
     differences,
+    ends,
     key_of,
+    missing,
+    order,
     over_seeds,
-    rank_correlation,
+    ratios,
+    with_brackets,
+    with_migs,
+    with_words,
 )
 from reporting import (
     ROOT,
+    cached,
     existing,
     image_path,
-    kept,
     machine,
     over_runs,
     stop_time,
@@ -114,7 +122,11 @@ def stratified(log_total, log_own, m: int, n: int):
 
 
 def digit_run(data, kind: str, weight: float, seed: int) -> dict:
-    """A 10-latent model of digits; the parts are exact, over all training digits, drawn once."""
+    """A 10-latent model of digits; the parts are exact, over all training digits, drawn once.
+
+    ``perfect_...``: those of codes with the same rates, latent by latent, whose aggregate posterior
+    is the prior when there are more and more images: what these few make of them.
+    """
     torch.manual_seed(seed)
     model = vaelib.VAE(data.image_shape, 10, convs=(), hidden=256)
     n = len(data.train)
@@ -131,10 +143,15 @@ def digit_run(data, kind: str, weight: float, seed: int) -> dict:
         progress=False,
     )
     drawn = vaelib.data.draw_binary(data.train, torch.Generator().manual_seed(1))
-    parts = parts_of(*encoded(model, drawn), dataset_size=n, points=n)
+    codes = encoded(model, drawn)
+    parts = parts_of(*codes, dataset_size=n, points=n)
+    rates = losses.kl_to_standard_normal_per_dimension(*codes).mean(0)
+    flawless = prior_misses.perfect_codes(rates, n, torch.Generator().manual_seed(seed + 100))
+    perfect = parts_of(*flawless, dataset_size=n, points=n)
     test = metrics.elbo_terms(model, data.test, samples=10)
     return {
         **{part: parts[part] for part, _ in PARTS},
+        **{f"perfect_{part}": perfect[part] for part, _ in PARTS},
         "rate": parts["rate"],
         "distortion": test.reconstruction.mean().item(),
         "elbo": test.elbo.mean().item(),
@@ -179,8 +196,8 @@ def study_records(rows: list[dict], stop: float) -> dict:
     records = {}
     for row in [row for row in rows if row["method"] in KINDS]:
         path = existing(study.model_path(study.key_of(row)), study.SCRIPT)
-        parts = kept(kept_path(path), stop, partial(study_parts, path))
-        scored = {key: row[key] for key in ("reconstruction", "elbo", "mig", "active_units")}
+        parts = cached(kept_path(path), stop, partial(study_parts, path))
+        scored = {key: row[key] for key in ("reconstruction", "elbo", "active_units")}
         scored["reported_correlation"] = row["total_correlation"]
         by_seed = records.setdefault((row["method"], row["weight"]), {})
         by_seed[row["seed"]] = {**scored, **parts}
@@ -194,37 +211,51 @@ def summary(table: dict, records: dict, shipped: dict, digits: dict) -> dict:
         for kind, runs in records.items()
     }
     per_kind = [len(runs) for runs in records.values()]
+    setting = {
+        "study": table["setting"],
+        "images": IMAGES,
+        "points": POINTS,
+        "fewest": min(per_kind),
+        "most": max(per_kind),
+        "models": sum(per_kind),
+        "digits": "mnist-5k, binarised, 10 latents, one hidden layer of 256, "
+        f"{EPOCHS} epochs, batch {DIGIT_BATCH}, learning rate {DIGIT_RATE}, "
+        f"{len(DIGIT_SEEDS)} seeds",
+        **machine(DEVICE),
+    }
+    bracket = {
+        "at_1": width["beta-vae", 1],
+        "others": max(w for k, w in width.items() if k != ("beta-vae", 1)),
+    }
+    of_digits = {name: over_runs(runs) for name, runs in digits.items()}
+    measured = {"images": shipped, "digits": of_digits}
+    return page(setting, kinds, bracket, differences(records), measured, table["runs"])
+
+
+def page(setting, kinds, bracket, found, measured, rows) -> dict:
+    """The results, from the figures of each kind of run and the rows of the study's table."""
+    kinds = with_migs(kinds, rows)
     return {
-        "setting": {
-            "study": table["setting"],
-            "images": IMAGES,
-            "points": POINTS,
-            "fewest": min(per_kind),
-            "most": max(per_kind),
-            "models": sum(per_kind),
-            "digits": "mnist-5k, binarised, 10 latents, one hidden layer of 256, "
-            f"{EPOCHS} epochs, batch {DIGIT_BATCH}, learning rate {DIGIT_RATE}, "
-            f"{len(DIGIT_SEEDS)} seeds",
-            **machine(DEVICE),
-        },
-        **kinds,
+        "setting": setting,
+        **{key: figures | with_words(figures) for key, figures in kinds.items()},
         "bracket": {
-            "at_1": width["beta-vae", 1],
-            "others": max(w for k, w in width.items() if k != ("beta-vae", 1)),
+            **bracket,
+            # nothing is left out at the right end of the figure: every image is there
+            "exact_at_1": measured["images"]["plain"][f"m{COUNTS[-1]}"]["information"],
+            **{
+                part: {
+                    key: dict(zip(("least", "most"), ends(figures, part)))
+                    for key, figures in kinds.items()
+                }
+                for part in BRACKETED
+            },
         },
-        "ratios": {
-            part: {
-                f"b{beta}": kinds[key_of("beta-vae", beta)][part]["mean"]
-                / kinds[key_of("beta-vae", 1)][part]["mean"]
-                for beta in (2, 4, 8, 16)
-            }
-            for part, _ in PARTS
-        },
-        "differences": differences(records),
-        "rank_correlation": rank_correlation(records),
-        "best_mig": best_mig_by_correlation(records),
-        "images": shipped,
-        "digits": {name: over_runs(runs) for name, runs in digits.items()},
+        "missing": missing(kinds),
+        "ratios": ratios(kinds),
+        "differences": with_brackets(found, kinds),
+        "equal_terms": at_equal_terms(kinds),
+        "order": order(kinds, rows),
+        **measured,
     }
 
 
@@ -235,20 +266,22 @@ def main() -> None:
     digits = vaelib.load("mnist-5k", binarize=True)
     runs = {
         name: [
-            kept(KEPT / f"digits-{name}-{seed}.json", stop, partial(digit_run, digits, *kind, seed))
+            cached(
+                KEPT / f"digits-{name}-{seed}.json", stop, partial(digit_run, digits, *kind, seed)
+            )
             for seed in DIGIT_SEEDS
         ]
         for name, kind in DIGITS.items()
     }
     shipped = {
-        key: kept(kept_path(FOLDER / f"{name}.safetensors"), stop, partial(shipped_parts, name))
+        key: cached(kept_path(FOLDER / f"{name}.safetensors"), stop, partial(shipped_parts, name))
         for name, key in SHIPPED.items()
     }
     results = summary(table, records, shipped, runs)
     write_results("09-elbo-surgery", results)
     drawn = {
         "three-parts": pictures.three_parts(results, list(records)),
-        "order": pictures.order_and_correlation(records),
+        "order": pictures.order_and_correlation(results, table["runs"]),
         "how-many-images": pictures.how_many_images(results),
     }
     for name, figure in drawn.items():

@@ -17,16 +17,25 @@ import measuring_pictures as pictures
 import measuring_tables as tables
 import sprites as study
 import torch
-from measuring_tables import label, middle, values
+from in_use import gaps, scored, used
+from measuring_tables import MIG, label, middle, values
 from reporting import RESULTS, ROOT, image_path, machine, read_json, write_results
 from scipy.stats import spearmanr
 
 import vaelib
-from vaelib import disentanglement, metrics, pretrained
+from vaelib import disentanglement, losses, metrics, pretrained
 from vaelib.models import as_float, draw_latents
 
 KEPT = ROOT / "_build" / "measuring" / "references.json"
-SHIPPED = ("sprites-vae", "sprites-beta4", "sprites-beta-vae", "sprites-beta-tcvae")
+SHIPPED = (
+    "sprites-vae",
+    "sprites-beta4",
+    "sprites-beta16",
+    "sprites-beta-vae",
+    "sprites-annealed",
+    "sprites-beta-tcvae",
+)
+INFORMED = ("sprites-vae", "sprites-beta16")  # whose trees are grown on drawn codes too
 BINS = (10, 20, 40)
 QUOTED = ("data", "steps", "batch_size", "learning_rate", "network", "scored_images")
 
@@ -62,17 +71,37 @@ def references(images: int) -> dict:
 
 
 def shipped(images: int) -> dict:
-    """MIG of the models that ship with other bins, and with codes drawn from q(z | x)."""
+    """MIG of the models that ship with other bins, of the latents in use, of drawn codes.
+
+    And of scale and x the gaps; of INFORMED the informativeness of the means and of drawn codes.
+    """
     sprites = vaelib.load("sprites", image_size=32)
-    drawn_images, factors = sprites.sample(images, torch.Generator().manual_seed(2026))
+    some, factors = sprites.sample(images, torch.Generator().manual_seed(2026))
+    entropy = disentanglement.factor_entropy(factors)
     result = {}
     for name in SHIPPED:
-        mean, log_var = metrics.encode(pretrained.load_pretrained(name), drawn_images)
+        model = pretrained.load_pretrained(name)
+        mean, log_var = metrics.encode(model, some)
+        rates = losses.kl_to_standard_normal_per_dimension(mean, log_var).mean(0).tolist()
+        speak = used({"kl_per_dimension": rates})
         drawn = draw_latents(mean, log_var, torch.Generator().manual_seed(0))
-        result[name.replace("-", "_")] = {
-            **{f"bins{bins}": disentanglement.mig(mean, factors, bins) for bins in BINS},
-            "drawn": disentanglement.mig(drawn, factors),
+        known = {
+            kind: (disentanglement.mutual_information(code, factors) / entropy).tolist()
+            for kind, code in (("means", mean), ("drawn", drawn))
         }
+        row = {"rate": sum(rates), "used": sum(speak)}
+        row |= {f"bins{bins}": disentanglement.mig(mean, factors, bins) for bins in BINS}
+        for kind, information in known.items():
+            for whose, who in (("", [True] * len(rates)), ("_in_use", speak)):
+                found = gaps(information, who)
+                row[kind + whose] = statistics.mean(found)
+                row |= {
+                    f"{kind}{whose}_{factor}": found[k] for k, factor in ((1, "scale"), (3, "x"))
+                }
+        if name in INFORMED:
+            row["informed_means"] = pretrained.card(name)["scores"]["dci_informativeness"]
+            row["informed_drawn"] = disentanglement.dci(drawn, factors).informativeness
+        result[name.replace("-", "_")] = row
     return result
 
 
@@ -84,7 +113,9 @@ def turned_back(runs: list[dict], images: int) -> list[dict]:
     """
     paths = [study.model_path(study.key_of(run)) for run in runs]
     if not all(path.exists() for path in paths):
-        return read_json(RESULTS / "10-measuring.json", study.SCRIPT)["turned"]["runs"]
+        kept = read_json(RESULTS / "10-measuring.json", study.SCRIPT)["turned"]["runs"]
+        migs = {run["seed"]: run["mig_in_use"] for run in runs}
+        return [{**run, "mig_in_use": migs[run["seed"]]} for run in kept]
     data = vaelib.load("sprites", image_size=32)
     drawn_images, factors = data.sample(images, torch.Generator().manual_seed(2026))
     position = factors[:, 3:].double()
@@ -106,6 +137,7 @@ def turned_back(runs: list[dict], images: int) -> list[dict]:
                 # exchanging or flipping latents does not count
                 "degrees": abs((angle + 45) % 90 - 45),
                 "mig": disentanglement.mig(code, factors),
+                "mig_in_use": run["mig_in_use"],
                 "mig_turned_back": disentanglement.mig(straight, factors),
                 "active": run["active_units"],
                 "total_correlation": run["total_correlation"],
@@ -160,7 +192,8 @@ def worth(positions: int = 100) -> dict:
 
 def main() -> None:
     table = study.read_study()
-    runs, setting = table["runs"], table["setting"]
+    runs, setting = scored(table["runs"]), table["setting"]
+    surgery = read_json(RESULTS / "09-elbo-surgery.json", "book/studies/09-elbo-surgery.py")
     groups = tables.by_setting(runs)
     reference = references(setting["scored_images"])
     shown = next(s for s in groups if s[0] == tables.SHOWN)
@@ -178,7 +211,7 @@ def main() -> None:
         },
         "table": tables.table(groups, reference),
         "gap_table": tables.gap_table(groups),
-        "mig": {label(s): middle(values(some, "mig")) for s, some in groups.items()},
+        "mig": {label(s): middle(values(some, MIG)) for s, some in groups.items()},
         "varied": tables.seed_against_setting(groups),
         "factors": tables.factor_extremes(runs),
         "agreement": tables.agreement(runs),
@@ -190,10 +223,19 @@ def main() -> None:
             "table": tables.turned_table(straight),
             **{
                 key: middle(values(straight, key))
-                for key in ("degrees", "mig", "mig_turned_back", "active")
+                for key in ("degrees", MIG, "mig", "mig_turned_back", "active")
+            },
+            # chapter 9's two ends from more images, and the mean of the table's one end
+            "total_correlation": {
+                **surgery["bracket"]["total_correlation"]["falling_beta_4"],
+                "reported": statistics.mean(values(straight, "total_correlation")),
+                "error": statistics.mean(values(straight, "total_correlation_se")),
+                "lowest": min(
+                    run["total_correlation"] / run["total_correlation_se"] for run in straight
+                ),
             },
             "factor_vae": middle(values(groups[shown], "factor_vae")),
-            "rank_mig": spearmanr(values(straight, "degrees"), values(straight, "mig")).statistic,
+            "rank_mig": spearmanr(values(straight, "degrees"), values(straight, MIG)).statistic,
             "rank_total_correlation": spearmanr(
                 values(straight, "degrees"), values(straight, "total_correlation")
             ).statistic,
@@ -202,9 +244,9 @@ def main() -> None:
         "shipped": shipped(setting["scored_images"]),
     }
     write_results("10-measuring", results)
-    by_seed = {f"seed {run['seed']}: MIG {run['mig']:.2f}": run for run in groups[shown]}
+    by_seed = {f"seed {run['seed']}: MIG {run[MIG]:.2f}": run for run in groups[shown]}
     medians = {setting: tables.median_run(some) for setting, some in groups.items()}
-    by_median = {f"{label(s)}\nMIG {run['mig']:.2f}": run for s, run in medians.items()}
+    by_median = {f"{label(s)}\nMIG {run[MIG]:.2f}": run for s, run in medians.items()}
     drawn = {
         "seeds": pictures.heatmaps(by_seed),
         "heatmaps": pictures.heatmaps(by_median),

@@ -17,6 +17,7 @@ import gallery
 import literature
 import torch
 from matplotlib.figure import Figure
+from model_rows import side_by_side
 from photographs import load_photographs
 from PIL import Image
 from reporting import (
@@ -29,7 +30,6 @@ from reporting import (
     write_card,
     write_results,
 )
-from side_by_side import side_by_side
 
 import vaelib
 from vaelib import metrics, plots, pretrained

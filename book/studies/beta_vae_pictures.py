@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import torch
-from beta_vae_tables import IN_USE, METHODS, OWN, PRICES, annealed, key_of, mean_capacity
+from beta_vae_tables import METHODS, OWN, PRICES, annealed, key_of, mean_capacity
+from in_use import IN_USE, at_most, gaps_in_use
 from matplotlib.figure import Figure
 
 import vaelib
 from vaelib import disentanglement, metrics
 from vaelib.data.sprites import FACTOR_NAMES
+from vaelib.models import draw_latents
 from vaelib.plots import COLOURS
 
 
@@ -95,15 +97,19 @@ def rate_distortion(results: dict, study: dict) -> Figure:
 
 
 def shipped(name: str) -> Figure:
-    """A model's heatmap of latents against factors; beside each latent, what moving it does."""
+    """A model's heatmap of latents against factors; beside each latent, what moving it does.
+
+    Of drawn codes; latents that are not in use are grey.
+    """
     model, sprites = vaelib.load_pretrained(name), vaelib.load("sprites", image_size=32)
     images, factors = sprites.sample(10_000, torch.Generator().manual_seed(0))
-    codes, _ = metrics.encode(model, images)
+    codes = draw_latents(*metrics.encode(model, images), torch.Generator().manual_seed(0))
     start, _ = metrics.encode(model, sprites.images(torch.tensor([[2, 4, 0, 16, 16]])))
     rates = metrics.kl_per_dimension(model, images)
     order = rates.argsort(descending=True).tolist()
     matrix = disentanglement.mutual_information(codes, factors)
     matrix /= disentanglement.factor_entropy(factors)
+    matrix = torch.tensor(at_most(matrix.tolist(), rates.tolist()))
     figure = Figure(figsize=(10.4, 0.62 * len(order) + 0.6))
     axis = figure.add_axes((0.1, 0.02, 0.36, 0.91))
     axis.imshow(matrix[order], cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -113,9 +119,13 @@ def shipped(name: str) -> Figure:
     axis.tick_params(length=0)
     height = 0.91 / len(order)
     for row, latent in enumerate(order):
+        if rates[latent] <= IN_USE:
+            axis.axhspan(row - 0.5, row + 0.5, color="#dddddd")
+            axis.get_yticklabels()[row].set_color("#777777")
         for column, value in enumerate(matrix[latent].tolist()):
             style = dict(fontsize=9, color="white" if value > 0.55 else "black")
-            axis.text(column, row, f"{value:.2f}", ha="center", va="center", **style)
+            if rates[latent] > IN_USE:
+                axis.text(column, row, f"{value:.2f}", ha="center", va="center", **style)
         bottom = 0.02 + height * (len(order) - 1 - row) + 0.004
         beside = figure.add_axes((0.48, bottom, 0.51, height - 0.008))
         beside.imshow(moved(model, start, latent), cmap="gray_r", vmin=0, vmax=1)
@@ -131,16 +141,16 @@ def moved(model: vaelib.VAE, start: torch.Tensor, latent: int) -> torch.Tensor:
     return framed.permute(1, 0, 2).flatten(1)
 
 
-def seeds(study: dict, slopes: dict[int, torch.Tensor]) -> Figure:
-    """The gap of scale, x and y of every run, a dot a seed; below, what ``slopes`` says.
+def seeds(study: dict, degrees: dict[int, float]) -> Figure:
+    """The gap of scale, x and y of every run, of its latents in use, a dot a seed; below, the turn.
 
-    ``slopes``: by seed, the directions of the falling price's two latents that know the position.
+    ``degrees``: by seed, how far the falling price's two latents of position are turned.
     """
     columns = {}
     for run in study["runs"]:
         if run["method"] in METHODS:
             kind = list(METHODS).index(run["method"]), run["weight"]
-            columns.setdefault(kind, []).append(run["mig_gaps"])
+            columns.setdefault(kind, []).append(gaps_in_use(run))
     names = (r"$\beta={:g}$", r"$\beta\to{:g}$", r"$\beta\to{:g}$, fast", r"$C={:g}$")
     figure = Figure(figsize=(11, 5), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=(3.2, 1.9))
@@ -156,16 +166,18 @@ def seeds(study: dict, slopes: dict[int, torch.Tensor]) -> Figure:
         axis.set(title=factor, ylim=(-0.03, 1))
         axis.grid(axis="x", alpha=0.2)
     upper.axes[0].set_ylabel("gap")
-    gaps = {
-        run["seed"]: run["mig_gaps"] for run in study["runs"] if run["method"] == "falling-beta"
-    }
-    for axis, seed in zip(lower.subplots(1, len(slopes)), sorted(slopes)):
-        of_length_one = slopes[seed] / slopes[seed].norm(dim=1, keepdim=True)
-        for (x, y), colour in zip(of_length_one.tolist(), (5, 6)):
+    falling = [run for run in study["runs"] if run["method"] == "falling-beta"]
+    gaps = {run["seed"]: gaps_in_use(run) for run in falling}
+    for axis, seed in zip(lower.subplots(1, len(degrees)), sorted(degrees)):
+        turn = torch.tensor(degrees[seed]).deg2rad()
+        across, along = turn.cos().item(), turn.sin().item()
+        for (x, y), colour in zip(((across, along), (-along, across)), (5, 6)):
             arrow = dict(arrowstyle="-|>", color=COLOURS[colour], lw=2)
             axis.annotate("", (x, y), (-x, -y), arrowprops=arrow)
         axis.set(xlim=(-1.1, 1.1), ylim=(1.1, -1.1), xticks=(), yticks=(), aspect="equal")
-        axis.set_title(rf"$\beta\to4$, gaps {gaps[seed][3]:.2f}, {gaps[seed][4]:.2f}", fontsize=10)
+        axis.set_title(
+            f"{degrees[seed]:.0f}°, gaps {gaps[seed][3]:.2f}, {gaps[seed][4]:.2f}", fontsize=10
+        )
     return figure
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import statistics
 
+from in_use import gap_limits, gaps_in_use, used
 from reporting import spread
 
 from vaelib import objectives
 from vaelib.data.sprites import FACTOR_NAMES
 
 PRICES = (0.25, 0.5, 1, 2, 4, 8, 16)  # of the digits
-IN_USE = 0.1  # nats
 OWN = 0.4  # the least gap of a factor that has a latent of its own
+WINDOW = 500  # steps, to say whether an objective still falls
 METHODS = {  # of the study: name here, colour
     "beta-vae": ("constant", 5),
     "falling-beta": ("falling", 3),
@@ -40,14 +41,12 @@ def total(counts: list[dict]) -> dict:
     return {key: sum(count[key] for count in counts) for key in ("held", "of")}
 
 
-def of_sprites(runs: list[dict]) -> dict:
+def summarise_sprites(runs: list[dict]) -> dict:
     """The study's figures that this chapter needs, over the seeds of each method and weight."""
     groups = {}
     for run in runs:
         if run["method"] in METHODS:
-            gaps = {f"gap_{factor}": gap for factor, gap in zip(FACTOR_NAMES, run["mig_gaps"])}
-            own = {factor: gap >= OWN for factor, gap in zip(FACTOR_NAMES, run["mig_gaps"])}
-            used = sum(kl > IN_USE for kl in run["kl_per_dimension"])
+            own = {factor: gap >= OWN for factor, gap in zip(FACTOR_NAMES, gaps_in_use(run))}
             kept = {
                 "distortion": run["reconstruction"],
                 "rate": run["kl"],
@@ -58,9 +57,28 @@ def of_sprites(runs: list[dict]) -> dict:
             counted = {"own_scale": own["scale"], "own_place": own["x"] and own["y"]}
             counted["own_three"] = own["scale"] and counted["own_place"]
             cost = {"at_price_4": run["reconstruction"] + 4 * run["kl"]}
-            record = {**kept, **cost, "used": used, "excess": excess, **counted, **gaps}
+            speak = {"used": sum(used(run)), "excess": excess}
+            record = {**kept, **cost, **speak, **counted, **all_gaps(run)}
             groups.setdefault(f"{METHODS[run['method']][0]}{run['weight']:g}", []).append(record)
     return {key: summed_up(group) for key, group in groups.items()}
+
+
+def all_gaps(run: dict) -> dict:
+    """The gaps of each factor: of the means of the latents in use, of the means of all, and what
+    those of drawn codes cannot exceed."""
+    kinds = {"gap": gaps_in_use(run), "gap_all": run["mig_gaps"], "gap_limit": gap_limits(run)}
+    return {
+        f"{kind}_{factor}": gap
+        for kind, gaps in kinds.items()
+        for factor, gap in zip(FACTOR_NAMES, gaps)
+    }
+
+
+def gap_cell(group: dict, factor: str) -> str:
+    """The gap of the latents in use, mean and deviation; in parentheses that of all, if another."""
+    mine, every = group[f"gap_{factor}"], group[f"gap_all_{factor}"]["mean"]
+    text = f"{mine['mean']:.2f} ± {mine['sd']:.2f}"
+    return text if f"{every:.2f}" == f"{mine['mean']:.2f}" else f"{text} ({every:.2f})"
 
 
 def summed_up(group: list[dict]) -> dict:
@@ -80,10 +98,75 @@ def summed_up(group: list[dict]) -> dict:
         figures[key]["text"] = f"{figures[key]['mean']:.{digits}f}"
         if len(values) > 1:
             figures[key]["text"] += f" ± {figures[key]['sd']:.{digits}f}"
-    return {**figures, **counts, "runs": len(group)}
+    summary = {**figures, **counts, "runs": len(group)}
+    cells = {f"cell_{factor}": gap_cell(summary, factor) for factor in ("scale", "x", "y")}
+    return {**summary, **cells}
 
 
-def of_capacity(study: dict) -> dict:
+def standing(runs: list[dict]) -> dict:
+    """Whether the constant prices' runs stand still at their end, and what the price 4 has lost.
+
+    ``falls``: by how many nats D + beta R of the training batches fell from one WINDOW to the next,
+    the last two; ``lost``: D + 4 R of the constant price less that of the falling one, by the seed.
+    """
+    of = {(run["method"], run["weight"], run["seed"]): run for run in runs}
+    falls: dict[str, list[float]] = {}
+    for (method, price, _), run in of.items():
+        if method == "beta-vae":
+            falls.setdefault(f"b{price}", []).append(last_fall(run["history"], price))
+    lost = [
+        price_4(of["beta-vae", 4, seed]) - price_4(of["falling-beta", 4, seed])
+        for method, price, seed in of
+        if (method, price) == ("beta-vae", 4)
+    ]
+    return {
+        "window": WINDOW,
+        "falls": {key: {"least": min(v), "most": max(v)} for key, v in falls.items()},
+        "lost": {"least": min(lost), "most": max(lost)},
+    }
+
+
+def price_4(run: dict) -> float:
+    return run["reconstruction"] + 4 * run["kl"]
+
+
+def last_fall(history: dict, price: float) -> float:
+    end = history["steps"][-1]
+    paid = list(zip(history["steps"], history["reconstruction"], history["kl"]))
+
+    def mean(low: int) -> float:
+        return statistics.mean(d + price * r for step, d, r in paid if low < step <= low + WINDOW)
+
+    return mean(end - 2 * WINDOW) - mean(end - WINDOW)
+
+
+def switched_on(runs: list[dict], at: float = 0.2) -> dict:
+    """When the latents of the falling prices' runs first cost more than ``at`` nats.
+
+    ``apart``: how many steps the first two, those of the position, are apart; ``third``: the step
+    at which the next one follows.
+    """
+    firsts = []
+    for run in runs:
+        if run["method"].startswith("falling-beta"):
+            steps, records = run["history"]["steps"], run["history"]["kl_per_dimension"]
+            begun = [
+                next((step for step, record in zip(steps, records) if record[j] > at), None)
+                for j in range(len(records[0]))
+            ]
+            firsts.append(sorted(step for step in begun if step is not None)[:3])
+    apart = [second - first for first, second, _ in firsts]
+    return {
+        "at": at,
+        "runs": len(firsts),
+        "apart_most": max(apart),
+        "together": sum(gap == 0 for gap in apart),
+        "third_least": min(third for _, _, third in firsts),
+        "third_most": max(third for _, _, third in firsts),
+    }
+
+
+def summarise_capacity(study: dict) -> dict:
     """How far the training rate was from the capacity, in nats, while that rose and after."""
     rising, after = [], []
     for run in annealed(study):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from elbo_surgery_tables import COUNTS, KINDS, PARTS, key_of
+from elbo_surgery_tables import COUNTS, KINDS, PARTS, ends, half_width, key_of
+from in_use import mig_in_use
 from matplotlib.figure import Figure
 
 from vaelib.plots import COLOURS
@@ -45,7 +46,9 @@ def three_parts(results: dict, kinds: list[tuple]) -> Figure:
                 middle, text = bottom + value["mean"] / 2, f"{value['mean']:.1f}"
                 left.text(at, middle, text, ha="center", va="center", fontsize=9)
             bottom += max(0.0, value["mean"])
-            left.errorbar(at, bottom, value["sd"], color="black", capsize=3, lw=1)
+            if part == "information":
+                width = half_width(results[key_of(*kind)], part)
+                left.errorbar(at, bottom, width, color="black", capsize=3, lw=1)
     left.set_xticks(places, [label(*kind) for kind in kinds], fontsize=8.5)
     left.set(ylabel="nats per image", title="the rate in three parts")
     left.text(
@@ -54,15 +57,15 @@ def three_parts(results: dict, kinds: list[tuple]) -> Figure:
     left.legend(frameon=False)
     betas = (1, 2, 4, 8, 16)
     for part, colour in PARTS:
-        rows = [results[key_of("beta-vae", beta)][part] for beta in betas]
-        mean, sd = [row["mean"] for row in rows], [row["sd"] for row in rows]
+        kinds = [results[key_of("beta-vae", beta)] for beta in betas]
+        mean, bar = [kind[part]["mean"] for kind in kinds], [bar_of(kind, part) for kind in kinds]
         right.errorbar(
-            betas, mean, sd, color=COLOURS[colour], marker="o", capsize=3, label=words(part)
+            betas, mean, bar, color=COLOURS[colour], marker="o", capsize=3, label=words(part)
         )
         for kind, place in BESIDE.items():
-            beside = results[key_of(*kind)][part]
+            beside = results[key_of(*kind)]
             style = dict(color=COLOURS[colour], marker="D", ms=6, capsize=3)
-            right.errorbar(place, beside["mean"], beside["sd"], **style)
+            right.errorbar(place, beside[part]["mean"], bar_of(beside, part), **style)
     right.set_xscale("log", base=2)
     right.set_yscale("log")
     ticks = {**{beta: str(beta) for beta in betas}, **{at: label(*k) for k, at in BESIDE.items()}}
@@ -72,6 +75,11 @@ def three_parts(results: dict, kinds: list[tuple]) -> Figure:
     right.set(xlabel="β", title="the same, each by itself (log scale)")
     right.grid(alpha=0.3)
     return figure
+
+
+def bar_of(figures: dict, part: str) -> float:
+    """Half the bracket or the seeds' deviation, whichever is the larger."""
+    return max(half_width(figures, part), figures[part]["sd"])
 
 
 def words(part: str) -> str:
@@ -101,20 +109,22 @@ def how_many_images(results: dict) -> Figure:
     return figure
 
 
-def order_and_correlation(records: dict) -> Figure:
-    """Each run a mark: its total correlation, and how far one latent holds a factor (MIG)."""
+def order_and_correlation(results: dict, rows: list[dict]) -> Figure:
+    """Each run a mark: how far one latent in use holds a factor (MIG), over its kind's bracket.
+
+    The bracket is that of the total correlation, the mean over the kind's runs.
+    """
     figure = Figure(figsize=(7.2, 3.8), layout="constrained")
     axis = figure.subplots()
     for method, (name, marker, colour) in MARKS.items():
-        runs = [
-            run
-            for kind, by_seed in records.items()
-            for run in by_seed.values()
-            if kind[0] == method
-        ]
-        at = [run["total_correlation"] for run in runs], [run["mig"] for run in runs]
-        axis.plot(*at, marker, color=COLOURS[colour], ms=6, alpha=0.8, label=name)
-    axis.set(xlabel="total correlation, nats", ylabel="MIG", ylim=(0, None), xlim=(-0.05, 4.5))
+        for weight in sorted({row["weight"] for row in rows if row["method"] == method}):
+            migs = [mig_in_use(r) for r in rows if (r["method"], r["weight"]) == (method, weight)]
+            low, high = ends(results[key_of(method, weight)], "total_correlation")
+            style = dict(color=COLOURS[colour], alpha=0.8)
+            axis.plot([(low + high) / 2] * len(migs), migs, marker, ms=6, label=name, **style)
+            axis.plot([low, high], [sum(migs) / len(migs)] * 2, "|-", lw=1.5, **style)
+            name = None
+    axis.set(xlabel="total correlation, nats", ylabel="MIG", ylim=(0, None), xlim=(-0.02, 4.5))
     axis.set_xscale("symlog", linthresh=0.5)
     axis.set_xticks([0, 0.25, 0.5, 1, 2, 4], ["0", "0.25", "0.5", "1", "2", "4"])
     axis.minorticks_off()

@@ -30,7 +30,7 @@ from reporting import RESULTS, ROOT, hardware
 from vaelib import DataError, TrainingError
 from vaelib.experiments.config import Config, read
 from vaelib.experiments.run import train
-from vaelib.files import write
+from vaelib.saving import write
 
 SCRIPT = "book/studies/gallery.py"
 TABLE = RESULTS / "gallery.json"
@@ -101,7 +101,7 @@ def perform(name: str, network: str, device: str, threads: int | None) -> dict:
     if threads:
         torch.set_num_threads(threads)
     label, config = configuration(name, network)
-    results = train(config, folder(name, network), device, resume=True, say=lambda line: None)
+    results = train(config, folder(name, network), device, resume=True, log=lambda line: None)
     training, net = config.hyperparameters, config.architecture
     return {
         "name": name,

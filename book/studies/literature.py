@@ -29,7 +29,7 @@ import vaelib
 from vaelib import ConvSpec, DataError, losses, metrics, objectives
 from vaelib.data import ImageData
 from vaelib.device import pick_device
-from vaelib.files import write
+from vaelib.saving import write
 
 SCRIPT = "book/studies/literature.py"
 RESULTS = reporting.RESULTS / "literature.json"
@@ -60,7 +60,7 @@ def the_papers_model() -> vaelib.VAE:
     return vaelib.VAE((1, 28, 28), 50, convs=(), hidden=(200, 200), activation="tanh")
 
 
-class Watched:
+class ResumableRun:
     """A run in rounds of some epochs, after each of which its learning curve gets a point.
 
     Between two rounds it may stop.
@@ -101,7 +101,7 @@ def digits(k: int, epochs: int, device: torch.device, stop: float) -> dict:
     data = vaelib.load("mnist", binarize=True)
     data = replace(data, test=data.test.to(device))
     few = replace(data, test=data.test[:CURVE_IMAGES])
-    run, model = Watched(f"k{k}-{epochs}", stop), the_papers_model().to(device)
+    run, model = ResumableRun(f"k{k}-{epochs}", stop), the_papers_model().to(device)
 
     def measure(model, history) -> dict:
         estimate = metrics.log_likelihood(model, few.test, CURVE_SAMPLES, batch_size=1000)
@@ -188,7 +188,7 @@ def bits(epochs: int, device: torch.device, stop: float) -> dict:
     Bits a pixel value of the test images, and those of the best linear VAE.
     """
     label, data = load_photographs()
-    run = Watched(f"bits-{epochs}", stop)
+    run = ResumableRun(f"bits-{epochs}", stop)
     line = run.read("line.json", None)
     if line is None:
         line = {"bits": straight_line(data.train, data.test, BITS_LATENTS)}
@@ -241,6 +241,7 @@ def bits(epochs: int, device: torch.device, stop: float) -> dict:
         "importance_bits": in_bits(estimate.mean()),
         "importance_images": CURVE_IMAGES,
         "importance_samples": CURVE_SAMPLES,
+        "first_grey_levels": 255 * FIRST_SIGMA,
         "grey_levels": 255 * model.log_sigma.exp().item(),
         "line_bits": line["bits"],
         "published": PUBLISHED_BITS,

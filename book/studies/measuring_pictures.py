@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 import numpy as np
+from in_use import IN_USE, shown
 from matplotlib.figure import Figure
 from measuring_tables import AGREEMENT, LABELS, SCORES, label, rank_correlations, values
 
@@ -15,9 +16,12 @@ METHOD_COLOURS = dict(zip(LABELS, (5, 2, 4, 3, 6, 1)))
 
 
 def draw_information(axis, run: dict, rows: list[int]) -> object:
-    matrix = np.array(run["information"])[rows]
+    matrix = np.array(shown(run))[rows]
     picture = axis.imshow(matrix, cmap="Blues", vmin=0, vmax=0.8, aspect="auto")
     for row, shares in enumerate(matrix):
+        if run["kl_per_dimension"][rows[row]] <= IN_USE:
+            axis.axhspan(row - 0.5, row + 0.5, color="#dddddd")
+            continue
         for column, share in enumerate(shares):
             if share >= 0.1:
                 style = dict(fontsize=8, color="white" if share > 0.45 else "black")
@@ -29,16 +33,16 @@ def draw_information(axis, run: dict, rows: list[int]) -> object:
 
 def sorted_latents(run: dict) -> list[int]:
     """Latents in use first, by the factor of which each knows most; then those below 0.1 nats."""
-    shares, kl = np.array(run["information"]), run["kl_per_dimension"]
+    shares, kl = np.array(shown(run)), run["kl_per_dimension"]
 
     def place(j: int) -> tuple:
-        return kl[j] < 0.1, int(shares[j].argmax()), -shares[j].max()
+        return kl[j] <= IN_USE, int(shares[j].argmax()), -shares[j].max()
 
     return sorted(range(len(kl)), key=place)
 
 
 def heatmaps(chosen: dict[str, dict], columns: int = 5) -> Figure:
-    """What each latent knows of each factor, a panel a run, by its title."""
+    """What each latent can say of each factor, a panel a run, by its title; grey: not in use."""
     rows = -(-len(chosen) // columns)
     figure = Figure(figsize=(2.35 * columns + 0.8, 3.3 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
@@ -49,23 +53,24 @@ def heatmaps(chosen: dict[str, dict], columns: int = 5) -> Figure:
         axis.set_title(title, fontsize=10)
     for axis in axes[:, 0]:
         axis.set_ylabel("latents")
-    figure.colorbar(picture, ax=axes, label=r"$I(c_j; v_k) / H(v_k)$")
+    figure.colorbar(picture, ax=axes, label=r"$I(\mu_j; v_k) / H(v_k)$, at most $R_j / H(v_k)$")
     return figure
 
 
 def all_scores(groups: dict[tuple, list[dict]], reference: dict) -> Figure:
     """A dot a run, a bar at the median, a row a setting; a panel a score."""
-    shown = [key for key in SCORES if key != "dci_informativeness"]
+    panels = [key for key in SCORES if key != "dci_informativeness"]
     figure = Figure(figsize=(12.4, 0.8 + 0.34 * len(groups)), layout="constrained")
-    axes = figure.subplots(1, len(shown), sharey=True)
-    for axis, key in zip(axes, shown):
+    axes = figure.subplots(1, len(panels), sharey=True)
+    for axis, key in zip(axes, panels):
         for row, (setting, runs) in enumerate(groups.items()):
             scores, colour = values(runs, key), COLOURS[METHOD_COLOURS[setting[0]]]
             axis.plot(scores, [row] * len(scores), "o", color=colour, ms=5, alpha=0.75, mew=0)
             median = [statistics.median(scores)] * 2
             axis.plot(median, [row - 0.35, row + 0.35], color="black", lw=1.6)
-        axis.axvline(reference["factors"][key], color=COLOURS[8], linestyle="--", lw=1)
-        axis.axvline(reference["noise"][key], color=COLOURS[8], linestyle=":", lw=1)
+        made = key.removesuffix("_in_use")  # a code without a model has no latents out of use
+        axis.axvline(reference["factors"][made], color=COLOURS[8], linestyle="--", lw=1)
+        axis.axvline(reference["noise"][made], color=COLOURS[8], linestyle=":", lw=1)
         axis.set(title=SCORES[key], xlim=(-0.03, 1.04))
         axis.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(groups)), [label(setting) for setting in groups])

@@ -6,13 +6,14 @@ import statistics
 from itertools import combinations
 
 import numpy as np
+from in_use import shown
 from reporting import markdown
 from scipy.stats import spearmanr
 
 from vaelib.data.sprites import FACTOR_NAMES
 
 SCORES = {
-    "mig": "MIG",
+    "mig_in_use": "MIG",
     "sap": "SAP",
     "dci_disentanglement": "disentanglement",
     "dci_completeness": "completeness",
@@ -30,7 +31,8 @@ LABELS = {  # of a method with its weight, on a page and in a figure
 }
 # the method whose seeds are shown one by one: three latents in use, for scale and position
 SHOWN = "falling-beta"
-AGREEMENT = {**SCORES, "elbo": "ELBO", "kl": "KL", "total_correlation": "total correlation"}
+MIG = "mig_in_use"
+AGREEMENT = {**SCORES, "elbo": "ELBO", "kl": "KL"}
 
 
 def by_setting(runs: list[dict]) -> dict[tuple, list[dict]]:
@@ -59,27 +61,37 @@ def middle(numbers: list[float]) -> dict:
 
 
 def median_run(runs: list[dict]) -> dict:
-    return sorted(runs, key=lambda run: run["mig"])[(len(runs) - 1) // 2]
+    return sorted(runs, key=lambda run: run["mig_in_use"])[(len(runs) - 1) // 2]
 
 
 def table(groups: dict[tuple, list[dict]], reference: dict) -> str:
     """Median and range of each score, a row a setting, as a table in Markdown."""
     heads = (n.replace("ment", "&shy;ment").replace("ness", "&shy;ness") for n in SCORES.values())
-    rows = [["", "runs", *heads]]
+    first, *others = heads
+    rows = [["", "runs", first, "MIG, all ten", *others]]
     for setting, runs in groups.items():
-        spans = (span(values(runs, key)) for key in SCORES)
-        rows.append([label(setting), str(len(runs)), *spans])
+        spans = [span(values(runs, key)) for key in SCORES]
+        all_ten = f"{statistics.median(values(runs, 'mig')):.2f}"
+        rows.append([label(setting), str(len(runs)), spans[0], all_ten, *spans[1:]])
     made = {"factors": "the factors", "circle": "orientation as a circle", "noise": "noise"}
     for key, name in made.items():
-        rows.append([f"*{name}*", "", *(f"{reference[key][score]:.2f}" for score in SCORES)])
+        mig, *others = (
+            f"{reference[key][score or 'mig']:.2f}" for score in ("", *list(SCORES)[1:])
+        )
+        rows.append([f"*{name}*", "", mig, mig, *others])
     return markdown(rows)
 
 
 def gap_table(groups: dict[tuple, list[dict]]) -> str:
     rows = [["", *FACTOR_NAMES]]
     for setting, runs in groups.items():
-        gaps = [[run["mig_gaps"][k] for run in runs] for k in range(5)]
-        rows.append([label(setting), *map(span, gaps)])
+        cells = []
+        for k in range(5):
+            mine = [run["gaps_in_use"][k] for run in runs]
+            every = statistics.median(run["mig_gaps"][k] for run in runs)
+            differs = f"{every:.2f}" != f"{statistics.median(mine):.2f}"
+            cells.append(span(mine) + (f"<br>*all ten {every:.2f}*" if differs else ""))
+        rows.append([label(setting), *cells])
     return markdown(rows)
 
 
@@ -89,9 +101,10 @@ def turned_table(straight: list[dict]) -> str:
         ["seed", *(str(run["seed"]) for run in straight)],
         ["latents in use (active units)", *(str(run["active"]) for run in straight)],
         ["turned against x and y by", *(f"{run['degrees']:.0f}°" for run in straight)],
-        ["MIG", *(f"{run['mig']:.2f}" for run in straight)],
-        ["MIG, turned back", *(f"{run['mig_turned_back']:.2f}" for run in straight)],
-        ["total correlation, nats (standard error)", *total],
+        ["MIG", *(f"{run['mig_in_use']:.2f}" for run in straight)],
+        ["MIG, all ten means", *(f"{run['mig']:.2f}" for run in straight)],
+        ["MIG, all ten, turned back", *(f"{run['mig_turned_back']:.2f}" for run in straight)],
+        ["total correlation, lower end, nats (standard error)", *total],
     ]
     return markdown(rows)
 
@@ -105,7 +118,7 @@ def seed_against_setting(groups: dict[tuple, list[dict]]) -> dict:
 
     And MIG in some of the settings, such as the one in which it varies most.
     """
-    migs = {setting: values(runs, "mig") for setting, runs in groups.items()}
+    migs = {setting: values(runs, "mig_in_use") for setting, runs in groups.items()}
     everything = [mig for some in migs.values() for mig in some]
     within = sum((x - statistics.mean(some)) ** 2 for some in migs.values() for x in some)
     total = sum((x - statistics.mean(everything)) ** 2 for x in everything)
@@ -131,13 +144,13 @@ def factor_extremes(runs: list[dict]) -> dict:
     """Over all runs, each factor's greatest gap and greatest share of its entropy in one latent."""
     extremes = {}
     for k, factor in enumerate(FACTOR_NAMES):
-        best = max(runs, key=lambda run: run["mig_gaps"][k])
+        best = max(runs, key=lambda run: run["gaps_in_use"][k])
         extremes[factor] = {
-            "gap": best["mig_gaps"][k],
+            "gap": best["gaps_in_use"][k],
             "gap_where": label((best["method"], best["weight"])),
-            "gap_median": statistics.median(run["mig_gaps"][k] for run in runs),
-            "information": max(row[k] for run in runs for row in run["information"]),
-            "above_04": sum(run["mig_gaps"][k] >= 0.4 for run in runs),
+            "gap_median": statistics.median(run["gaps_in_use"][k] for run in runs),
+            "information": max(row[k] for run in runs for row in shown(run)),
+            "above_04": sum(run["gaps_in_use"][k] >= 0.4 for run in runs),
         }
     return extremes
 
@@ -155,7 +168,7 @@ def agreement(runs: list[dict]) -> dict:
         "least": {"pair": " and ".join(SCORES[key] for key in least), "rho": pairs[least]},
         "most": {"pair": " and ".join(SCORES[key] for key in most), "rho": pairs[most]},
         "median": statistics.median(pairs.values()),
-        **{f"mig_{key}": rho[at["mig"], at[key]] for key in AGREEMENT if key != "mig"},
+        **{f"mig_{key}": rho[at[MIG], at[key]] for key in AGREEMENT if key != MIG},
     }
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vaelib import VAE, metrics, pretrained
-from vaelib.files import write
+from vaelib.saving import write
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "book" / "results"
@@ -102,7 +102,7 @@ def read_json(path: Path, script: str) -> dict:
     return json.loads(existing(path, script).read_text())
 
 
-def kept(path: Path, stop: float, measure: Callable[[], dict]) -> dict:
+def cached(path: Path, stop: float, measure: Callable[[], dict]) -> dict:
     """What ``measure`` measures, kept in ``path``, where it is only measured once.
 
     SystemExit, in one line, where that would begin after ``stop``, a time of time.monotonic.

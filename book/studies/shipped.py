@@ -18,7 +18,7 @@ from reporting import machine, model_scores, rounded, write_card
 
 import vaelib
 from vaelib import ConvSpec, pretrained
-from vaelib.files import write
+from vaelib.saving import write
 
 # name: what it shows, and the run of the study that it is
 SPRITES = {

@@ -21,7 +21,7 @@ from reporting import RESULTS, ROOT, machine, model_scores, read_json, rounded
 
 import vaelib
 from vaelib import ConvSpec, disentanglement, losses, metrics, objectives
-from vaelib.files import write
+from vaelib.saving import write
 
 TABLE = RESULTS / "sprites.json"
 MODELS = ROOT / "_build" / "sprites"

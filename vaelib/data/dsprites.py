@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import shutil
-import urllib.request
 import zipfile
 import zlib
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +13,10 @@ import torch
 from torch import Tensor
 
 from vaelib.choices import IMAGE_SIZE
+from vaelib.data.download import fetch
 from vaelib.data.factors import FactorImages, ravel
 from vaelib.data.images import DataError
 from vaelib.data.sprites import FACTOR_NAMES, checked_size
-from vaelib.files import whole
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 COMMIT = "google-deepmind/dsprites-dataset/fa310c66517cfc1939d77fe17c725154efc97127"
@@ -65,21 +62,13 @@ def _unpack(factors: Tensor, bits: Tensor, sizes: tuple[int, ...], size: int) ->
 
 
 def _fetch(path: Path, download: bool) -> None:
-    from torchvision.datasets.utils import check_integrity
-
     hint = 'load("sprites") draws the same factors and needs no download'
     if not download:
         raise DataError(f"dsprites: not found under {path.parent} and download is off; {hint}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(URL, timeout=30) as answer, whole(path) as file:
-            shutil.copyfileobj(answer, file)
-            file.flush()
-            if not check_integrity(file.name, MD5):
-                raise OSError("what came has not the published checksum")
-    except (OSError, HTTPException) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        what = f"dsprites: not found under {path.parent} and the download failed ({reason})"
+        fetch([URL], path, MD5)
+    except OSError as error:
+        what = f"dsprites: not found under {path.parent} and the download failed ({error})"
         raise DataError(f"{what}; {hint}") from None
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from vaelib.data.cifar import cifar10
+from vaelib.data.download import fetch_published
 from vaelib.data.images import DataError, ImageData
 
 WITHOUT = 'load("mnist-5k") needs no download'
@@ -53,7 +55,7 @@ def published(name: str, root: Path, download: bool) -> ImageData:
 
 def _read(name: str, source: Callable, root: Path, train: bool, download: bool) -> Any:
     try:
-        return source(root, train=train, download=False)
+        return _opened(source, root, train)
     except RuntimeError:
         if not download:
             what = f"{name}: not found under {root} and download is off"
@@ -63,11 +65,18 @@ def _read(name: str, source: Callable, root: Path, train: bool, download: bool) 
         what = f"{name}: what lies under {root} is not that data set ({reason})"
         raise DataError(f"{what}; delete it and load again") from None
     try:
-        return source(root, train=train, download=True)
+        fetch_published(source, root)
+        return _opened(source, root, train)
     except (OSError, RuntimeError, ValueError, AssertionError, IndexError, EOFError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         what = f"{name}: not found under {root} and the download failed ({reason})"
         raise DataError(f"{what}; {WITHOUT}") from None
+
+
+def _opened(source: Any, root: Path, train: bool) -> Any:
+    if hasattr(source, "train_list"):
+        return cifar10(source, root, train)
+    return source(root, train=train, download=False)
 
 
 def _refuse_damaged_files(name: str, source: Any, root: Path) -> None:

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from vaelib.choices import VARIATIONS
 from vaelib.experiments.config import ConfigError
-from vaelib.experiments.schema import whole
+from vaelib.experiments.schema import integer
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,7 +39,7 @@ def device_option(parser: argparse.ArgumentParser) -> None:
     cores = os.cpu_count() or 1
     parser.add_argument(
         "--threads",
-        type=_checked(whole(1, cores), f"a whole number, 1 to {cores}"),
+        type=_checked(integer(1, cores), f"a whole number, 1 to {cores}"),
         help="processor threads (default: one a core); on a busy machine 1 may be faster",
     )
 
@@ -67,8 +67,8 @@ def _checked(parse: Callable[[str], int], allowed: str) -> Callable[[str], int]:
     return parsed
 
 
-whole_number = _checked(whole(1), "a whole number, at least 1")
-whole_from_0 = _checked(whole(0), "a whole number, at least 0")
+whole_number = _checked(integer(1), "a whole number, at least 1")
+whole_from_0 = _checked(integer(0), "a whole number, at least 0")
 
 
 def grid(text: str) -> tuple[str, list[str]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import io
 import os
 import shlex
 import sys
+import warnings
 from pathlib import Path
 
 from vaelib import __version__
@@ -23,6 +25,7 @@ from vaelib.experiments.arguments import (
     whole_number,
 )
 from vaelib.experiments.config import ConfigError
+from vaelib.experiments.signals import stoppable
 
 ABOUT = "Trains a variational autoencoder from a configuration file, and looks at what it learned."
 EXAMPLES = {
@@ -31,13 +34,14 @@ EXAMPLES = {
     "-c my.cfg -v B-VAE --resume": "go on with that run after it was stopped",
     "evaluate RUN": "measure it: ELBO, log p(x), latents in use",
     "sample RUN": "draw images from it",
-    "export RUN": "its weights and configuration, to take away",
+    "export RUN --html": "its weights, and a page in which it is alive, to take away or to send",
     "sweep FILE --grid hyperparameters.beta=1,2,4 --seeds 5": "many runs, one table",
 }
 EPILOG = """A run's folder holds config.cfg as used, metrics.jsonl (a line an epoch), checkpoint.pt,
 model.safetensors, pictures, results.json, and report.html, which shows it all. Exit status: 0; 1
 when training failed; 2 for a mistake in what was asked, in one line; 130 when stopped by Ctrl-C,
-after which --resume goes on, to the same weights as if it had never stopped."""
+143 by SIGTERM, 129 by SIGHUP, after which --resume goes on, to the same weights as if it had never
+stopped. Of the checkpoints the last two are kept, for when one is damaged."""
 
 
 OUT_OF_MEMORY = "out of memory; take a smaller batch_size or image_size, or fewer images"
@@ -53,17 +57,25 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack the letters of a path
             stream.reconfigure(errors="replace")
     try:
-        return _command(argv)
+        with stoppable(), warnings.catch_warnings():
+            warnings.showwarning = _warn  # type: ignore[assignment]  # in one line
+            return _command(argv)
     except SystemExit as end:  # argparse's, after --help
         return int(end.code or 0)
     except KeyboardInterrupt as stop:
         _complain("; ".join(["stopped", *map(str, stop.args)]))
-        return 130
+        return getattr(stop, "status", 130)
     except Exception as error:
         if (status := _status(error)) is None:
             raise
-        _complain(OUT_OF_MEMORY if _is_of_memory(error) else str(error) or type(error).__name__)
+        _complain(OUT_OF_MEMORY if _is_of_memory(error) else _line(error))
         return status
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
 
 
 def _status(error: Exception) -> int | None:
@@ -96,10 +108,15 @@ def _leads() -> bool:
 
 def _complain(line: str) -> None:
     if _leads():
-        print(f"vaelib: {' '.join(line.split())}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal may be gone: SIGHUP says so
+            print(f"vaelib: {' '.join(line.split())}", file=sys.stderr)
 
 
-def _say(line: str) -> None:
+def _warn(message: Warning | str, *where: object) -> None:
+    _complain(str(message))
+
+
+def _log(line: str) -> None:
     if _leads():
         print(line, flush=True)
 
@@ -180,10 +197,10 @@ def _train(args: argparse.Namespace) -> int:
         )
     if args.variation is None:
         raise ConfigError("-v is missing: VAE (beta is 1) or B-VAE (the file's beta and schedule)")
-    given = {f"hyperparameters.{key}": getattr(args, key) for key in ("seed", "precision")}
-    given = {name: value for name, value in given.items() if value is not None}
-    wanted = config.read(args.config, given, args.path)
-    chosen = wanted.variation(args.variation)
+    overrides = {f"hyperparameters.{key}": getattr(args, key) for key in ("seed", "precision")}
+    overrides = {name: value for name, value in overrides.items() if value is not None}
+    overall = config.read(args.config, overrides, args.path)
+    chosen = overall.variation(args.variation)
     seed = f"-seed{chosen.hyperparameters.seed}" if args.seed is not None else ""
     folder = (
         args.output or Path("runs") / f"{Path(args.config).stem}-{args.variation.lower()}{seed}"
@@ -191,29 +208,32 @@ def _train(args: argparse.Namespace) -> int:
 
     from vaelib import distributed  # torch takes seconds, and a mistake in the configuration none
     from vaelib.experiments import run, run_folder
+    from vaelib.saving import kept
 
-    _say(_of_beta(wanted, args.variation))
+    _log(_of_beta(overall, args.variation))
     try:
         with distributed.started_by_torchrun():
-            result = run.train(chosen, folder, args.device, args.resume, say=_say)
-    except KeyboardInterrupt:
-        again = f"go on with: {_program()} --resume --output {shlex.quote(str(folder))}"
-        raise KeyboardInterrupt(
-            again if (folder / run_folder.CHECKPOINT).exists() else "nothing was kept"
-        ) from None
+            result = run.train(chosen, folder, args.device, args.resume, log=_log)
+    except KeyboardInterrupt as stop:
+        checkpoint = folder / run_folder.CHECKPOINT
+        again = f"{_program()} --resume --output {shlex.quote(str(folder))}"
+        stop.args = (f"saved in {checkpoint}; go on with: {again}",)
+        if not kept(checkpoint):
+            stop.args = ("nothing was kept",)
+        raise
     speed = f"{result['images_per_second']:,} images/s"
-    _say(f"ELBO {result['elbo']:.2f} nats, {speed}; all of it: {folder / run_folder.REPORT}")
+    _log(f"ELBO {result['elbo']:.2f} nats, {speed}; all of it: {folder / run_folder.REPORT}")
     return 0
 
 
-def _of_beta(wanted: config.Config, variation: str) -> str:
-    beta, schedule = wanted.hyperparameters.beta, wanted.hyperparameters.schedule
+def _of_beta(overall: config.Config, variation: str) -> str:
+    beta, schedule = overall.hyperparameters.beta, overall.hyperparameters.schedule
     terms = [f"beta = {beta}"] * (beta is not None) + [f"schedule = {schedule}"] * (
         schedule.kind != "constant"
     )
     if variation == "B-VAE":
         return f"B-VAE: {', '.join(terms)}"
-    unused = [f"{what} in {wanted.file}" for what in terms if what != "beta = 1.0"]
+    unused = [f"{what} in {overall.file}" for what in terms if what != "beta = 1.0"]
     return "VAE: beta is 1" + (f"; not used: {', '.join(unused)}" if unused else "")
 
 
@@ -241,10 +261,10 @@ def _evaluate(args: argparse.Namespace) -> int:
     from vaelib.experiments import finished_run, report
 
     result = finished_run.evaluate(
-        args.run, args.samples, args.images, args.device, args.scores, _say, args.path
+        args.run, args.samples, args.images, args.device, args.scores, _log, args.path
     )
     for name, value in report.readable(result):
-        _say(f"{name:22}{value}")
+        _log(f"{name:22}{value}")
     return 0
 
 
@@ -267,7 +287,7 @@ def _sample(args: argparse.Namespace) -> int:
     if output.suffix.lower() != ".png":
         raise ConfigError(f"--output {output}: must end in .png")
     finished_run.sample(args.run, args.number, args.seed, output, args.device)
-    _say(str(output))
+    _log(str(output))
     return 0
 
 
@@ -276,21 +296,34 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="DIR", type=Path, help="where to (default: the folder export in RUN)"
     )
+    parser.add_argument(
+        "--html",
+        action="store_true",
+        help="also explorer.html: the model alive in one page, to open or to send; held-out "
+        "images are in it",
+    )
     parser.add_argument("--half", action="store_true", help="the weights as float16, half the size")
     parser.add_argument(
         "--programs",
         action="store_true",
         help="also encoder.pt2 and decoder.pt2, which PyTorch runs without vaelib",
     )
+    parser.add_argument(
+        "--onnx",
+        action="store_true",
+        help="also encoder.onnx and decoder.onnx, checked with onnxruntime",
+    )
+    path_option(parser)
 
 
 def _export(args: argparse.Namespace) -> int:
-    from vaelib.experiments import finished_run, run_folder
+    from vaelib.experiments import run_folder
+    from vaelib.experiments.export import export
 
-    for path in finished_run.export(
-        args.run, args.output or args.run / run_folder.EXPORT, args.half, args.programs
-    ):
-        _say(str(path))
+    output = args.output or args.run / run_folder.EXPORT
+    overall = {name: getattr(args, name) for name in ("half", "programs", "html", "onnx")}
+    for path in export(args.run, output, **overall, log=_log, path=args.path):
+        _log(str(path))
     return 0
 
 
@@ -348,11 +381,12 @@ def _sweep(args: argparse.Namespace) -> int:
 
     points = sweep.points(args.config, varied, args.seeds, args.variation)
     try:
-        rows = sweep.sweep(points, folder, args.device, args.resume, _say, args.jobs, args.cluster)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same command with --resume goes on") from None
-    _say(f"\n{sweep_table.table(rows)}\n{sweep_table.readable(sweep_table.summary(rows))}\n")
-    _say("\n".join(str(folder / name) for name in (sweep.SUMMARY, sweep.PLOT, sweep.TABLE)))
+        rows = sweep.sweep(points, folder, args.device, args.resume, _log, args.jobs, args.cluster)
+    except KeyboardInterrupt as stop:
+        stop.args = ("the same command with --resume goes on",)
+        raise
+    _log(f"\n{sweep_table.table(rows)}\n{sweep_table.readable(sweep_table.summary(rows))}\n")
+    _log("\n".join(str(folder / name) for name in (sweep.SUMMARY, sweep.PLOT, sweep.TABLE)))
     return int(any(row["status"] != "done" for row in rows))
 
 
@@ -369,7 +403,7 @@ COMMANDS = {
         _sweep,
     ),
     "export": (
-        "Writes model.safetensors and config.cfg of a finished run.",
+        "Writes model.safetensors and config.cfg of a finished run, and more where it is asked.",
         _export_options,
         _export,
     ),

@@ -230,6 +230,12 @@ def _resolved(config: Config) -> Config:
     if training.schedule.kind in WITHOUT_BETA and training.beta is not None:
         clash = f"schedule = {training.schedule.kind} has its own weight; remove one of them"
         raise config.error("hyperparameters", "beta", clash)
+    last = training.last_learning_rate
+    if last is not None and last > training.learning_rate:
+        above = f"the rate falls, from learning_rate = {training.learning_rate:g}"
+        raise config.error(
+            "hyperparameters", "last_learning_rate", f"{above}; must be at most that"
+        )
     if training.schedule.tc and training.samples != 1:
         raise config.error("hyperparameters", "samples", "with schedule = tc it must be 1")
     if training.schedule.kind == "falling" and training.beta == 0:

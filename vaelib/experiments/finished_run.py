@@ -1,39 +1,26 @@
-"""A finished run, in its folder: measured, drawn from, exported."""
+"""A finished run, in its folder: measured and drawn from."""
 
 from __future__ import annotations
 
-import io
-import json
 import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from vaelib import losses, metrics
 from vaelib.data import FactorImages
 from vaelib.device import physical_memory
 from vaelib.experiments import report
-from vaelib.experiments.build import checked_device, load_data
 from vaelib.experiments.config import ConfigError
+from vaelib.experiments.from_config import checked_device, load_data
 from vaelib.experiments.measure import contact_sheet, measurements, standard_error
-from vaelib.experiments.run_folder import (
-    CONFIG,
-    MODEL,
-    PICTURES,
-    REPORT,
-    RESULTS,
-    listing,
-    opened,
-    results,
-)
-from vaelib.files import save_model, write
+from vaelib.experiments.run_folder import PICTURES, REPORT, keep_results, listing, load_run, results
 from vaelib.models import VAE
+from vaelib.saving import write
 
 BATCH = 512  # images decoded at a time
 
@@ -44,7 +31,7 @@ def evaluate(
     images: int,
     device: str = "auto",
     scores: bool = False,
-    say: Callable = print,
+    log: Callable = print,
     path: str | None = None,
 ) -> dict:
     """Measure a finished run on ``images`` held-out images, and add it to its results and report.
@@ -55,14 +42,14 @@ def evaluate(
     pixels. With ``scores`` the codes are compared with the factors that made the images, by all of
     `vaelib.disentanglement`, where there are any. ``path`` is where the data lie now, if not where
     they were. Of a folder of pictures those are taken that the run held out, if they are still what
-    they were; ``say`` is told what has changed.
+    they were; ``log`` is told what has changed.
     """
-    config, model = opened(folder)
+    config, model = load_run(folder)
     model.to(checked_device(device))
     kept = listing(folder)
     if kept is None and config.configuration.dataset == "folder":
-        say(f"{folder / PICTURES} is missing: the run may have trained on some of these pictures")
-    data = load_data(config.at(path), say, kept)
+        log(f"{folder / PICTURES} is missing: the run may have trained on some of these pictures")
+    data = load_data(config.at(path), log, split=kept)
     if scores and not data.factor_names:
         raise ConfigError(f"--scores: {data.name} has no known factors; sprites and dsprites have")
     if isinstance(data, FactorImages):
@@ -83,13 +70,12 @@ def evaluate(
     if scores:
         from vaelib import disentanglement  # scikit-learn is slow to import
 
-        say(f"the scores of {len(x):,} images take about a minute")
+        log(f"the scores of {len(x):,} images take about a minute")
         try:
             result |= disentanglement.scores(metrics.encode(model, x)[0].cpu(), factors)
         except ValueError as error:
             raise ConfigError(f"--images {images}: too few for --scores ({error})") from None
-    text = json.dumps({**(results(folder) or {}), "evaluation": result}, indent=1)
-    write(folder / RESULTS, text + "\n")
+    keep_results(folder, {**(results(folder) or {}), "evaluation": result})
     with suppress(FileNotFoundError, UnicodeDecodeError):
         page = (folder / REPORT).read_text(encoding="utf-8")
         write(folder / REPORT, report.evaluated(page, result))
@@ -98,7 +84,7 @@ def evaluate(
 
 def sample(folder: Path, number: int, seed: int, output: Path, device: str = "auto") -> None:
     """Write a picture of ``number`` images that the run in ``folder`` draws from its prior."""
-    _, model = opened(folder)
+    _, model = load_run(folder)
     _refuse_too_many("--number", number, model)
     model.to(checked_device(device))
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -125,52 +111,3 @@ def _refuse_too_many(option: str, images: int, model: VAE) -> None:
     if size > (most := physical_memory()):
         what = f"these images take {size / 1e9:,.1f} GB, and this machine has {most / 1e9:,.1f}"
         raise ConfigError(f"{option} {images}: {what}")
-
-
-def export(folder: Path, output: Path, half: bool = False, programs: bool = False) -> list[Path]:
-    """Copy model and configuration of a finished run into ``output``; the files.
-
-    ``half`` rounds the weights to float16. ``programs`` adds `encoder.pt2` (images in [0, 1] to
-    mean and log-variance) and `decoder.pt2` (latents to images in [0, 1]), which torch.export.load
-    reads without vaelib.
-    """
-    config, model = opened(folder)
-    if output.resolve() == folder.resolve():
-        raise ConfigError(f"--output {output}: that is the run itself; export elsewhere")
-    output.mkdir(parents=True, exist_ok=True)
-    save_model(model, output / MODEL, half)
-    write(output / CONFIG, config.text())
-    written = [output / MODEL, output / CONFIG]
-    if programs:
-        model.eval()
-        examples = {
-            "encoder": torch.zeros(2, *model.image_shape),
-            "decoder": torch.zeros(2, model.latent_dim),
-        }
-        calls = {
-            "encoder": model.encode,
-            "decoder": lambda z: model.expected_image(model.decode(z)),
-        }
-        for name, example in examples.items():
-            stream = io.BytesIO()
-            any_number = ({0: torch.export.Dim.AUTO},)
-            torch.export.save(
-                torch.export.export(
-                    _Call(model, calls[name]), (example,), dynamic_shapes=any_number
-                ),
-                stream,
-            )
-            write(output / f"{name}.pt2", stream.getvalue())
-            written.append(output / f"{name}.pt2")
-    return written
-
-
-class _Call(torch.nn.Module):
-    """One of a model's functions as a module of its own."""
-
-    def __init__(self, model: VAE, call: Callable):
-        super().__init__()
-        self.model, self.call = model, call
-
-    def forward(self, x: Tensor) -> Any:
-        return self.call(x)

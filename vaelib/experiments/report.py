@@ -78,8 +78,8 @@ def page(folder: Path, config: Config, results: Mapping, pictures: Mapping[str, 
         f"after {config.length:,} {unit} in {results['seconds']:,} s."
     )
     where = shlex.quote(f"./{folder}" if str(folder).startswith("-") else str(folder))
-    asked = ("evaluate {}", "sample {} --number 50 --seed 1", "export {}")
-    commands = "\n".join(f"vaelib {command.format(where)}" for command in asked)
+    templates = ("evaluate {}", "sample {} --number 50 --seed 1", "export {} --html")
+    commands = "\n".join(f"vaelib {command.format(where)}" for command in templates)
     return (
         PAGE.substitute(
             title=escape(title),

@@ -14,14 +14,15 @@ from vaelib import __version__, distributed, plots
 from vaelib.data import FactorImages, ImageData
 from vaelib.data.folder import FolderImages
 from vaelib.experiments import report
-from vaelib.experiments.build import (
+from vaelib.experiments.config import Config
+from vaelib.experiments.from_config import (
     build_model,
     check_memory,
     checked_device,
     fit_arguments,
+    learning_rate,
     load_data,
 )
-from vaelib.experiments.config import Config
 from vaelib.experiments.measure import measurements, pictures, png
 from vaelib.experiments.run_folder import (
     CHECKPOINT,
@@ -31,15 +32,17 @@ from vaelib.experiments.run_folder import (
     MODEL,
     PICTURES,
     REPORT,
-    RESULTS,
-    claimable,
+    finished,
+    is_new_run,
+    keep_config,
+    keep_results,
     listing,
     made_of_the_model,
-    results,
+    partial,
 )
-from vaelib.files import save_model, write
 from vaelib.history import History
 from vaelib.models import VAE
+from vaelib.saving import kept, save_model, write
 from vaelib.train import fit
 
 
@@ -49,36 +52,39 @@ def train(
     device: str = "auto",
     resume: bool = False,
     data: Any = None,
-    say: Callable = print,
+    log: Callable = print,
 ) -> dict:
     """Train what ``config`` says into ``folder``, new or (``resume``) of that run; its results.
 
     The folder gets the configuration as used, `metrics.jsonl` and a checkpoint after each epoch,
     and at the end the model, its pictures, results and report. Until the first epoch has ended a
-    run that fails leaves no folder behind. ``say`` is called with each line for a person to read.
+    run that fails leaves no folder behind. ``log`` is called with each line for a person to read.
     Of several processes that train together the first writes and the others only compute. Raises
     ConfigError, DataError, CheckpointError and TrainingError.
     """
     where = checked_device(device)
     model, team = build_model(config), distributed.team()
-    if refusal := team.refusal(model):
+    if refusal := team.why_unsupported(model):
         raise config.error("architecture", "sigma", refusal)
-    fresh, done = team.broadcast(lambda: (claimable(folder, config, resume), results(folder)))
+    fresh, done = team.broadcast(
+        lambda: (is_new_run(folder, config, resume), finished(folder, log))
+    )
     if done and done["length"] == config.length:
-        say(f"{folder}: this run is finished")
+        log(f"{folder}: this run is finished")
         return done
     with team.leader_first():
-        data = load_data(config, say, listing(folder)) if data is None else data
+        data = load_data(config, log, split=listing(folder)) if data is None else data
     check_memory(config, data, where)
     processes = f"; {team.size} processes" if team.size > 1 else ""
     weights = f"{sum(p.numel() for p in model.parameters()):,} weights"
-    say(f"{weights}; {where}; {config.hyperparameters.precision}{processes}")
+    log(f"{weights}; {where}; {config.hyperparameters.precision}{processes}")
     if team.leads:
         folder.mkdir(parents=True, exist_ok=True)
         if fresh:
-            write(folder / CONFIG, config.text())
-            if isinstance(data, FolderImages):
-                write(folder / PICTURES, json.dumps(data.listing, indent=0) + "\n")
+            keep_config(folder, config)
+        # a kill between the two leaves the first alone, and nothing learnt
+        if isinstance(data, FolderImages) and not kept(folder / CHECKPOINT):
+            write(folder / PICTURES, json.dumps(data.listing, indent=0) + "\n")
     training = config.hyperparameters
     try:
         history = fit(
@@ -87,17 +93,19 @@ def train(
             epochs=training.epochs,
             steps=training.steps,
             batch_size=training.batch_size,
-            learning_rate=training.learning_rate,
+            learning_rate=learning_rate(config, data),
             **fit_arguments(config, data),
             samples=training.samples,
             seed=training.seed,
             device=where,
             precision=training.precision,
-            on_record=(lambda _, history: keep(config, folder, history)) if team.leads else None,
+            on_record=(lambda _, history: write_progress(config, folder, history))
+            if team.leads
+            else None,
             checkpoint=folder / CHECKPOINT,
         )
     except BaseException:
-        if team.leads and fresh and not (folder / CHECKPOINT).exists():
+        if team.leads and fresh and not kept(folder / CHECKPOINT):
             discard(folder)
         raise
     return team.broadcast(lambda: finish(config, folder, model, data, history))
@@ -114,17 +122,17 @@ def discard(folder: Path) -> None:
         folder.rmdir()
 
 
-def keep(config: Config, folder: Path, history: History) -> None:
+def write_progress(config: Config, folder: Path, history: History) -> None:
     """Bring a running run's folder up to date, once it is beyond what is there.
 
     Its checkpoint follows.
     """
     # of a killed run, or of a shorter one
-    for old in (*folder.glob(".*.partial"), *made_of_the_model(folder)):
+    for old in (*partial(folder), *made_of_the_model(folder)):
         old.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (folder / EXPORT).rmdir()
-    write(folder / CONFIG, config.text())
+    keep_config(folder, config)
     write(folder / METRICS, lines(history))
 
 
@@ -141,7 +149,7 @@ def finish(
     result |= {"images_per_second": round(history.images_per_second), "torch": torch.__version__}
     result |= {"steps": history.steps[-1], "vaelib": __version__}
     result |= measurements(model, images)
-    keep(config, folder, history)
+    write_progress(config, folder, history)
     save_model(model, folder / MODEL)
     drawn = {name: png(figure) for name, figure in pictures(model, images).items()}
     for name, picture in drawn.items():
@@ -154,7 +162,7 @@ def finish(
     ):
         drawn["latents"] = png(plots.latent_scatter(model, images[:2000], labels[:2000]))
     write(folder / REPORT, report.page(folder, config, result, drawn))
-    write(folder / RESULTS, json.dumps(result, indent=1) + "\n")
+    keep_results(folder, result)
     return result
 
 

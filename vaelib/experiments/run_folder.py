@@ -2,27 +2,96 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from vaelib.experiments.config import Config, ConfigError, read
-from vaelib.files import load_model
 from vaelib.models import VAE
+from vaelib.saving import load_model, write
 
 CONFIG, CHECKPOINT = "config.cfg", "checkpoint.pt"
 MODEL, METRICS = "model.safetensors", "metrics.jsonl"
 RESULTS, REPORT = "results.json", "report.html"
+EXPLORER = "explorer.html"  # the model alive, of an export
 EXPORT = "export"  # the folder in a run's that it is exported into, if no other is named
 PICTURES = "pictures.json"  # of a folder: which were trained on, which held out
+PARTIAL = ".*.partial"  # what a killed writer leaves
+# the first line of a kept configuration, so that a damaged one is not taken for what was asked
+SEAL = "# SHA-256 of the lines below: "
 
 
-def claimable(folder: Path, config: Config, resume: bool) -> bool:
+def keep_config(folder: Path, config: Config) -> None:
+    """Write ``config`` into ``folder``, with its digest."""
+    text = config.text()
+    sealed = f"{SEAL}{_sha256(text.encode())}\n{text}".encode()
+    path = folder / CONFIG
+    if not path.exists() or path.read_bytes() != sealed:  # it is asked for after each epoch
+        write(path, sealed)
+
+
+def kept_config(folder: Path) -> Config:
+    """The configuration that was kept in ``folder``; ConfigError where it is damaged or changed."""
+    path = folder / CONFIG
+    config = read(path)
+    seal, _, text = path.read_bytes().partition(b"\n")
+    digest = seal.removeprefix(SEAL.encode())
+    if digest != seal and digest != _sha256(text).encode():
+        what = "not as the run wrote it; --resume with -c and the configuration writes it anew"
+        raise ConfigError(f"{path}: {what}")
+    return config
+
+
+def keep_results(folder: Path, result: dict) -> None:
+    """Write ``result`` into ``folder``, with its digest and those of the run's other files.
+
+    Where it has digests already they are left as they are.
+    """
+    if "files" not in result:
+        kept = {name: (folder / name).read_bytes() for name in (CONFIG, METRICS, MODEL)}
+        result = {"files": {name: _sha256(content) for name, content in kept.items()}, **result}
+    text = json.dumps({**result, "sha256": _sha256(json.dumps(result).encode())}, indent=1)
+    write(folder / RESULTS, text + "\n")
+
+
+def finished(folder: Path, log: Callable) -> dict | None:
+    """The results of a run that is finished, and whole; else None.
+
+    What is damaged is said: it is to be made anew.
+    """
+    try:
+        done = results(folder)
+    except ConfigError:
+        log(f"{folder / RESULTS}: damaged; made anew")
+        return None
+    damaged = [] if done is None else list(_damaged(folder, done.get("files", {})))
+    for name in damaged:
+        log(f"{folder / name}: damaged; made anew")
+    return None if damaged else done
+
+
+def _damaged(folder: Path, files: dict[str, str]) -> list[str]:
+    found = {}
+    for name in files:
+        with contextlib.suppress(OSError):
+            found[name] = _sha256((folder / name).read_bytes())
+    return [name for name, digest in files.items() if found.get(name) != digest]
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def is_new_run(folder: Path, config: Config, resume: bool) -> bool:
     """Whether ``folder`` is new; ConfigError where a run must not go.
 
     That is into another run, or any folder with files in it.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and set(folder.iterdir()) <= partial(folder)):
         return True
     if not (folder / CONFIG).is_file():
         raise ConfigError(
@@ -31,7 +100,12 @@ def claimable(folder: Path, config: Config, resume: bool) -> bool:
     if not resume:
         what = "there is a run already; go on with --resume, or write elsewhere with --output"
         raise ConfigError(f"{folder}: {what}")
-    before = read(folder / CONFIG)
+    try:
+        before = kept_config(folder)
+    except ConfigError:
+        if Path(config.file).resolve() == (folder / CONFIG).resolve():
+            raise
+        return False  # what was asked for is known, and the checkpoint refuses another run's
     if before.length > config.length:
         what = f"the run is of length {before.length}; it can be made longer"
         raise ConfigError(f"{folder}: {what}, but not {config.length}")
@@ -49,13 +123,28 @@ def claimable(folder: Path, config: Config, resume: bool) -> bool:
     return False
 
 
+def partial(folder: Path) -> set[Path]:
+    """What killed writers have left in ``folder``."""
+    return set(folder.glob(PARTIAL))
+
+
+def is_run(folder: Path) -> bool:
+    """Whether ``folder`` is a run's, finished or not, rather than what `export` made of one."""
+    return any((folder / name).exists() for name in (CHECKPOINT, METRICS, RESULTS, REPORT))
+
+
 def results(folder: Path) -> dict | None:
     """What a finished run came to; None of one that is not finished."""
     try:
-        return json.loads((folder / RESULTS).read_text())
+        found: Any = json.loads((folder / RESULTS).read_text())
+        digest = found.pop("sha256", None)
+        old = digest is None and "files" not in found  # of a run before there were digests
+        if not old and digest != _sha256(json.dumps(found).encode()):
+            raise ValueError(digest)
+        return found
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError:  # no JSON, or no text
+    except (ValueError, AttributeError, TypeError, RecursionError):  # no JSON, no text, no object
         where = folder / RESULTS
         raise ConfigError(f"{where}: damaged; delete it, and --resume writes it anew") from None
 
@@ -64,8 +153,8 @@ def made_of_the_model(folder: Path) -> list[Path]:
     """What a finished run, and commands after it, have made: untrue once it is trained further."""
     if not (folder / RESULTS).exists():
         return [folder / REPORT]
-    names = MODEL, CONFIG, "encoder.pt2", "decoder.pt2"
-    exported = [folder / EXPORT / name for name in names]
+    programs = (f"{part}.{kind}" for part in ("encoder", "decoder") for kind in ("pt2", "onnx"))
+    exported = [folder / EXPORT / name for name in (MODEL, CONFIG, EXPLORER, *programs)]
     return [*exported, *folder.glob("samples-seed*.png"), folder / REPORT, folder / RESULTS]
 
 
@@ -83,14 +172,14 @@ def listing(folder: Path) -> dict | None:
     raise ConfigError(f"{where}: damaged; without it nobody knows which pictures were held out")
 
 
-def opened(folder: Path) -> tuple[Config, VAE]:
+def load_run(folder: Path) -> tuple[Config, VAE]:
     """The configuration and trained model in ``folder``; ConfigError without a finished run."""
     if not (folder / CONFIG).is_file():
         raise ConfigError(f"{folder}: not the folder of a run")
     if not results(folder):
         again = f"go on with --resume --output {shlex.quote(str(folder))}"
         raise ConfigError(f"{folder}: this run is not finished; {again}")
-    config = read(folder / CONFIG)
+    config = kept_config(folder)
     try:
         return config, load_model(folder / MODEL)
     except ValueError as error:  # it names the model's file

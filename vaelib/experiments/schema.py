@@ -45,7 +45,7 @@ def _literal(text: str, kind: type | tuple) -> Any:
     return value
 
 
-def whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
+def integer(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
     def parse(text: str) -> int:
         value = _literal(text, int)
         if not least <= value <= most:
@@ -74,13 +74,13 @@ def _sigma(text: str) -> float | str:
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
     value = _literal(text, (int, list, tuple))
-    return tuple(whole(1)(repr(v)) for v in ([value] if isinstance(value, int) else value))
+    return tuple(integer(1)(repr(v)) for v in ([value] if isinstance(value, int) else value))
 
 
 def _pairs(least: int) -> Callable[[str], tuple[tuple[int, int], ...]]:
     def pair(value: Any) -> tuple[int, int]:
         height, width = (value, value) if isinstance(value, int) else value
-        return whole(least)(repr(height)), whole(least)(repr(width))
+        return integer(least)(repr(height)), integer(least)(repr(width))
 
     return lambda text: tuple(pair(value) for value in _literal(text, (list, tuple)))
 
@@ -116,7 +116,7 @@ def _schedule(text: str) -> ScheduleSpec:
     kind, *numbers = words[tc:] or ["constant"]
     names = SCHEDULES[kind]
     number = _positive if kind == "falling" else _number
-    counts = {"STEPS": whole(1), "PERIOD": whole(2)}  # of one step the KL would never weigh
+    counts = {"STEPS": integer(1), "PERIOD": integer(2)}  # of one step the KL would never weigh
     parsers = [counts.get(name, number) for name in names]
     if len(numbers) != len(names) or (tc and kind in WITHOUT_BETA):
         raise ValueError(text)
@@ -127,7 +127,7 @@ def _key(parse: Callable[[str], object], allowed: str, default: object = None) -
     return field(default=default, metadata={"parse": parse, "allowed": allowed})
 
 
-_NAMES = ", ".join(choice.written for choice in DATASETS.values())
+_NAMES = ", ".join(choice.display_name for choice in DATASETS.values())
 _FORMS = ", ".join(" ".join([kind, *names]) for kind, names in SCHEDULES.items())
 _SCHEDULES = f"one of {_FORMS}; all but {' and '.join(WITHOUT_BETA)} also with tc before it"
 _PAIRS = "pairs of whole numbers, each at least {}, one pair a convolution"
@@ -140,7 +140,7 @@ class Configuration:
 
     dataset: str = _key(_one_of(*DATASETS), f"one of {_NAMES}", MISSING)
     path: str | None = _key(_path, "a folder: of the downloads, or of your own images")
-    image_size: int | None = _key(whole(1, 4096), "a whole number of pixels, 1 to 4096")
+    image_size: int | None = _key(integer(1, 4096), "a whole number of pixels, 1 to 4096")
     colour: bool | None = _key(_yes_or_no, "yes or no")
     binarize: bool | None = _key(_yes_or_no, "yes or no")
 
@@ -149,14 +149,14 @@ class Configuration:
 class Architecture:
     """[architecture]: the encoder, which the decoder mirrors."""
 
-    conv_layers: int | None = _key(whole(0), "a whole number, at least 0")
+    conv_layers: int | None = _key(integer(0), "a whole number, at least 0")
     conv_channels: tuple = _key(
         _whole_numbers, "whole numbers, one a convolution, such as [16, 32, 64]", ()
     )
     conv_kernel_sizes: tuple | None = _key(_pairs(1), _SIZES(1, 7, 7, 5, 5))
     conv_strides: tuple | None = _key(_pairs(1), _SIZES(1, 2, 2, 1, 1))
     conv_paddings: tuple | None = _key(_pairs(0), _SIZES(0, 1, 1, 0, 0))
-    z_dimension: int = _key(whole(1), "a whole number, at least 1", MISSING)
+    z_dimension: int = _key(integer(1), "a whole number, at least 1", MISSING)
     hidden: tuple = _key(
         _whole_numbers, "the widths of dense layers, such as [256]; [] for none", ()
     )
@@ -171,16 +171,21 @@ class Architecture:
 class Hyperparameters:
     """[hyperparameters]: the training."""
 
-    epochs: int | None = _key(whole(1), "a whole number, at least 1")
-    steps: int | None = _key(whole(1), "a whole number, at least 1")
-    batch_size: int = _key(whole(1), "a whole number, at least 1", BATCH_SIZE)
+    epochs: int | None = _key(integer(1), "a whole number, at least 1")
+    steps: int | None = _key(integer(1), "a whole number, at least 1")
+    batch_size: int = _key(integer(1), "a whole number, at least 1", BATCH_SIZE)
     learning_rate: float = _key(_positive, "a number above 0, such as 1e-3", LEARNING_RATE)
+    last_learning_rate: float | None = _key(
+        _positive, "a number above 0 and at most learning_rate, such as 1e-4"
+    )
     beta: float | None = _key(_number, "a number at least 0, such as 4 or 0.5")
     schedule: ScheduleSpec = field(
         default=CONSTANT, metadata={"parse": _schedule, "allowed": _SCHEDULES}
     )
-    seed: int = _key(whole(0, 2**32 - 1), "a whole number, 0 to 4294967295", 0)
-    samples: int = _key(whole(1), "a whole number, at least 1: the latents drawn for each image", 1)
+    seed: int = _key(integer(0, 2**32 - 1), "a whole number, 0 to 4294967295", 0)
+    samples: int = _key(
+        integer(1), "a whole number, at least 1: the latents drawn for each image", 1
+    )
     precision: str = _key(_one_of(*PRECISIONS), " or ".join(PRECISIONS), "fp32")
 
 

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vaelib.experiments import build, run, sweep_table
+from vaelib.experiments import from_config, run, sweep_table
 from vaelib.experiments.config import Config, ConfigError, read
 from vaelib.experiments.measure import png
 from vaelib.experiments.run_folder import METRICS
 from vaelib.experiments.workers import cluster_rows, process_rows
-from vaelib.files import write
 from vaelib.history import TrainingError
+from vaelib.saving import write
 from vaelib.train import STEPS_A_RECORD
 
 TABLE, SUMMARY, PLOT = "sweep.csv", "summary.csv", "sweep.png"
@@ -54,7 +54,7 @@ def points(file: str, grid: Mapping[str, Sequence[str]], seeds: int, variation: 
         if "hyperparameters.seed" not in grid:
             varied["hyperparameters.seed"] = str(seed)
         config = read(file, varied).variation(variation)
-        build.check_shapes(config)
+        from_config.check_shapes(config)
         wanted.append(Point(varied, config))
     if len({point.name for point in wanted}) < len(wanted):
         raise ConfigError("--grid: a value is given twice, or the seed as well as --seeds")
@@ -66,7 +66,7 @@ def sweep(
     folder: Path,
     device: str,
     resume: bool,
-    say: Callable = print,
+    log: Callable = print,
     jobs: int = 1,
     cluster: str | None = None,
 ) -> list[dict]:
@@ -81,19 +81,19 @@ def sweep(
     folder.mkdir(parents=True, exist_ok=True)
     if cluster or jobs > 1:
         for config in {point.config.configuration: point.config for point in sweep_points}.values():
-            build.load_data(
-                config, say
+            from_config.load_data(
+                config, log
             )  # so that what must be downloaded is, once, before the others look for it
     if cluster:
-        rows = cluster_rows(run_point, sweep_points, folder.resolve(), device, cluster, say)
+        rows = cluster_rows(run_point, sweep_points, folder.resolve(), device, cluster, log)
     elif jobs > 1:
         many = f"{len(sweep_points)} runs, {jobs} at a time"
-        say(f"{many}; each has its files in a folder under {folder}")
+        log(f"{many}; each has its files in a folder under {folder}")
         runs = sweep_points, folder
         total, done = records_planned(sweep_points), partial(records_made, *runs)
-        rows = process_rows(run_point, *runs, device, jobs, say, total, done)
+        rows = process_rows(run_point, *runs, device, jobs, log, total, done)
     else:
-        rows = list(_each(sweep_points, folder, device, say))
+        rows = list(_each(sweep_points, folder, device, log))
     write(folder / TABLE, sweep_table.table(rows))
     write(folder / SUMMARY, sweep_table.table(sweep_table.summary(rows)))
     write(folder / PLOT, png(sweep_table.figure(rows)))
@@ -127,29 +127,29 @@ def claim(folder: Path, resume: bool) -> None:
 
 
 def _each(
-    sweep_points: Sequence[Point], folder: Path, device: str, say: Callable
+    sweep_points: Sequence[Point], folder: Path, device: str, log: Callable
 ) -> Iterator[dict]:
     """One row a point, in order, one run at a time."""
     loaded = {}
     for number, point in enumerate(sweep_points, start=1):
-        say(f"run {number} of {len(sweep_points)}: {point.name}")
+        log(f"run {number} of {len(sweep_points)}: {point.name}")
         wanted = point.config.configuration
         if wanted not in loaded:
-            loaded = {wanted: build.load_data(point.config, say)}
-        yield run_point(point, folder, device, loaded[wanted], say)
+            loaded = {wanted: from_config.load_data(point.config, log)}
+        yield run_point(point, folder, device, loaded[wanted], log)
 
 
 def run_point(
-    point: Point, folder: Path, device: str, data: Any = None, say: Callable = lambda line: None
+    point: Point, folder: Path, device: str, data: Any = None, log: Callable = lambda line: None
 ) -> dict:
     """One run, and its row of the table; it knows its own configuration and folder alone."""
     row = {**point.varied, "folder": point.name, "status": "done"}
     try:
         result = run.train(
-            point.config, folder / point.name, device, resume=True, data=data, say=say
+            point.config, folder / point.name, device, resume=True, data=data, log=log
         )
         row |= sweep_table.rounded(result)
     except TrainingError as error:
-        say(str(error))
+        log(str(error))
         row["status"] = str(error)
     return row

@@ -30,15 +30,16 @@ def process_rows(
     folder: Path,
     device: str,
     jobs: int,
-    say: Callable,
+    log: Callable,
     total: int = 0,
     done: Callable[[], int] = int,
 ) -> list[dict]:
     """``run(point, folder, device)`` of every point, ``jobs`` at a time; the results in order.
 
     Meanwhile a bar shows how much of ``total`` is ``done()``.
-    Each in a fresh process; an exception, or Ctrl-C, ends the other processes at once: what they
-    have not written they do again with --resume. Raises JobError when one of them is killed.
+    Each in a fresh process; an exception, or a signal that stops this one, ends the others at once,
+    and so does this one's death: what they have not written they do again with --resume. Raises
+    JobError when one of them is killed.
     """
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(
@@ -48,7 +49,7 @@ def process_rows(
             futures = [pool.submit(run, point, folder, device) for point in points]
             hidden = not total or bool(os.environ.get("TQDM_DISABLE"))
             with tqdm(total=total, unit=" epochs", disable=hidden) as bar:
-                return _in_order(points, futures, _as_they_end(futures, bar, done), say)
+                return _in_order(points, futures, _as_they_end(futures, bar, done), log)
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in set(multiprocessing.active_children()) - others:
@@ -70,8 +71,9 @@ def _as_they_end(futures: Sequence[Future], bar: tqdm, done: Callable[[], int]) 
 
 
 def _begin() -> None:
-    """One thread a process; Ctrl-C is for the parent, which ends this one."""
+    """One thread a process; Ctrl-C is for the parent, and with the parent this process ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["TQDM_DISABLE"] = "1"
     import torch
 
@@ -81,8 +83,15 @@ def _begin() -> None:
     )  # its own is a semaphore, which would be left behind by a process that is ended
 
 
+def _end_with_parent() -> None:
+    """Wait for the parent's end, which may be sudden, and leave at once: nobody would hear more."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
+
+
 def cluster_rows(
-    run: Callable, points: Sequence, folder: Path, device: str, address: str, say: Callable
+    run: Callable, points: Sequence, folder: Path, device: str, address: str, log: Callable
 ) -> list[dict]:
     """The same on the Dask cluster at ``address``, one thread a worker; the results in order.
 
@@ -112,7 +121,7 @@ def cluster_rows(
             _quietly, *zip(*((run, point, folder, device) for point in points)), pure=False
         )
         try:
-            return _in_order(points, futures, as_completed(futures, loop=client.loop), say)
+            return _in_order(points, futures, as_completed(futures, loop=client.loop), log)
         except BaseException:
             with contextlib.suppress(Exception):
                 client.cancel(futures, force=True)
@@ -129,11 +138,11 @@ def _quietly(run: Callable, *arguments: Any) -> dict:
 
 
 def _in_order(
-    points: Sequence, futures: Sequence[Any], done: Iterator[Any], say: Callable
+    points: Sequence, futures: Sequence[Any], done: Iterator[Any], log: Callable
 ) -> list[dict]:
     """The results in the order of ``points``, each said as it comes; an exception is raised."""
     number, rows = {future: i for i, future in enumerate(futures)}, {}
     for future in done:
         rows[number[future]] = row = future.result()
-        say(f"{len(rows)} of {len(points)}: {row['folder']}: {row['status']}")
+        log(f"{len(rows)} of {len(points)}: {row['folder']}: {row['status']}")
     return [rows[i] for i in range(len(points))]

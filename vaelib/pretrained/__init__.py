@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from vaelib.files import load_model
 from vaelib.models import VAE
+from vaelib.saving import load_model
 
 FOLDER = Path(__file__).parent
 

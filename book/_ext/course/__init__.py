@@ -1,10 +1,11 @@
 """The book's own Sphinx extension: each part is a module with a `setup` of its own.
 
-LaTeX becomes pages: `notes` reads macros and numbers, `tex_to_myst` translates, `derivation` puts
-the result into a page, `boxes` draws its theorems. Marks: `numbering` gives equations and figures
-the numbers of the PDF, `checks` ties equations to the cells that test them. `chapters` links a
-chapter's forms, `results` brings measured numbers, `glossary` links terms, `citations` prints
-round brackets, `live` puts figures that move into a page.
+LaTeX becomes pages: `latex_labels` reads macros and numbers, `tex_to_myst` translates,
+`derivation` puts the result into a page, `boxes` draws its theorems. Marks: `numbering` gives
+equations and figures the numbers of the PDF, `equation_checks` ties equations to the cells that
+test them. `chapter_links` links a chapter's forms, `results` brings measured numbers, `glossary`
+links terms, `citations` prints round brackets, `live` puts figures that move into a page,
+`csp` says which scripts may run there.
 """
 
 from sphinx.application import Sphinx
@@ -12,10 +13,11 @@ from sphinx.util.typing import ExtensionMetadata
 
 from . import (
     boxes,
-    chapters,
-    checks,
+    chapter_links,
     citations,
+    csp,
     derivation,
+    equation_checks,
     glossary,
     live,
     numbering,
@@ -26,12 +28,13 @@ PARTS = (
     derivation,
     boxes,
     numbering,
-    checks,
-    chapters,
+    equation_checks,
+    chapter_links,
     results,
     glossary,
     citations,
     live,
+    csp,
 )
 
 

@@ -7,7 +7,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from .notes import BOXES, notes_of
+from .latex_labels import BOXES, notes_of
 
 
 class Box(SphinxDirective):

@@ -13,7 +13,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from .notes import keep_notes, macros, notes_of, read_notes
+from .latex_labels import keep_notes, macros, notes_of, read_notes
 from .tex_to_myst import Walk
 
 logger = logging.getLogger(__name__)

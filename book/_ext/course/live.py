@@ -1,5 +1,7 @@
 """The directive `{live} NAME`: a figure that moves, book/live/NAME.js, and what it reads.
 
+What figures share is `vaelib.live`'s, which makes pages of a reader's own models of it.
+
 A figure has its question above, a picture for print and for readers without JavaScript, and one
 line below that says what was to be seen. Weights and digits reach the page as scripts written at
 build time, because a browser lets no page that was opened from a folder read the files beside it.
@@ -22,8 +24,8 @@ from sphinx.writers.html5 import HTML5Translator
 if TYPE_CHECKING:
     from torch import Tensor
 
-# what figures share, and what only the playground is made of
-SHARED = ("live.js", "engine.js", "stage.js", "trainer.js", "clinic.js")
+# scripts that are no figure: what the playground is made of
+SHARED = ("trainer.js", "clinic.js")
 # a figure's first words name what it reads: live.figure("plane", ["mnist-z2", "digits"], ...
 FIRST_WORDS = re.compile(r'^live\.figure\("([\w-]+)", (\[[^\]]*\]),', re.MULTILINE)
 
@@ -102,23 +104,18 @@ def add_loader(
         app.add_js_file("live/live.js")
 
 
-def as_script(table: str, name: str, value: str) -> str:
-    return f"(window.{table} ??= {{}})[{json.dumps(name)}] = {value};\n"
-
-
 def model_script(name: str) -> str:
-    """A shipped model's safetensors, as they are, in base64."""
-    from vaelib.pretrained import FOLDER
+    """A shipped model's safetensors, as they are."""
+    from vaelib import live, pretrained
 
-    weights = base64.b64encode((FOLDER / f"{name}.safetensors").read_bytes()).decode()
-    return as_script("VAELIB_MODELS", name, json.dumps(weights))
+    return live.model_script(name, (pretrained.FOLDER / f"{name}.safetensors").read_bytes())
 
 
 def digits_script() -> str:
     """mnist-5k's 500 test digits, binarised: packed pixels, labels, codes by mnist-z2, colours."""
     import numpy as np
 
-    from vaelib import plots
+    from vaelib import live, plots
     from vaelib.data.images import ImageData
     from vaelib.data.load import load
     from vaelib.pretrained import load_pretrained
@@ -133,7 +130,7 @@ def digits_script() -> str:
         "codes": base64.b64encode(mean.tobytes()).decode(),
         "colours": plots.COLOURS,
     }
-    return as_script("VAELIB_DATA", "digits", json.dumps(value))
+    return live.data_script("digits", value)
 
 
 def small_digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -158,7 +155,7 @@ def small_digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def small_digits_script() -> str:
     import numpy as np
 
-    from vaelib import plots
+    from vaelib import live, plots
 
     def bits(images: Tensor) -> str:
         return base64.b64encode(np.packbits(images.numpy() > 0).tobytes()).decode()
@@ -171,7 +168,7 @@ def small_digits_script() -> str:
         "test_bits": bits(test),
         "colours": plots.COLOURS,
     }
-    return as_script("VAELIB_DATA", "digits-14", json.dumps(value))
+    return live.data_script("digits-14", value)
 
 
 # data that figures read, by the name that they ask for; any other name is a shipped model's
@@ -184,10 +181,12 @@ def read_by_figures(app: Sphinx) -> set[str]:
 
 
 def write_scripts(app: Sphinx, target: Path) -> None:
-    """Every script of the figures, and the models and data that they read, into ``target``."""
+    """Style and scripts of the figures, and the models and data that they read."""
+    from vaelib import live
+
     target.mkdir(parents=True, exist_ok=True)
-    for script in folder(app).glob("*.js"):
-        (target / script.name).write_bytes(script.read_bytes())
+    for file in (*live.SHARED, *folder(app).glob("*.js")):
+        (target / file.name).write_bytes(file.read_bytes())
     for need in read_by_figures(app):
         text = DATA[need]() if need in DATA else model_script(need)
         (target / f"{need}.js").write_text(text, "utf8")
@@ -204,4 +203,4 @@ def setup(app: Sphinx) -> None:
     app.add_directive("live", Live)
     app.connect("builder-inited", write_into_book)
     app.connect("html-page-context", add_loader)
-    app.add_css_file("live.css")
+    app.add_css_file("live/live.css")

@@ -8,10 +8,11 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
-from .chapters import chapter_number
-from .notes import notes_of
+from .chapter_links import chapter_number
+from .latex_labels import notes_of
 
 logger = logging.getLogger(__name__)
+NUMBER = re.compile(r"\((\d+\.\d+)\)")
 LITERAL = re.compile(r"eq:[a-z0-9-]+")
 DOCSTRING_LABEL = re.compile(r"``(eq:[a-z0-9-]+)``|\((eq:[a-z0-9-]+)\)|(?<![\w:`])(eq:[a-z0-9-]+)")
 
@@ -87,9 +88,19 @@ def link_docstrings(
     lines[:] = [DOCSTRING_LABEL.sub(link, line) for line in code]
 
 
+def undouble_parentheses(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """A number that stands in round brackets of the text's own comes without its own: (7.2)."""
+    for node in doctree.findall(nodes.reference):
+        number, before = NUMBER.fullmatch(node.astext()), node.previous_sibling()
+        if number and isinstance(before, nodes.Text) and before.endswith("("):
+            (text,) = node.findall(nodes.Text)
+            text.parent.replace(text, nodes.Text(number[1]))
+
+
 def setup(app: Sphinx) -> None:
     for handler in (number_equations, link_literals):
         app.connect("doctree-read", handler, priority=400)  # before Sphinx collects titles
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", link_docstrings)
+    app.connect("doctree-resolved", undouble_parentheses)
     app.connect("env-check-consistency", number_figures)  # after Sphinx has stored its own

@@ -10,7 +10,7 @@ from types import UnionType
 import panflute as pf
 import pypandoc
 
-from .notes import BOXES, Notes
+from .latex_labels import BOXES, Notes
 
 ENVIRONMENT = re.compile(
     r"\\begin\{(?P<kind>\w+)\}\s*(?:\[(?P<title>(?:[^][{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\])?"

@@ -5,8 +5,9 @@
   const base = document.currentScript.src.replace(/[^/]*$/, "");
   const loaded = {}, figures = {};
 
-  // classic scripts, because a page opened from a folder may load nothing else
+  // classic scripts, because a page opened from a folder may load nothing else; a page in one file has them in it
   function load(name) {
+    if (document.querySelector(`script[data-script="${name}"]`)) return;
     return (loaded[name] ??= new Promise((done, failed) => {
       const script = document.createElement("script");
       script.src = `${base}${name}.js`;
@@ -18,15 +19,16 @@
 
   async function start(element) {
     const name = element.dataset.live;
-    await Promise.all(["engine", "stage", name].map(load));
+    await Promise.all(["network", "stage", name].map(load));
     const { needs, build } = figures[name];
     await Promise.all(needs.map(load));
-    const { get, set } = build(live.stage(element));
-    Object.assign(element, { get, set });
+    const { get, set, still } = build(live.stage(element));
+    Object.assign(element, { get, set, still });
   }
 
   window.live = {
-    // a figure's script calls this once; build(stage) draws it and returns { get, set }
+    // a figure's script calls this once; build(stage) draws it and returns { get, set }, and still()
+    // where its picture shows something later than its beginning
     figure(name, needs, build) {
       figures[name] = { needs, build };
     },

@@ -1,6 +1,6 @@
 """Put the measured tables into benchmarks/README.md, between `<!-- NAME -->` and `<!-- end -->`.
 
-python benchmarks/readme.py    at once, from benchmarks/results/*.json: no number in it is typed
+python benchmarks/write_readme.py    at once, from benchmarks/results/*.json; no number is typed
 """
 
 from __future__ import annotations
@@ -14,8 +14,17 @@ HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"
 
 
-def measured(name: str) -> dict:
-    return read_json(HERE / "results" / f"{name}.json", f"benchmarks/{name}.py")
+def measured(name: str, part: str, how: str = "") -> dict:
+    """A part of what benchmarks/NAME.py measured; SystemExit, in one line, where it has not yet.
+
+    ``how`` is the option, if any, with which it measures that part.
+    """
+    script = f"benchmarks/{name}.py{how}"
+    results = read_json(HERE / "results" / f"{name}.json", script)
+    if not results.get(part):
+        where = f"{part!r} in benchmarks/results/{name}.json"
+        raise SystemExit(f"{where} is missing: python {script} makes it")
+    return results[part]
 
 
 def timed(result: dict) -> str:
@@ -36,7 +45,7 @@ def timed(result: dict) -> str:
 
 
 def networks() -> str:
-    results = measured("speed")["networks"]
+    results = measured("speed", "networks")
     heads = {"convolutional": "Convolutional", "fully connected": "Fully connected"}
     return "\n\n".join(f"**{head}:**\n\n{timed(results[name])}" for name, head in heads.items())
 
@@ -44,7 +53,7 @@ def networks() -> str:
 def architectures() -> str:
     """Of each configuration that comes with vaelib: fit, and the fastest of the loops beside it."""
     rows = []
-    for name, result in measured("speed")["networks"].items():
+    for name, result in measured("speed", "networks").items():
         loops = {loop: row["ms_a_step"] for loop, row in result["loops"].items()}
         ours = loops["vaelib fp32"]
         others = {loop: ms for loop, ms in loops.items() if not loop.startswith("vaelib")}
@@ -64,7 +73,7 @@ def architectures() -> str:
 
 def learnt() -> str:
     rows = []
-    for network, result in measured("speed")["learnt"].items():
+    for network, result in measured("speed", "learnt", " --learn").items():
         for loop, elbos in result["test_elbo"].items():
             median = result["medians"][loop]
             apart = f"{100 * (median / result['medians']['plain'] - 1):+.2f} %"
@@ -75,7 +84,7 @@ def learnt() -> str:
 
 def growth() -> str:
     rows = []
-    for axis, result in measured("growth")["axes"].items():
+    for axis, result in measured("growth", "axes").items():
         points = result["points"]
         rows.append(
             [
@@ -90,20 +99,20 @@ def growth() -> str:
     return markdown([["axis", "values", "unit", "time", "memory, MB", "last power"], *rows])
 
 
-def tried() -> str:
-    return timed(measured("speed")["tried"]["convolutional"])
+def failed_attempts() -> str:
+    return timed(measured("speed", "tried", " --tried")["convolutional"])
 
 
 TABLES = {
     "speed": networks,
     "architectures": architectures,
-    "tried": tried,
+    "tried": failed_attempts,
     "learnt": learnt,
     "growth": growth,
 }
 
 
-def filled(text: str) -> str:
+def fill_tables(text: str) -> str:
     """``text`` with each of its tables made anew."""
 
     def put(place: re.Match) -> str:
@@ -113,7 +122,7 @@ def filled(text: str) -> str:
 
 
 def main() -> None:
-    README.write_text(filled(README.read_text()))
+    README.write_text(fill_tables(README.read_text()))
 
 
 if __name__ == "__main__":

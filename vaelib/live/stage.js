@@ -95,17 +95,20 @@ live.stage = function (element) {
 
   // ---- pictures ----
 
-  // pixels in [0, 1], 1 is white, as vaelib.plots shows them
+  // pixels in [0, 1], 1 is white: one channel, or red, green and blue one after the other
+  function paint(canvas, pixels) {
+    const pen = canvas.getContext("2d"), box = pen.createImageData(canvas.width, canvas.height);
+    const area = box.width * box.height, [g, b] = pixels.length === area ? [0, 0] : [area, 2 * area];
+    for (let i = 0; i < area; i++) box.data.set([255 * pixels[i], 255 * pixels[i + g], 255 * pixels[i + b], 255], 4 * i);
+    pen.putImageData(box, 0, 0);
+  }
+
   function image(label, height, width, parent) {
     const canvas = make("canvas", { width, height, role: "img", "aria-label": label });
-    const pen = canvas.getContext("2d"), box = pen.createImageData(width, height);
     add(make("div", { class: "live-image" }, canvas, make("p", { "aria-hidden": "true" }, label)), parent);
     return {
       canvas,
-      draw(pixels) {
-        pixels.forEach((v, i) => box.data.set([255 * v, 255 * v, 255 * v, 255], 4 * i));
-        pen.putImageData(box, 0, 0);
-      },
+      draw: (pixels) => paint(canvas, pixels),
       label(words) {
         canvas.setAttribute("aria-label", words);
         canvas.nextElementSibling.textContent = words;
@@ -195,7 +198,7 @@ live.stage = function (element) {
       dot.addEventListener("keydown", (event) => {
         const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key] ?? [];
         if (dx === undefined) return;
-        const step = event.shiftKey ? 0.25 : 0.05;
+        const step = (event.shiftKey ? 0.25 : 0.05) * Math.ceil(extent / 3.5);
         move(x + dx * step, y + dy * step);
         event.preventDefault();
       });
@@ -270,5 +273,5 @@ live.stage = function (element) {
   root.append(said);
   element.classList.add("live-open");
 
-  return { element, make, put, add, group, number, say, slider, choice, menu, button, image, bars, plane, curves, formula, seen, animate, still };
+  return { element, make, put, add, group, number, say, slider, choice, menu, button, paint, image, bars, plane, curves, formula, seen, animate, still };
 };

@@ -4,7 +4,7 @@ import io
 import re
 
 import pytest
-from course.notes import Label, Notes, macros, number_labels, read_notes
+from course.latex_labels import Label, Notes, macros, number_labels, read_notes
 from course.tex_to_myst import Walk
 from docutils import nodes
 from sphinx.application import Sphinx

@@ -54,29 +54,34 @@ def build_model(config: Config) -> VAE:
 
 
 def load_data(
-    config: Config, say: Callable = print, split: Mapping | None = None
+    config: Config,
+    log: Callable = print,
+    download: bool = True,
+    split: Mapping | None = None,
 ) -> ImageData | FactorImages:
-    """The data of ``config``, and what it is, to ``say``; files that can't be read are named.
+    """The data of ``config``, and what it is, to ``log``; files that can't be read are named.
 
-    ``split`` is the listing of pictures that a run has kept: of a folder only these are read.
+    Without ``download`` only what this machine has. ``split`` is the listing of pictures that a
+    run has kept: of a folder only these are read.
     """
-    wanted = config.configuration
+    section = config.configuration
     options: dict[str, Any] = {
-        key: getattr(wanted, key)
+        key: getattr(section, key)
         for key in ("image_size", "colour")
-        if getattr(wanted, key) is not None
+        if getattr(section, key) is not None
     }
     if split:
         options["split"] = split
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        data = load(wanted.dataset, wanted.path, binarize=bool(wanted.binarize), **options)
+        binarize = bool(section.binarize)
+        data = load(section.dataset, section.path, download, binarize, **options)
     for warning in caught:
-        say(str(warning.message))
-    say(f"{wanted.dataset}: {data.summary}")
+        log(str(warning.message))
+    log(f"{section.dataset}: {data.summary}")
     if data.image_shape != config.image_shape:
         found, meant = ("x".join(map(str, d.image_shape)) for d in (data, config))
-        what = f"the files hold images {found}, and {wanted.dataset} has {meant}"
+        what = f"the files hold images {found}, and {section.dataset} has {meant}"
         raise config.error("configuration", "dataset", f"{what}; is path another data set's?")
     return data
 
@@ -126,6 +131,19 @@ def fit_arguments(config: Config, data: ImageData | FactorImages) -> dict:
         if schedule.kind == "constant"
         else {"objective": objectives.beta_vae(weight)}
     )
+
+
+def learning_rate(config: Config, data: ImageData | FactorImages) -> float | schedules.Schedule:
+    """What `fit` takes: a number, or one that falls by a constant factor a step.
+
+    It is `learning_rate` at the first step, and would be `last_learning_rate` at the one after the
+    last.
+    """
+    training = config.hyperparameters
+    if training.last_learning_rate is None:
+        return training.learning_rate
+    steps = training.steps or config.length * -(-len(data) // training.batch_size)
+    return schedules.falling(training.learning_rate, training.last_learning_rate, steps)
 
 
 def checked_device(name: str) -> torch.device:

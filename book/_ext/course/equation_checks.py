@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
-from .chapters import chapter_number
+from .chapter_links import chapter_number
 
 logger = logging.getLogger(__name__)
 TAG = "tag_checks:"

@@ -3,7 +3,11 @@
 "use strict";
 
 (function () {
-  const bytesOf = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+  function bytesOf(base64) {
+    const text = atob(base64), bytes = new Uint8Array(text.length);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+    return bytes;
+  }
 
   function fromHalf(bits) {
     const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
@@ -20,12 +24,10 @@
     const metadata = header.__metadata__, tensors = {};
     delete header.__metadata__;
     for (const [name, { dtype, shape, data_offsets: [begin, end] }] of Object.entries(header)) {
-      const width = { F16: 2, F32: 4 }[dtype];
-      if (!width) throw new Error(`${name}: weights of type ${dtype} are not read here`);
-      const data = new Float32Array((end - begin) / width);
-      for (let i = 0, at = 8 + length + begin; i < data.length; i++, at += width)
-        data[i] = width === 2 ? fromHalf(view.getUint16(at, true)) : view.getFloat32(at, true);
-      tensors[name] = { data, shape };
+      const read = { F16: Uint16Array, F32: Float32Array }[dtype];
+      if (!read) throw new Error(`${name}: weights of type ${dtype} are not read here`);
+      const data = new read(bytes.slice(8 + length + begin, 8 + length + end).buffer);
+      tensors[name] = { data: dtype === "F16" ? Float32Array.from(data, fromHalf) : data, shape };
     }
     return { metadata, tensors };
   }

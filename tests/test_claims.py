@@ -1,0 +1,312 @@
+"""What the pages of chapters 7 to 10 claim in words, held against the results they quote.
+
+A page's numbers come from book/results by themselves; its words do not. Each test here fails when
+new results say otherwise, and then the page has to be rewritten.
+"""
+
+import json
+import math
+
+import pytest
+import torch
+
+from notebooks import ROOT
+
+RESULTS = ROOT / "book" / "results"
+
+
+def results(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def dimension() -> dict:
+    return results("07-latent-dimension")
+
+
+@pytest.fixture(scope="module")
+def prices() -> dict:
+    return results("08-beta-vae")
+
+
+@pytest.fixture(scope="module")
+def surgery() -> dict:
+    return results("09-elbo-surgery")
+
+
+@pytest.fixture(scope="module")
+def measuring() -> dict:
+    return results("10-measuring")
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[dict]:
+    return results("sprites")["runs"]
+
+
+@pytest.fixture
+def studies(monkeypatch):
+    """book/studies/ first on the path; what is imported from there is forgotten afterwards."""
+    import sys
+
+    monkeypatch.syspath_prepend(ROOT / "book" / "studies")
+    yield
+    for path in (ROOT / "book" / "studies").glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+def falls(values: list[float]) -> bool:
+    return values == sorted(values, reverse=True) and len(set(values)) == len(values)
+
+
+# chapter 7
+
+
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_from_8_latents_the_clouds_of_4500_digits_tell_nothing_of_the_prior(dimension, size):
+    measured, perfect = dimension[f"z{size}"]["aggregate_kl"]["mean"], dimension["perfect"]
+    assert abs(measured - perfect[f"z{size}"]) < 0.5
+    floor = dimension[f"z{size}"]["train_rate"]["mean"] - math.log(4500)
+    assert floor <= measured < floor + 0.2
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8, 16, 32])
+def test_the_prior_misses_something_between_two_bounds(dimension, size):
+    row = dimension[f"z{size}"]
+    noise = 3 * row["held_out_bound"]["sd"]
+    assert 0 < row["moment_bound"]["mean"] < row["held_out_bound"]["mean"] + noise
+    assert row["held_out_bound"]["mean"] < row["aggregate_kl"]["mean"] + noise
+
+
+def test_it_misses_more_with_more_latents(dimension):
+    bounds = [dimension[f"z{size}"]["held_out_bound"]["mean"] for size in (32, 16, 8, 4)]
+    assert falls(bounds)
+
+
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_bad_samples_are_the_priors(dimension, size):
+    row = {key: value["mean"] for key, value in dimension[f"z{size}"].items()}
+    assert row["legible_reconstruction"] - row["legible_drawn"] < 0.1
+    assert row["legible_mixture"] > 0.5 > row["legible_sample"]
+    assert row["legible_mixture"] - row["legible_sample"] > 2 * (
+        row["legible_drawn"] - row["legible_mixture"]
+    )
+
+
+def test_a_bound_on_what_a_prior_misses_is_below_the_truth(studies):
+    import prior_misses
+
+    generator = torch.Generator().manual_seed(0)
+    mean = 0.8 * torch.randn(2000, 2, generator=generator, dtype=torch.float64) + 1.0
+    log_var = torch.full_like(mean, math.log(0.25))
+    variance = 0.64 + 0.25
+    truth = 2 * 0.5 * (variance + 1 - 1 - math.log(variance))
+    assert abs(prior_misses.moment_bound(mean, log_var) - truth) < 0.1
+
+    def drawn() -> torch.Tensor:
+        return 1 + variance**0.5 * torch.randn(2000, 2, generator=generator, dtype=torch.float64)
+
+    mixture = prior_misses.fitted_mixture(drawn())
+    assert truth - 0.15 < prior_misses.held_out_bound(mixture, drawn()) < truth + 0.1
+
+
+def test_perfect_codes_have_their_rates_and_fill_the_prior(studies):
+    import prior_misses
+
+    rates = torch.tensor([0.0, 0.5, 2.0])
+    mean, log_var = prior_misses.perfect_codes(rates, 50_000, torch.Generator().manual_seed(0))
+    paid = 0.5 * (mean.square() + log_var.exp() - log_var - 1).mean(0)
+    assert torch.allclose(paid, rates.double(), atol=0.02)
+    assert prior_misses.moment_bound(mean, log_var) < 1e-3
+
+
+# chapter 8
+
+
+def test_a_higher_price_buys_samples_up_to_4_and_no_further(prices):
+    legible = [prices["digits"][f"b{b}"]["legible_sample"]["mean"] for b in ("025", 1, 4, 8, 16)]
+    assert legible[0] < legible[1] < legible[2] > legible[3] > legible[4]
+    rebuilt = [
+        prices["digits"][f"b{b}"]["legible_reconstruction"]["mean"] for b in ("025", 1, 4, 8, 16)
+    ]
+    assert rebuilt[1] > rebuilt[2] > rebuilt[3] > rebuilt[4]
+
+
+def test_chords_pass_and_the_constant_price_4_is_beaten_all_the_same(prices):
+    assert prices["sprites_chords"]["held"] == prices["sprites_chords"]["of"]
+    assert prices["standing"]["lost"]["least"] > 2
+
+
+def test_no_constant_price_stands_still(prices):
+    assert all(fall["least"] > 0 for fall in prices["standing"]["falls"].values())
+    assert prices["standing"]["falls"]["b4"]["least"] >= 0.2
+
+
+def test_the_positions_latents_begin_together_and_scale_long_after(prices):
+    began = prices["switched_on"]
+    assert began["runs"] == 10 and began["apart_most"] <= 300 and 2 * began["together"] > 10
+    assert began["third_least"] > 2 * began["apart_most"]
+
+
+def test_dead_latents_made_the_gaps_that_all_ten_means_have(prices, runs):
+    dear, falling = (prices["sprites"][name] for name in ("constant16", "falling4"))
+    assert dear["gap_scale"]["max"] < 0.05 < 0.1 < dear["gap_all_scale"]["mean"]
+    assert falling["gap_scale"]["min"] > 0.9 > 0.85 > falling["gap_all_scale"]["mean"]
+    for run in runs:
+        if (run["method"], run["weight"]) == ("beta-vae", 16):
+            best = sorted(range(10), key=lambda j: -run["information"][j][1])[:2]
+            assert all(run["kl_per_dimension"][j] < 0.1 for j in best)
+
+
+def test_at_16_no_factor_can_have_a_latent_of_its_own_in_drawn_codes(prices):
+    row = prices["sprites"]["constant16"]
+    assert max(row[f"gap_limit_{factor}"]["max"] for factor in ("x", "y")) < 0.4
+    assert row["gap_scale"]["max"] < 0.4 and row["gap_x"]["max"] > 0.6
+
+
+# chapter 9
+
+
+def test_parts_add_up_but_for_the_noise_that_the_page_names(surgery):
+    assert surgery["missing"] < 0.15
+
+
+@pytest.mark.parametrize("kind", ["beta_tcvae_15", "falling_tcvae_10", "falling_beta_4"])
+def test_on_equal_terms_there_is_less_waste_and_more_information(surgery, kind):
+    same, own = surgery["equal_terms"][kind]["same_rate"], surgery["bracket"]
+    assert own["total_correlation"][kind]["most"] < same["total_correlation"]["least"]
+    assert own["information"][kind]["least"] > same["information"]["most"]
+
+
+@pytest.mark.parametrize("kind", ["beta_tcvae_15", "falling_tcvae_10"])
+def test_a_price_on_correlation_alone_buys_no_better_pictures(surgery, kind):
+    terms = surgery["equal_terms"][kind]
+    worse = terms["reconstruction"] - terms["same_rate"]["reconstruction"]
+    assert worse > 1 if kind == "beta_tcvae_15" else abs(worse) < 1
+    assert terms["reconstruction"] > terms["same_information"]["most"] + 3
+
+
+def test_a_falling_price_does(surgery):
+    terms = surgery["equal_terms"]["falling_beta_4"]
+    assert terms["reconstruction"] < terms["same_rate"]["reconstruction"] - 3
+    assert terms["reconstruction"] < terms["same_information"]["least"]
+
+
+def test_beside_beta_4_the_tcvae_looks_better_in_everything_and_spends_more(surgery):
+    found = surgery["differences"]["tc_b4"]
+    assert found["total_correlation"]["to"] < 0 < found["information"]["from"]
+    assert found["reconstruction"]["most"] < 0 < found["rate"]["least"]
+    found = surgery["differences"]["tc_b2"]
+    assert found["total_correlation"]["to"] < 0 and found["information"]["to"] < 0
+    assert found["reconstruction"]["least"] > 0 > found["rate"]["most"]
+
+
+def test_in_proportion_beta_presses_hardest_on_correlation_and_takes_most_information(surgery):
+    left, lost = surgery["ratios"], surgery["differences"]["b4_b1"]
+    assert left["total_correlation"]["most"] < left["information"]["least"]
+    assert -lost["information"]["to"] > -lost["total_correlation"]["from"]
+
+
+def test_every_difference_is_wider_than_either_bracket_lets_it_be_known(surgery):
+    for name, (one, other) in {
+        "b4_b1": ("beta_vae_4", "beta_vae_1"),
+        "tc_b4": ("beta_tcvae_15", "beta_vae_4"),
+    }.items():
+        for part, ends in surgery["bracket"].items():
+            if part in ("information", "total_correlation"):
+                width = sum(ends[kind]["most"] - ends[kind]["least"] for kind in (one, other))
+                found = surgery["differences"][name][part]
+                assert found["to"] - found["from"] >= width - 1e-9
+
+
+def test_the_bracket_at_1_holds_the_sum_over_every_image(surgery):
+    ends = surgery["bracket"]["information"]["beta_vae_1"]
+    assert ends["least"] < surgery["bracket"]["exact_at_1"] < ends["most"]
+    assert surgery["bracket"]["exact_at_1"] > surgery["beta_vae_1"]["information"]["mean"] + 0.3
+
+
+def test_little_total_correlation_is_not_enough(surgery):
+    order = surgery["order"]
+    assert order["much"] < 0.2 and order["little_worst"] < 0.05 and order["little_best"] > 0.4
+    assert order["rank_correlation"] < -0.5
+
+
+# latents that are not in use, chapters 8 and 10
+
+
+def test_no_entry_of_a_heatmap_is_more_than_its_latents_rate(studies, runs):
+    import in_use
+
+    exceeded = 0
+    for run in runs:
+        for raw, row, rate in zip(run["information"], in_use.shown(run), run["kl_per_dimension"]):
+            for mean, share, entropy in zip(raw, row, in_use.ENTROPIES):
+                assert share * entropy <= rate + 1e-9
+                exceeded += mean * entropy > rate
+    assert exceeded > 500  # the means know more: the limit does something
+
+
+def test_gaps_are_those_of_the_latents_in_use(studies):
+    import in_use
+
+    information = [[0.5, 0, 0, 0, 0.1], [0.45, 0, 0, 0, 0], [0.2, 0, 0, 0.3, 0]]
+    run = {"information": information, "kl_per_dimension": [2.0, 0.01, 1.0]}
+    assert in_use.gaps_in_use(run) == pytest.approx([0.3, 0, 0, 0.3, 0.1])
+    assert in_use.mig_in_use(run) == pytest.approx(0.14)
+    alone = {**run, "kl_per_dimension": [2.0, 0.01, 0.01]}
+    assert in_use.gaps_in_use(alone) == pytest.approx([0.5, 0, 0, 0, 0.1])
+    limits = in_use.gap_limits({**run, "kl_per_dimension": [0.2, 0, 4.0]})
+    assert limits == pytest.approx([1, 1, 1, 1, 1])
+    limits = in_use.gap_limits({**run, "kl_per_dimension": [0.2, 0, 0.1]})
+    assert limits[0] == pytest.approx(0.2 / math.log(3))
+
+
+def test_dead_latents_lead_the_means_and_not_the_drawn_codes(measuring):
+    model = measuring["shipped"]["sprites_beta16"]
+    assert model["means_scale"] > 0.1 > 0.05 > model["means_in_use_scale"]
+    assert model["drawn_scale"] < 0.02 and model["used"] == 3
+    assert model["drawn_x"] < model["means_in_use_x"]
+    for row in measuring["shipped"].values():
+        assert abs(row["drawn"] - row["drawn_in_use"]) < 0.02
+
+
+def test_the_order_of_the_shipped_models_changes_with_drawn_codes(measuring):
+    model = {name.removeprefix("sprites_"): row for name, row in measuring["shipped"].items()}
+    falling, tcvae = model["beta_vae"], model["beta_tcvae"]
+    assert abs(falling["means"] - tcvae["means"]) < 0.01
+    assert tcvae["drawn"] > falling["drawn"] + 0.1 and tcvae["rate"] > falling["rate"] + 2
+    assert model["beta16"]["means"] > model["annealed"]["means"]
+    assert model["beta16"]["drawn"] < model["annealed"]["drawn"]
+
+
+def test_means_inform_more_at_16_than_at_1_and_drawn_codes_do_not(measuring):
+    plain, dear = measuring["shipped"]["sprites_vae"], measuring["shipped"]["sprites_beta16"]
+    assert dear["rate"] < 3 and plain["rate"] > 13
+    assert dear["informed_means"] > plain["informed_means"]
+    assert dear["informed_drawn"] < plain["informed_drawn"]
+
+
+def test_the_total_correlation_below_zero_is_the_bias_of_its_lower_end(measuring):
+    found = measuring["turned"]["total_correlation"]
+    assert found["lowest"] < -3 and 0 < found["least"] < found["most"]
+    assert found["reported"] < found["least"]
+
+
+def test_a_turn_is_what_the_seeds_differ_in(measuring):
+    turned = measuring["turned"]
+    assert turned["rank_mig"] < -0.85 and turned["rank_total_correlation"] > 0.5
+    spread = turned["mig_turned_back"]["greatest"] - turned["mig_turned_back"]["least"]
+    assert spread < (turned["mig"]["greatest"] - turned["mig"]["least"]) / 4
+
+
+def test_the_elbos_total_correlation_on_4500_digits_is_the_traps(surgery):
+    row = {key: value["mean"] for key, value in surgery["digits"]["elbo"].items()}
+    assert row["information"] > math.log(4500) - 0.2
+    assert row["total_correlation"] < row["perfect_total_correlation"]
+
+
+def test_on_digits_the_weight_10_has_least_correlation_and_the_worst_distortion(surgery):
+    rows = {name: {k: v["mean"] for k, v in row.items()} for name, row in surgery["digits"].items()}
+    assert min(rows, key=lambda name: rows[name]["total_correlation"]) == "tc10"
+    assert max(rows, key=lambda name: rows[name]["distortion"]) == "tc10"
+    assert rows["tc4"]["rate"] > rows["beta4"]["rate"] + 1
