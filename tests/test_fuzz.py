@@ -85,14 +85,14 @@ def here(tmp_path_factory):
     def stopped(*_, **__):
         raise TrainingError("this is as far as a case goes")
 
-    def loaded(name, path=None, **options):
+    def loaded(name, path=None, *flags, **options):
         if name == "mnist-5k":  # a second to read
             images = torch.zeros(9, 1, 28, 28, dtype=torch.uint8)
             labels = torch.zeros(9, dtype=torch.int64)
             return vaelib.ImageData(name, images, images, labels, labels)
         if name in ("mnist", "fashion-mnist", "cifar10", "dsprites"):
             raise DataError(f"{name}: no network")
-        return vaelib.load(name, path, **options)
+        return vaelib.load(name, path, *flags, **options)
 
     patch.setattr(run, "fit", stopped)
     patch.setattr(from_config, "load", loaded)
