@@ -179,7 +179,8 @@ def test_the_trained_logistic_beats_a_uniform_guess(grey):
     model = trained(grey, likelihood="discretised-logistic")
     bits = losses.bits_per_dimension(metrics.elbo(model, grey.test), 64).mean().item()
     # normal noise of 0.1 * 255 grey levels has about log2(25.5 * sqrt(2 pi e)) = 6.7 bits
-    assert 6 < bits < 7.3
+    # less where the ramp ends and the noise is clipped to black or white
+    assert 5.5 < bits < 7.3
 
 
 def test_the_logistic_as_documented_trains_on_a_few_pictures():

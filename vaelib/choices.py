@@ -10,7 +10,7 @@ LIKELIHOODS = ("bernoulli", "continuous-bernoulli", "gaussian", "discretised-log
 SIGMA_WORDS = {"gaussian": ("learnt", "optimal"), "discretised-logistic": ("learnt",)}
 # what a scale that is learnt starts from: the logistic's is far below 1 on any photograph, and Adam
 # would need some 3,000 steps to come down to it
-FIRST_SIGMA = {"gaussian": 1.0, "discretised-logistic": 0.05}
+FIRST_SIGMA = {"gaussian": 1.0, "discretised-logistic": 0.1}
 ACTIVATIONS = ("relu", "tanh")
 PRECISIONS = ("fp32", "bf16")
 SAMPLINGS = ("weighted", "stratified")  # how a batch's codes stand for those of a data set

@@ -38,7 +38,7 @@ class VAE(nn.Module):
     or () for none; the decoder is the encoder mirrored. ``likelihood`` is "bernoulli" or
     "continuous-bernoulli" (the decoder returns logits), "gaussian" or "discretised-logistic" (it
     returns means). The last two have one scale exp(log_sigma), shared by all pixels: ``sigma`` is
-    "learnt" (from 1, the logistic's from 0.05), a fixed number, or for the Gaussian "optimal"
+    "learnt" (from 1, the logistic's from 0.1), a fixed number, or for the Gaussian "optimal"
     (eq:optimal-sigma, on each minibatch; its running mean in evaluation). A beta-VAE is this same
     class. Raises ValueError naming the layer when a convolution does not fit its input.
     Source: Kingma & Welling (2014), section 3 and appendix C.
