@@ -1,10 +1,38 @@
-"""For every test: no process that it started is left, however it ends."""
+"""For every test: no process that it started is left; for those that need one, a browser."""
+
+import os
+import shutil
 
 import processes
 import pytest
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+# headless, and silent: Chromium's own background requests are none of the book's
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(autouse=True)
 def no_process_is_left():
     yield
     processes.end_all()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if BROWSER is None:
+        assert not os.environ.get("CI"), "CI must have a browser: .ci/run installs it"
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield chromium
+        chromium.close()

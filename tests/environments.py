@@ -24,9 +24,9 @@ ENVIRONMENTS = ROOT / "_build" / "environments"
 TOOLS = ["hypothesis", "nbformat", "nbval", "pytest", "pytest-timeout", "pytest-xdist", "pyyaml"]
 # those of the book, of the notebooks' outputs and of the pinned tools are for the pinned versions
 TESTS = [
-    *("cli", "config", "data", "device", "disentanglement", "distributed", "door", "download"),
-    *("explore", "faults", "files", "folder", "iwae", "likelihoods", "losses", "metrics"),
-    *("models", "numerics", "objectives", "plots", "pretrained", "registry", "sprites", "train"),
+    *("arguments", "cli", "config", "data", "device", "disentanglement", "distributed", "download"),
+    *("explore", "faults", "folder", "fuzz", "iwae", "likelihoods", "losses", "metrics"),
+    *("models", "numerics", "objectives", "plots", "pretrained", "resume", "sprites", "train"),
     "workers",
 ]
 # as published in August 2026, as far as PyPI has them

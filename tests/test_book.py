@@ -1,9 +1,7 @@
 """The built book: equations shown once and marked, links alive, nothing loaded from elsewhere."""
 
 import html.parser
-import os
 import re
-import shutil
 import subprocess
 import sys
 import urllib.parse
@@ -15,18 +13,7 @@ from test_labels import written
 
 from notebooks import NOTEBOOKS, ROOT
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 pytestmark = pytest.mark.timeout(900)  # the first test builds the book
-# headless, and silent: Chromium's own background requests are none of the book's
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="session")
@@ -215,19 +202,6 @@ def test_notebook_pages_launch_colab_and_download(pages):
         assert any(
             link.endswith(f"_sources/notebooks/{notebook.name}") for link in pages[path].links
         )
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if BROWSER is None:
-        assert not os.environ.get("CI"), "CI must have a browser: .ci/run installs it"
-        pytest.skip("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -310,3 +310,12 @@ def test_on_digits_the_weight_10_has_least_correlation_and_the_worst_distortion(
     assert min(rows, key=lambda name: rows[name]["total_correlation"]) == "tc10"
     assert max(rows, key=lambda name: rows[name]["distortion"]) == "tc10"
     assert rows["tc4"]["rate"] > rows["beta4"]["rate"] + 1
+    assert min(rows, key=lambda name: rows[name]["rate"]) == "tc10"
+    own = {
+        name: row["total_correlation"] - row["perfect_total_correlation"]
+        for name, row in rows.items()
+    }
+    assert own["beta4"] > own["tc4"] > own["tc10"] > 0 > own["elbo"]
+    assert all(
+        row["perfect_total_correlation"] > row["total_correlation"] / 2 for row in rows.values()
+    )

@@ -3,7 +3,7 @@
 import re
 
 from course import csp
-from test_book import browser, seen  # noqa: F401  (fixtures)
+from test_book import seen  # noqa: F401  (a fixture)
 
 PAGE = """<!DOCTYPE html>
 <html><head>

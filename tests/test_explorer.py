@@ -10,7 +10,6 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from common import weights
-from test_book import browser  # noqa: F401
 
 import vaelib
 from notebooks import ROOT
@@ -66,7 +65,7 @@ def until(page, condition: str):
 class Opened:
     """A page of a model in a browser without a network; ``wrong`` is what went wrong on it."""
 
-    def __init__(self, browser, path, width=1200, **context):  # noqa: F811
+    def __init__(self, browser, path, width=1200, **context):
         self.context = browser.new_context(viewport={"width": width, "height": 800}, **context)
         self.context.set_offline(True)
         self.page, self.wrong = self.context.new_page(), []
@@ -101,7 +100,7 @@ class Opened:
 
 
 @pytest.fixture
-def opened(browser, tmp_path):  # noqa: F811
+def opened(browser, tmp_path):
     every = []
 
     def show(page: live.Page, **options) -> Opened:
@@ -290,7 +289,7 @@ def test_names_end_no_script_and_make_no_markup(opened):
     assert trap in shown.element.get_by_role("list").inner_text()
 
 
-def test_the_page_itself_forbids_requests(browser, tmp_path):  # noqa: F811
+def test_the_page_itself_forbids_requests(browser, tmp_path):
     live.explorer(build("dense")).save(tmp_path / "page.html")
     page, refused = browser.new_page(), []
     page.on("console", lambda m: refused.append(m.text))
@@ -303,7 +302,7 @@ def test_the_page_itself_forbids_requests(browser, tmp_path):  # noqa: F811
     page.close()
 
 
-def test_a_notebook_shows_the_page_in_a_frame_as_high_as_it(browser, tmp_path):  # noqa: F811
+def test_a_notebook_shows_the_page_in_a_frame_as_high_as_it(browser, tmp_path):
     model = build("sliders")
     page = live.explorer(model, images(model), title="mine")
     assert repr(page) == "Page(title='mine')"

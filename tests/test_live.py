@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from test_book import browser  # noqa: F401
 
 import vaelib
 from notebooks import ROOT
@@ -24,7 +23,7 @@ ENGINE = ROOT / "vaelib" / "live" / "network.js"
 
 
 @pytest.fixture(scope="module")
-def engine(browser):  # noqa: F811
+def engine(browser):
     page = browser.new_page()
     page.add_script_tag(content=ENGINE.read_text())
     yield page
@@ -198,7 +197,7 @@ def html(tmp_path_factory) -> Path:
 class Figure:
     """A figure alive in a browser without a network; ``wrong`` is what went wrong on its page."""
 
-    def __init__(self, browser, html, name, width=1360, **context):  # noqa: F811
+    def __init__(self, browser, html, name, width=1360, **context):
         self.context = browser.new_context(viewport={"width": width, "height": 900}, **context)
         self.context.set_offline(True)
         self.page, self.wrong, self.files = self.context.new_page(), [], []
@@ -251,7 +250,7 @@ class Figure:
 
 
 @pytest.fixture
-def figure(browser, html):  # noqa: F811
+def figure(browser, html):
     opened = []
 
     def show(name, **options) -> Figure:
@@ -542,7 +541,7 @@ def test_a_figure_is_light_and_loads_only_when_near(figure, html, name):
     assert not [url for url in requests if url.endswith(("network.js", "stage.js", f"{name}.js"))]
 
 
-def test_without_javascript_and_in_print_the_picture_is_there(browser, html, figure):  # noqa: F811
+def test_without_javascript_and_in_print_the_picture_is_there(browser, html, figure):
     for name in FIGURES:
         plain = browser.new_context(java_script_enabled=False)
         page = plain.new_page()

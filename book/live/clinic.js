@@ -42,10 +42,10 @@ live.clinic = {
       hint: "Look at the axes of the plane, and at the rate." },
   },
   words: {
-    pixels: "Twice the pixels cost so many times as much",
+    pixels: "What twice the pixels cost, over what they cost once",
     certain: "What a decoder pays that is certain and right, in nats",
-    noise: "The standard deviation of z where the KL was told",
-    beta: "A nat of rate raises the loss, at beta = 4, by",
-    reaches: "The reconstruction's gradient by the encoder's weights, its length",
+    noise: "The noise's standard deviation, beside the one that the KL assumes",
+    beta: "What a nat of rate adds to the loss at beta = 4",
+    reaches: "The size of the reconstruction's gradient at the encoder",
   },
 };

@@ -110,8 +110,9 @@ live.figure("draw", ["mnist-z2", "mnist-z16", "digits"], function (stage) {
     for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++)
       small.push(average(grey, width, y0 + (r * h) / rows, y0 + ((r + 1) * h) / rows, x0 + (c * w) / columns, x0 + ((c + 1) * w) / columns));
     const mass = vaelib.sum(small);
-    const down = Math.round(14 - vaelib.sum(small.map((v, i) => v * Math.floor(i / columns))) / mass);
-    const across = Math.round(14 - vaelib.sum(small.map((v, i) => v * (i % columns))) / mass);
+    const within = (most, first) => Math.max(0, Math.min(most, first)); // a stroke far from the middle is not cut
+    const down = within(28 - rows, Math.round(14 - vaelib.sum(small.map((v, i) => v * Math.floor(i / columns))) / mass));
+    const across = within(28 - columns, Math.round(14 - vaelib.sum(small.map((v, i) => v * (i % columns))) / mass));
     const whole = new Array(784).fill(0);
     small.forEach((v, i) => {
       const y = Math.floor(i / columns) + down, at = (i % columns) + across;

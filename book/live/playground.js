@@ -22,7 +22,7 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
   const top = stage.group("wide controls-row");
   const play = stage.button("Train", top, () => go(!state.running));
   const one = stage.button("One step", top, () => (go(false), worker.postMessage({ step: true })));
-  const reset = stage.button("Start again", top, () => change({ ...setup_of(state) }, true));
+  stage.button("Start again", top, () => change({ examined: false }, true));
   const clock = stage.add(stage.make("p", { class: "live-clock" }), top);
 
   const left = stage.group("left"), right = stage.group("right");
@@ -39,8 +39,9 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
   const numbers = stage.group("numbers", right);
   const distortion = stage.number("distortion", numbers, "nats", { colour: "claim" });
   const rate = stage.number("rate", numbers, "nats", { colour: "recipe" });
-  const elbo = stage.number("ELBO, as this program reports it", numbers, "nats", { colour: "meaning" });
-  const truth = stage.number("ELBO, by the healthy program", numbers, "nats");
+  const negative_elbo = stage.number("−ELBO, reported", numbers, "nats", { colour: "meaning" });
+  const truth = stage.number("−ELBO, by the healthy program", numbers, "nats");
+  const spent = stage.group("ledger", right), of_each = stage.add(stage.make("p", { class: "live-row" }), spent), kl_bars = stage.bars(spent);
 
   const turned = stage.group("wide controls");
   const beta = stage.slider("beta", { min: 0, max: 8, step: 0.25, value: 1, parent: turned }, (v) => change({ beta: v }));
@@ -63,7 +64,8 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
   const helpers = stage.group("buttons", ward);
   const hint = stage.button("A hint", helpers, () => tell(clinic[state.bug].hint));
   const examine = stage.button("Run the five checks", helpers, () => change({ examined: true }));
-  const audit = stage.button("Second opinion", helpers, () => change({ audit: !state.audit }));
+  const audit = stage.button("Second opinion", helpers, () => (change({ audit: !state.audit }), state.audit && last && opinion()));
+  const another = stage.button("Another bug", helpers, () => change({ bug: "hidden" }, true));
   const verdict = stage.add(stage.make("p", { class: "live-verdict", role: "status" }), ward);
   const table = stage.add(stage.make("ul", { class: "live-checks" }), ward);
 
@@ -72,7 +74,6 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
     return Float64Array.from({ length: count * pixels }, (_, i) => (packed[i >> 3] >> (7 - (i & 7))) & 1);
   }
 
-  const setup_of = ({ latent_dim, hidden, seed }) => ({ latent_dim, hidden, seed });
   const tell = (text) => (verdict.textContent = text);
 
   // ---- what the reader does ----
@@ -103,12 +104,19 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
 
   function accuse(line) {
     if (!state.secret && state.bug === "none") return tell("This program is healthy. Choose a bug, or let one be hidden.");
+    if (!state.secret) return;
     state.line = line;
     const sick = clinic[state.bug], right = sick.line === line;
     if (right) state.secret = false, menu.set(state.bug);
     program();
     tell(right ? `Yes: ${sick.name}. ${sick.symptom} The check that catches it: "${words[sick.check].toLowerCase()}".`
       : "Not this line: it is as it should be. Run the checks, or ask for a hint.");
+  }
+
+  function opinion() {
+    const apart = last.elbo - last.true_elbo;
+    tell(Math.abs(apart) < 0.01 ? "The healthy program scores these weights as the report does: the report is true. It does not say that the model is good."
+      : `The healthy program scores these weights ${round(Math.abs(apart))} nats ${apart > 0 ? "worse" : "better"} than the report says: the report is not their ELBO.`);
   }
 
   // the listing shows a planted bug in its line, unless it is to be found
@@ -118,7 +126,7 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
       press[name].textContent = sick?.line === name ? sick.code : code;
       press[name].classList.toggle("sick", sick?.line === name);
     }
-    hint.disabled = state.bug === "none";
+    hint.disabled = another.disabled = state.bug === "none";
     audit.setAttribute("aria-pressed", state.audit);
     tell(sick ? sick.symptom : state.secret ? "One of these lines is not what it seems. Train, look, and press the line that you suspect." : "");
     const results = state.examined ? checks(state.bug) : [];
@@ -126,7 +134,7 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
       const should = wanted === null ? "more than 0" : String(wanted);
       return stage.make("li", { class: passed ? "passed" : "failed" }, `${passed ? "passes" : "fails"}: ${words[name]}: ${round(result)}, should be ${should}.`);
     }));
-    truth.element.parentElement.hidden = !state.audit;
+    truth.element.parentElement.style.visibility = state.audit ? "" : "hidden"; // its room is kept: nothing moves under the finger
     if (last) show();
   }
 
@@ -194,8 +202,11 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
     const [i, j] = axes();
     note.textContent = state.latent_dim === 1 ? "One latent: its code to the right, the classes above one another."
       : state.latent_dim === 2 ? "Codes of 500 test digits, by class." : `Codes of 500 test digits: latents ${i + 1} and ${j + 1}, whose KL is greatest (${round(last.kl[i])} and ${round(last.kl[j])} nats).`;
-    distortion.set(last.distortion), rate.set(last.rate), elbo.set(last.elbo), truth.set(last.true_elbo);
-    clock.textContent = `${last.steps} steps, ${last.seconds.toFixed(1)} s`;
+    distortion.set(last.distortion), rate.set(last.rate), negative_elbo.set(-last.elbo), truth.set(-last.true_elbo);
+    const kl = [...last.kl].sort((a, b) => b - a);
+    of_each.textContent = `KL of each latent, nats: ${kl.map((v) => round(v)).join(", ")}`;
+    kl_bars.set(kl.map((v) => [[v, "recipe"]]));
+    clock.textContent = `${last.steps} ${last.steps === 1 ? "step" : "steps"}, ${last.seconds.toFixed(1)} s`;
     const line = (name, colour, of, dashed) => ({ name, colour, dashed, points: trail.map((s) => [s.steps, of(s)]) });
     curves.set([line("distortion", "claim", (s) => s.distortion), line("rate", "recipe", (s) => s.rate),
       line("−ELBO, reported", "meaning", (s) => -s.elbo), ...(state.audit ? [line("−ELBO, healthy", "ink", (s) => -s.true_elbo, true)] : [])]);

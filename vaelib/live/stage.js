@@ -210,7 +210,7 @@ live.stage = function (element) {
   }
 
   // curves over one axis, each named at its end: { name, colour, dashed, points: [[x, y], ...] };
-  // the first few points and what lies below `least` may leave the scale, and then lie on its edge
+  // the first few points may lie above the scale, which begins where they come down; what is below `least` lies on its edge
   function curves(label, across, upward, parent, least = -200) {
     const width = 400, height = 210, [west, east, north, south] = [40, 98, 16, 34];
     const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, class: "live-curves" });
@@ -221,13 +221,13 @@ live.stage = function (element) {
       set(lines) {
         const all = lines.flatMap((line) => line.points).filter(([, y]) => Number.isFinite(y));
         const right = Math.max(10, ...all.map(([x]) => x)), bottom = Math.max(least, Math.min(0, ...all.map(([, y]) => y)));
-        const top = Math.max(1, ...all.filter(([x]) => x >= right / 25).map(([, y]) => y)), mark = nice(top - bottom), step = nice(right);
+        const later = all.filter(([x]) => x >= right / 25), top = Math.max(1, ...(later.length ? later : all).map(([, y]) => y)), mark = nice(top - bottom), step = nice(right);
         const sx = (x) => west + (x / right) * (width - west - east);
         const sy = (y) => height - south - ((Math.min(top, Math.max(bottom, y)) - bottom) / (top - bottom)) * (height - north - south);
         const axes = make("g", { class: "live-axes" });
         for (let t = Math.ceil(bottom / mark) * mark; t <= top; t += mark) {
           add(make("line", { x1: west, x2: width - east, y1: sy(t), y2: sy(t), class: Math.abs(t) < mark / 2 ? "zero" : "" }), axes);
-          add(make("text", { x: west - 6, y: sy(t) + 4, "text-anchor": "end" }, String(Math.round(t)).replace("-", "−")), axes);
+          add(make("text", { x: west - 6, y: sy(t) + 4, "text-anchor": "end" }, String(Number(t.toPrecision(6))).replace("-", "−")), axes);
         }
         for (let t = 0; t <= right; t += step) add(make("text", { x: sx(t), y: height - south + 16, "text-anchor": "middle" }, String(t)), axes);
         add(make("text", { x: (west + width - east) / 2, y: height - 3, "text-anchor": "middle" }, across), axes);
@@ -235,7 +235,7 @@ live.stage = function (element) {
         svg.replaceChildren(axes);
         let free = -Infinity; // names stand clear of one another
         for (const { name, colour, dashed, points } of lines.filter((line) => line.points.length).sort((a, b) => sy(a.points.at(-1)[1]) - sy(b.points.at(-1)[1]))) {
-          const seen = points.filter(([, y]) => Number.isFinite(y)), style = `stroke: var(--${colour})`;
+          const seen = points.filter(([, y]) => y <= top), style = `stroke: var(--${colour})`;
           if (!seen.length) continue;
           add(make("polyline", { points: seen.map(([x, y]) => `${sx(x).toFixed(1)},${sy(y).toFixed(1)}`).join(" "), style, class: dashed ? "dashed" : "" }), svg);
           free = Math.max(free + 13, Math.min(height - south, sy(seen.at(-1)[1])));
