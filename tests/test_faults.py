@@ -312,7 +312,7 @@ def test_a_folder_that_may_not_be_written_is_one_line(here, monkeypatch, capsys)
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_stops_a_run_which_then_goes_on(here, monkeypatch, capsys, name):
     """Sent in its third epoch; a person is told where the first two are."""
-    before, number, keep = kept(), getattr(signal, name), run.keep
+    before, number, keep = kept(), getattr(signal, name), run.write_progress
     shutil.rmtree(RUN)
 
     def signalled(config, folder, history):
@@ -321,7 +321,7 @@ def test_a_signal_stops_a_run_which_then_goes_on(here, monkeypatch, capsys, name
         keep(config, folder, history)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "keep", signalled)
+        patch.setattr(run, "write_progress", signalled)
         # a test run in the background of a script has SIGINT ignored
         handler = signal.signal(number, signal.default_int_handler)
         try:
