@@ -1,15 +1,20 @@
 """The README's promises: its code runs as written, its tables and addresses are true."""
 
+import json
+import os
 import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
+import pytest
 import yaml
 
-from notebooks import NOTEBOOKS, ROOT
+from notebooks import NOTEBOOKS, ROOT, read
 
 README = (ROOT / "README.md").read_text()
-CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
+REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
 
 
 def test_the_ten_lines_run_as_written(tmp_path):
@@ -22,18 +27,143 @@ def test_the_ten_lines_run_as_written(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["manifold.png", "model.safetensors"]
 
 
-def test_the_colab_table_lists_every_notebook():
-    repository = CONFIG["repository"]
-    branch = repository["branch"]
-    colab = repository["url"].replace(
+def site() -> str:
+    """Where GitHub Pages serves the book of the repository in _config.yml."""
+    owner, name = REPOSITORY["url"].removeprefix("https://github.com/").split("/")
+    return f"https://{owner.lower()}.github.io/{name}"
+
+
+def colab(stem: str) -> str:
+    url = REPOSITORY["url"].replace(
         "https://github.com", "https://colab.research.google.com/github"
     )
-    for path in NOTEBOOKS:
+    return f"{url}/blob/{REPOSITORY['branch']}/notebooks/{stem}.ipynb"
+
+
+def chapter_rows() -> list[list[str]]:
+    (text,) = re.findall(r"^## The chapters\n(.*?)^## ", README, re.M | re.S)
+    table = [line for line in text.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table]
+
+
+def test_the_table_of_chapters_leads_to_each_page_notebook_and_colab():
+    rows = chapter_rows()
+    assert len(rows) == len(NOTEBOOKS)
+    for path, row in zip(NOTEBOOKS, rows, strict=True):
         title = (ROOT / "book" / f"{path.stem}.md").read_text().splitlines()[0].removeprefix("# ")
-        assert (
-            f"| {title} | [Open in Colab]({colab}/blob/{branch}/notebooks/{path.name}) |" in README
-        )
-    assert README.count("[Open in Colab]") == len(NOTEBOOKS)
+        assert row[0] == title and len(row[1]) > 30
+        assert row[2:5] == [
+            f"[page]({site()}/book/{path.stem}.html)",
+            f"[notebook](notebooks/{path.name})",
+            f"[Open in Colab]({colab(path.stem)})",
+        ]
+
+
+def words(stem: str) -> int:
+    """How many words a reader of a chapter's page meets, its derivations included."""
+    page = (ROOT / "book" / f"{stem}.md").read_text()
+    derivations = re.findall(r"^```\{derivation\} (\S+)", page, re.M)
+    texts = [(ROOT / "latex/derivations" / f"{name}.tex").read_text() for name in derivations]
+    return sum(len(re.sub(r"\{\{.*?\}\}", "x", text).split()) for text in [page, *texts])
+
+
+def seconds(stem: str) -> int:
+    """What a notebook says that it takes."""
+    source = "".join(cell.source for cell in read(ROOT / "notebooks" / f"{stem}.ipynb").cells[:2])
+    said = re.search(r"\*\*Takes\*\* (?:about|under) (.*?) on two processor cores", source)[1]
+    words_said = {"a minute and a half": 90, "a minute": 60}
+    return words_said.get(said) or int(said.removesuffix(" seconds"))
+
+
+def test_the_times_of_the_chapters_are_those_of_their_texts_and_notebooks():
+    for path, row in zip(NOTEBOOKS, chapter_rows(), strict=True):
+        minutes, run = map(int, re.fullmatch(r"(\d+) min \+ (\d+) s", row[5]).groups())
+        assert abs(minutes - words(path.stem) / 100) <= 10, path.stem
+        assert run == seconds(path.stem), path.stem
+
+
+def test_the_first_links_lead_to_the_book_to_chapter_1_and_down_the_page():
+    top = README[: README.index("## ")]
+    assert f"[Read online]({site()}/)" in top
+    assert f"[Open chapter 1 in Colab]({colab(NOTEBOOKS[0].stem)})" in top
+    assert "[Run it here](#run-it-here)" in top and "\n## Run it here\n" in README
+    (picture,) = re.findall(r"^!\[.{40,}\]\((\S+)\)$", top, re.M)
+    assert (ROOT / picture).exists()
+    for workflow in re.findall(r"/actions/workflows/([\w.]+)", top):
+        assert (ROOT / ".github/workflows" / workflow).exists()
+
+
+def test_the_first_block_clones_this_repository_and_calls_make_in_it():
+    clone, enter, make = shell_blocks()[0].splitlines()
+    assert clone == f"git clone {REPOSITORY['url']}"
+    assert enter == f"cd {REPOSITORY['url'].rsplit('/', 1)[1]}"
+    assert make == "make lab"
+
+
+def shell_blocks() -> list[str]:
+    return re.findall(r"^```\n(.*?)^```$", README, re.M | re.S)
+
+
+def test_the_commands_run_as_written_in_a_shell_that_has_no_vaelib(tmp_path):
+    activate = Path(sys.prefix) / "bin" / "activate"
+    if not activate.exists():
+        pytest.skip("this Python is no virtual environment")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (cfg,) = re.findall(r"^```ini\n# my\.cfg\n(.*?)^```$", README, re.M | re.S)
+    (tmp_path / "my.cfg").write_text(cfg)
+    (block,) = [block for block in shell_blocks() if "\nvaelib -c" in block]
+    assert block.startswith(". .venv/bin/activate\n")
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    environment |= {k: os.environ[k] for k in ("OMP_NUM_THREADS",) if k in os.environ}
+    run = subprocess.run(
+        ["bash", "-e", "-c", block], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "runs/mnist-5k-vae/report.html").exists()
+    assert (tmp_path / "runs/mine/export/explorer.html").exists()
+    assert json.loads((tmp_path / "runs/mine/results.json").read_text())["elbo"] > -200
+    table = (tmp_path / "runs/my-sweep/sweep.csv").read_text().splitlines()
+    assert len(table) == 1 + 3 * 2
+
+
+def results(name: str) -> dict:
+    return json.loads((ROOT / "book/results" / f"{name}.json").read_text())
+
+
+def test_the_three_results_are_those_of_the_studies():
+    (text,) = re.findall(r"^## Three results\n(.*?)^## ", README, re.M | re.S)
+    assert [name for name in re.findall(r"`book/results/(\S+)\.json`", text)] == [
+        "literature",
+        "08-beta-vae",
+        "peers",
+    ]
+    (vae,) = [run for run in results("literature")["nll"] if run["k"] == 1]
+    assert vae["finished"] and vae["hardware"].startswith("1 of ")
+    assert f"{vae['nll']:.1f} ± {vae['nll_error']:.1f} nats" in text
+    assert f"after {vae['epochs']} epochs, {vae['seconds'] / 60:.0f} minutes" in text
+    assert f"report {vae['published']} after {vae['published_epochs']:,} epochs" in text
+
+    sprites = results("08-beta-vae")["sprites"]
+    falling, constant = sprites["falling4"], sprites["constant4"]
+    assert f"its own in {falling['own_scale']} of {falling['runs']} seeds" in text
+    assert f"x and y in {falling['own_place']} of {falling['runs']}" in text
+    assert f"gives scale one in {constant['own_scale']} of {constant['runs']}" in text
+
+    codes = {name: code for name, code in results("peers").items() if name != "setting"}
+    assert len(codes) == 7 and "On seven codes" in text
+    for score in ("MIG", "SAP", "SAP, R2"):
+        for code in codes.values():
+            assert abs(code[score]["vaelib"] - code[score]["disent"]) < 1e-13
+    took = {
+        who: sum(code["seconds"][who] for code in codes.values()) for who in ("vaelib", "disent")
+    }
+    assert f"took {took['vaelib']:.0f} seconds, and `disent` {took['disent']:.0f}" in text
+
+
+def test_as_many_wrong_variants_are_tried_as_the_readme_says():
+    (said,) = re.findall(r"More than (\d+) wrong variants", README)
+    files = (ROOT / "tests" / "variants").glob("*.toml")
+    assert sum(len(tomllib.loads(path.read_text())["variant"]) for path in files) > int(said)
 
 
 def test_every_target_that_the_readme_names_exists():
