@@ -125,12 +125,30 @@ def _program() -> str:
     return "python -m vaelib" if Path(sys.argv[0]).name == "__main__.py" else "vaelib"
 
 
+def parsers(program: str) -> dict[str, Parser]:
+    """What reads the command line: of each command, and of training, which has no name ("")."""
+    lines = [f"  {program} {command}\n      {what}" for command, what in EXAMPLES.items()]
+    own = f"FILE is yours, or the name of one that comes with vaelib: {', '.join(config.names())}."
+    more = f"{program} COMMAND --help says more of a command."
+    usage = (
+        "%(prog)s -c FILE -v {VAE,B-VAE} [options]\n       %(prog)s {"
+        + ",".join(COMMANDS)
+        + "} ..."
+    )
+    about = "\n".join([ABOUT, "", *lines, "", own, more])
+    found = {"": Parser(prog=program, usage=usage, description=about, epilog=EPILOG)}
+    _train_options(found[""])
+    for command, (about, options, _) in COMMANDS.items():
+        found[command] = Parser(prog=f"{program} {command}", description=about)
+        options(found[command])
+    return found
+
+
 def _command(argv: list[str]) -> int:
+    known = parsers(_program())
     if argv and argv[0] in COMMANDS:
-        about, options, action = COMMANDS[argv[0]]
-        parser = Parser(prog=f"{_program()} {argv[0]}", description=about)
-        options(parser)
-        return action(_with_threads(parser.parse_args(argv[1:])))
+        action = COMMANDS[argv[0]][-1]
+        return action(_with_threads(known[argv[0]].parse_args(argv[1:])))
     if argv and not argv[0].startswith("-"):
         near = difflib.get_close_matches(argv[0], COMMANDS, 1)
         raise ConfigError(
@@ -138,22 +156,10 @@ def _command(argv: list[str]) -> int:
             + (f"did you mean {near[0]}? " if near else "")
             + f"There are {', '.join(COMMANDS)}; and -c FILE -v VAE trains"
         )
-    lines = [f"  {_program()} {command}\n      {what}" for command, what in EXAMPLES.items()]
-    own = f"FILE is yours, or the name of one that comes with vaelib: {', '.join(config.names())}."
-    about = "\n".join(
-        [ABOUT, "", *lines, "", own, f"{_program()} COMMAND --help says more of a command."]
-    )
-    usage = (
-        "%(prog)s -c FILE -v {VAE,B-VAE} [options]\n       %(prog)s {"
-        + ",".join(COMMANDS)
-        + "} ..."
-    )
-    parser = Parser(prog=_program(), usage=usage, description=about, epilog=EPILOG)
-    _train_options(parser)
     if not argv:
-        parser.print_help()
+        known[""].print_help()
         return 0
-    return _train(_with_threads(parser.parse_args(argv)))
+    return _train(_with_threads(known[""].parse_args(argv)))
 
 
 def _with_threads(args: argparse.Namespace) -> argparse.Namespace:

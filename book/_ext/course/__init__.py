@@ -5,7 +5,7 @@ LaTeX becomes pages: `latex_labels` reads macros and numbers, `tex_to_myst` tran
 equations and figures the numbers of the PDF, `equation_checks` ties equations to the cells that
 test them. `chapter_links` links a chapter's forms, `results` brings measured numbers, `glossary`
 links terms, `citations` prints round brackets, `live` puts figures that move into a page,
-`csp` says which scripts may run there.
+`command_line` writes the reference of vaelib's options, `csp` says which scripts may run there.
 """
 
 from sphinx.application import Sphinx
@@ -15,6 +15,7 @@ from . import (
     boxes,
     chapter_links,
     citations,
+    command_line,
     csp,
     derivation,
     equation_checks,
@@ -34,6 +35,7 @@ PARTS = (
     glossary,
     citations,
     live,
+    command_line,
     csp,
 )
 
