@@ -957,3 +957,14 @@ def test_a_run_that_goes_on_leaves_nothing_of_the_old_model(vae, here):
     change(here, ("epochs = 3", "epochs = 4"))
     vae("-c tiny.cfg -v VAE --device cpu --output out --resume")
     assert [path.name for path in (here / "out" / "export").iterdir()] == ["mine.txt"]
+
+
+def test_the_bar_of_evaluate_leaves_the_codes_alone(monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    model = vaelib.VAE((1, 4, 4), 2, hidden=[3]).eval()
+    images = torch.rand(2, 1, 4, 4)
+    expected = model.encode(images)[0]
+    with finished_run._bar_of_images(model, 2):
+        time.sleep(0.2)  # longer than tqdm waits, so that the bar is drawn
+        assert torch.equal(model.encode(images)[0], expected)
+    assert not model.encoder._forward_hooks

@@ -99,11 +99,17 @@ def _bar_of_images(model: VAE, number: int) -> Iterator[None]:
     """Inside, a bar counts the images that ``model`` encodes."""
     silent = bool(os.environ.get("TQDM_DISABLE"))
     with tqdm(total=number, desc="log p(x)", unit=" images", disable=silent) as bar:
-        count = model.encoder.register_forward_hook(lambda _, __, codes: bar.update(len(codes)))
+
+        def count(
+            _: torch.nn.Module, __: object, codes: torch.Tensor
+        ) -> None:  # else its value were the codes
+            bar.update(len(codes))
+
+        hook = model.encoder.register_forward_hook(count)
         try:
             yield
         finally:
-            count.remove()
+            hook.remove()
 
 
 def _refuse_too_many(option: str, images: int, model: VAE) -> None:
