@@ -59,6 +59,17 @@ def test_the_table_of_chapters_leads_to_each_page_notebook_and_colab():
         ]
 
 
+def test_the_front_page_says_where_the_book_is_and_how_long_it_takes():
+    page = (ROOT / "book" / "index.md").read_text()
+    assert f"<{site()}/>" in page
+    start, picture = page.index("**Start here:**"), page.index("```{live} plane")
+    chapters, known = page.index("\n## The chapters\n"), page.index("\n## What you should know\n")
+    assert start < picture < chapters < known
+    assert "A chapter takes about an hour to read, at 100 words a minute" in page
+    hours = [words(path.stem) / 100 / 60 for path in NOTEBOOKS]
+    assert 0.75 < sum(hours) / len(hours) < 1.25
+
+
 def words(stem: str) -> int:
     """How many words a reader of a chapter's page meets, its derivations included."""
     page = (ROOT / "book" / f"{stem}.md").read_text()

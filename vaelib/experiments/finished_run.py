@@ -100,9 +100,8 @@ def _bar_of_images(model: VAE, number: int) -> Iterator[None]:
     silent = bool(os.environ.get("TQDM_DISABLE"))
     with tqdm(total=number, desc="log p(x)", unit=" images", disable=silent) as bar:
 
-        def count(
-            _: torch.nn.Module, __: object, codes: torch.Tensor
-        ) -> None:  # else its value were the codes
+        def count(_: torch.nn.Module, __: object, codes: torch.Tensor) -> None:
+            # a hook's value, if it has one, is taken for the codes
             bar.update(len(codes))
 
         hook = model.encoder.register_forward_hook(count)
