@@ -319,3 +319,29 @@ def test_on_digits_the_weight_10_has_least_correlation_and_the_worst_distortion(
     assert all(
         row["perfect_total_correlation"] > row["total_correlation"] / 2 for row in rows.values()
     )
+
+
+def test_a_constant_4_gives_no_factor_a_latent_and_the_falling_price_does():
+    sprites = results("08-beta-vae")["sprites"]
+    assert sprites["constant4"]["own_scale"] == sprites["constant4"]["own_place"] == 0
+    assert sprites["falling4"]["own_scale"] == 5 and sprites["falling4"]["own_place"] >= 3
+    mig = [sprites[f"constant{price}"]["mig"]["mean"] for price in (1, 2, 4, 8)]
+    assert sprites["falling4"]["mig"]["mean"] > 2 * max(mig)
+
+
+def test_at_the_price_4_orientation_and_shape_pay_only_together():
+    worth = results("10-measuring")["worth"]
+    together, nats = worth["shape_and_orientation"], worth["orientation"]["nats"]
+    orientation_alone = (together["saves"] - worth["shape"]["saves"]) / nats
+    assert 2 < orientation_alone < 4 < together["per_nat"]
+    assert 2 < worth["shape_alone"]["per_nat"] < 4
+    assert 16 < worth["scale"]["per_nat"] < 18  # a close thing at 16
+    assert worth["x"]["per_nat"] > 16 and worth["y"]["per_nat"] > 16
+    assert results("08-beta-vae")["sprites"]["constant16"]["own_scale"] == 0
+
+
+def test_a_drawn_code_keeps_less_of_scale_than_its_means_promise():
+    shipped = results("10-measuring")["shipped"]
+    falling, high = shipped["sprites_beta_vae"], shipped["sprites_beta16"]
+    assert falling["drawn_scale"] < 0.7 * falling["means_in_use_scale"]
+    assert high["informed_drawn"] < high["informed_means"] / 2
