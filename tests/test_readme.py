@@ -115,6 +115,7 @@ def shell_blocks() -> list[str]:
     return re.findall(r"^```\n(.*?)^```$", README, re.M | re.S)
 
 
+@pytest.mark.timeout(900)  # it trains six models
 def test_the_commands_run_as_written_in_a_shell_that_has_no_vaelib(tmp_path):
     activate = Path(sys.prefix) / "bin" / "activate"
     if not activate.exists():
