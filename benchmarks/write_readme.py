@@ -15,7 +15,7 @@ README = HERE / "README.md"
 
 
 def measured(name: str, part: str, how: str = "") -> dict:
-    """A part of what benchmarks/NAME.py measured; SystemExit, in one line, where it has not yet.
+    """A part of what another benchmark measured; SystemExit, in one line, where it has not yet.
 
     ``how`` is the option, if any, with which it measures that part.
     """

@@ -94,6 +94,7 @@ def test_two_processes_train_as_one_and_go_on_from_a_checkpoint(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {
         "fit.py",
         "fit.pt",
+        "fit.previous.pt",
         "state-0.pt",
         "state-1.pt",
     }

@@ -28,9 +28,9 @@ WITH_EXAMPLES = {
     "vaelib.saving": [
         "CheckpointError",
         "CheckpointWarning",
+        "atomic_write",
         "load_checkpoint",
         "save_checkpoint",
-        "whole",
     ],
     "vaelib.data.images": ["DataError", "Stream"],
     "vaelib.data.factors": ["ravel"],

@@ -21,5 +21,9 @@ addEventListener("load", () => {
   }
 
   const sizes = new ResizeObserver((seen) => mark(seen.map((s) => s.target)));
-  document.querySelectorAll(WIDE).forEach((element) => sizes.observe(element));
+  const all = [...document.querySelectorAll(WIDE)];
+  const markAll = () => mark(all); // what is folded away is not observed
+  markAll();
+  addEventListener("resize", markAll);
+  all.forEach((element) => sizes.observe(element));
 });

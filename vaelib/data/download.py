@@ -36,10 +36,13 @@ class _NoWayDown(urllib.request.HTTPRedirectHandler):
 def fetch(addresses: Sequence[str], path: Path, md5: str) -> None:
     """Download what has the checksum ``md5`` to ``path``, from the first address that has it.
 
-    Whole or not at all, so that two processes may do it at once. Each address is tried three times,
-    unless it answers that it has no such file. Raises OSError that says why the first one failed.
+    Nothing is downloaded where it lies already. Whole or not at all, so that two processes may do
+    it at once. Each address is tried three times, unless it answers that it has no such file.
+    Raises OSError that says why the first one failed.
     """
     failed: Exception | None = None
+    if path.exists() and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == md5:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     for address in addresses:
         for attempt in range(TRIES):
