@@ -102,7 +102,8 @@ def test_two_processes_download_at_once(server, tmp_path):
     command, environment = [sys.executable, "-c", code], {**os.environ, "PYTHONPATH": str(ROOT)}
     both = [subprocess.Popen(command, env=environment) for _ in range(2)]
     assert [process.wait(100) for process in both] == [0, 0]
-    assert (tmp_path / "file").read_bytes() == CONTENT and asked == ["/good"] * 2
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert asked in (["/good"], ["/good"] * 2)  # who comes late finds the file
     assert os.listdir(tmp_path) == ["file"]
 
 
