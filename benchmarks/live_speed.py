@@ -6,17 +6,18 @@ python benchmarks/live_speed.py    under a minute on 2 cores; reads the built bo
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
-from shared import markdown
+from playwright.sync_api import Browser, Page
+from shared import ROOT, markdown
+
+sys.path.append(str(ROOT / "book" / "live"))
+from stills import BOOK, chromium, page_with
 
 # the measuring scripts are none of the book's own
 WINDOW = {"viewport": {"width": 1200, "height": 900}, "bypass_csp": True}
-BOOK = Path(__file__).parents[1] / "_build" / "html" / "book"
 # what a reader does again and again: 30 times with other values, each until it is painted
 MOVES = {
     "plane": "{ z: [3 * Math.sin(i), 3 * Math.cos(i)] }",
@@ -40,16 +41,11 @@ LONG = """new PerformanceObserver((list) => (window.blocked ??= []).push(
   ...list.getEntries().map((entry) => entry.duration))).observe({ entryTypes: ["longtask"] })"""
 
 
-def page_of(name: str) -> Path:
-    pages = (p for p in sorted(BOOK.glob("*.html")) if f'data-live="{name}"' in p.read_text("utf8"))
-    return next(pages)
-
-
 def page_with_figure(browser: Browser, name: str) -> tuple[Page, float, int]:
     """A page with this figure alive; the seconds from sight to life; the bytes that it added."""
     page, files = browser.new_page(**WINDOW), []
     page.on("request", lambda request: files.append(request.url))
-    page.goto(f"file://{page_of(name)}", wait_until="load")
+    page.goto(f"file://{page_with(name)}", wait_until="load")
     took = page.evaluate(
         """async (name) => {
           const figure = document.getElementById(`live-${name}`), start = performance.now();
@@ -108,16 +104,11 @@ def training(browser: Browser) -> list[list[str]]:
 def main() -> None:
     if not BOOK.is_dir():
         sys.exit(f"{BOOK} is missing: type `make book`")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    browser = next(filter(None, map(shutil.which, names)), None)
-    if browser is None:
-        sys.exit("no Chromium here: it is what this measures")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+    with chromium() as browser:
         heads = ["figure", "first response, ms", "a move, ms (median)", "(longest)", "kB added"]
-        print(markdown([heads, *figures(chromium)]), end="\n\n")
+        print(markdown([heads, *figures(browser)]), end="\n\n")
         heads = ["steps in 10 s", "ms a step", "test ELBO, nats", "tasks over 50 ms", "longest, ms"]
-        print(markdown([heads, *training(chromium)]))
+        print(markdown([heads, *training(browser)]))
 
 
 if __name__ == "__main__":

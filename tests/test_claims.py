@@ -4,19 +4,13 @@ A page's numbers come from book/results by themselves; its words do not. Each te
 new results say otherwise, and then the page has to be rewritten.
 """
 
-import json
 import math
 
 import pytest
 import torch
+from common import results
 
 from notebooks import ROOT
-
-RESULTS = ROOT / "book" / "results"
-
-
-def results(name: str) -> dict:
-    return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 @pytest.fixture(scope="module")

@@ -5,22 +5,18 @@ A claim that the numbers no longer carry fails here, and the page is to be chang
 
 from __future__ import annotations
 
-import json
 import math
 import runpy
 
 import pytest
 import torch
+from common import results
 
 from notebooks import ROOT
 from vaelib.experiments import config
 from vaelib.experiments.from_config import build_model
 
 BOOK = ROOT / "book"
-
-
-def results(name: str) -> dict:
-    return json.loads((BOOK / "results" / f"{name}.json").read_text())
 
 
 def study(monkeypatch, name: str) -> dict:

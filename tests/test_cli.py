@@ -22,6 +22,7 @@ import numpy as np
 import processes
 import pytest
 import torch
+from common import TINY
 from PIL import Image
 from test_data import write_idx_set
 from tqdm import tqdm
@@ -31,24 +32,7 @@ from vaelib import disentanglement
 from vaelib.experiments import cli, finished_run, from_config, measure, run, sweep, workers
 from vaelib.experiments.schema import SECTIONS
 
-CONFIG = """
-[configuration]
-dataset = folder
-path = {images}
-image_size = 8
-colour = no
-[architecture]
-conv_channels = [4]
-z_dimension = 2
-hidden = [8]
-likelihood = bernoulli
-[hyperparameters]
-epochs = 2
-batch_size = 16
-learning_rate = 1e-2
-beta = 4
-seed = 3
-"""
+CONFIG = TINY.replace("{epochs}", "2") + "learning_rate = 1e-2\nseed = 3\n"
 PICTURES = run.pictures
 FILES = {
     "config.cfg",

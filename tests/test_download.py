@@ -220,14 +220,14 @@ print(done)
 def test_nothing_executes_that_was_only_to_be_read(tmp_path):
     """Every reader, of good files and of hostile ones, under an audit hook."""
     import torch
-    from test_faults import CONFIG
+    from common import TINY
 
     (tmp_path / "images").mkdir()
     from PIL import Image
 
     for i in range(20):
         Image.new("L", (8, 8), i * 10).save(tmp_path / "images" / f"{i}.png")
-    tiny = CONFIG.format(images=tmp_path / "images", epochs=2)
+    tiny = TINY.format(images=tmp_path / "images", epochs=2)
     (tmp_path / "tiny.cfg").write_text(tiny)
     code = "__import__('os').system('touch executed')"
     (tmp_path / "hostile.cfg").write_text(tiny.replace("beta = 4", f"beta = {code}"))

@@ -20,6 +20,7 @@ import numpy as np
 import processes
 import pytest
 import torch
+from common import TINY
 from PIL import Image
 
 import vaelib
@@ -27,22 +28,6 @@ from notebooks import ROOT
 from vaelib import saving
 from vaelib.experiments import cli, config, run, run_folder
 
-CONFIG = """
-[configuration]
-dataset = folder
-path = {images}
-image_size = 8
-colour = no
-[architecture]
-conv_channels = [4]
-z_dimension = 2
-hidden = [8]
-likelihood = bernoulli
-[hyperparameters]
-epochs = {epochs}
-batch_size = 16
-beta = 4
-"""
 COMMAND = ["-c", "tiny.cfg", "-v", "B-VAE", "--device", "cpu", "--output", "out"]
 RUN = Path("out")
 PATHS = {
@@ -66,7 +51,7 @@ def made(tmp_path_factory):
     for i in range(40):
         pixels = generator.integers(0, 256, (8, 8), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / "images" / f"{i}.png")
-    (folder / "tiny.cfg").write_text(CONFIG.format(images=folder / "images", epochs=3))
+    (folder / "tiny.cfg").write_text(TINY.format(images=folder / "images", epochs=3))
     with patch.context() as here:
         here.chdir(folder)
         here.setenv("TQDM_DISABLE", "1")
@@ -349,7 +334,7 @@ def test_a_signal_that_is_ignored_stays_so(here):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_sweeps_workers_end_with_it(here, number):
     """However it ends: before, they went on training."""
-    (here / "tiny.cfg").write_text(CONFIG.format(images=here / "images", epochs=10**6))
+    (here / "tiny.cfg").write_text(TINY.format(images=here / "images", epochs=10**6))
     sweep = command("sweep", "tiny.cfg", "--seeds", "2", "--jobs", "2", "--device", "cpu")
     runs = here / "runs" / "tiny-sweep"
     wait_for(lambda: len(list(runs.glob("*/checkpoint.pt"))) == 2, sweep)

@@ -144,8 +144,7 @@ def test_the_digits_reach_the_page(trainer):
 # trainings in workers, as the page makes them; what each says when it has made its steps
 RUNS = """async ([hidden, runs]) => JSON.stringify(await Promise.all(
   runs.map(([seed, bug, beta, until]) => new Promise((done) => {
-    const text = `(${live.training_worker})((${live.trainer})({ generator: ${vaelib.generator} }))`;
-    const worker = new Worker(URL.createObjectURL(new Blob([text])));
+    const worker = live.training_in_worker();
     const setup = { run: 0, images, test, pixels: 196, hidden, latent_dim: 2, seed };
     let last;
     worker.onmessage = ({ data }) => {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from common import results
 
 from notebooks import NOTEBOOKS, ROOT, read
 
@@ -136,10 +137,6 @@ def test_the_commands_run_as_written_in_a_shell_that_has_no_vaelib(tmp_path):
     assert json.loads((tmp_path / "runs/mine/results.json").read_text())["elbo"] > -230
     table = (tmp_path / "runs/my-sweep/sweep.csv").read_text().splitlines()
     assert len(table) == 1 + 2 * 2
-
-
-def results(name: str) -> dict:
-    return json.loads((ROOT / "book/results" / f"{name}.json").read_text())
 
 
 def test_the_three_results_are_those_of_the_studies():

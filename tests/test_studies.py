@@ -1,6 +1,5 @@
 """The studies: each page has one, and what they make of stored results is what the pages show."""
 
-import json
 import os
 import re
 import runpy
@@ -10,6 +9,7 @@ import sys
 
 import pytest
 import torch
+from common import results
 
 from notebooks import ROOT
 
@@ -34,10 +34,6 @@ def reporting(studies):
     import reporting
 
     return reporting
-
-
-def results(name: str) -> dict:
-    return json.loads((BOOK / "results" / f"{name}.json").read_text())
 
 
 def test_every_page_has_a_study_and_every_study_a_page():

@@ -2,6 +2,12 @@
 // What each bug does stands in trainer.js, under the same names.
 "use strict";
 
+{
+const noise_of_another_width = {
+  symptom: "A rate of less than half a nat buys a better ELBO than the healthy program's; the second opinion is far worse, and gets worse the longer it trains.",
+  hint: "Is the noise as wide as the KL thinks it is?",
+};
+
 live.clinic = {
   lines: {
     encode: "mean, log_var = encode(x)",
@@ -14,11 +20,9 @@ live.clinic = {
   },
   sick: {
     log_var_as_sigma: { line: "std", code: "std = log_var", name: "log-variance as std", check: "noise",
-      symptom: "A rate of less than half a nat buys a better ELBO than the healthy program's; the second opinion is far worse, and gets worse the longer it trains.",
-      hint: "Is the noise as wide as the KL thinks it is?" },
+      ...noise_of_another_width },
     half_log_var: { line: "std", code: "std = log_var / 2", name: "half the log-variance as std", check: "noise",
-      symptom: "A rate of less than half a nat buys a better ELBO than the healthy program's; the second opinion is far worse, and gets worse the longer it trains.",
-      hint: "Is the noise as wide as the KL thinks it is?" },
+      ...noise_of_another_width },
     variance_as_sigma: { line: "std", code: "std = exp(log_var)", name: "variance as std", check: "noise",
       symptom: "An ELBO one or two nats too good, and nothing to see; the second opinion is as much too bad.",
       hint: "Ask for a standard deviation of 3, and measure what comes." },
@@ -49,3 +53,4 @@ live.clinic = {
     reaches: "The size of the reconstruction's gradient at the encoder",
   },
 };
+}

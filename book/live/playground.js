@@ -2,10 +2,9 @@
 "use strict";
 
 live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
-  const { labels, test_labels, bits, test_bits, colours } = window.VAELIB_DATA["digits-14"];
+  const { test_labels, bits, test_bits, colours } = window.VAELIB_DATA["digits-14"];
   const side = 14, pixels = side * side;
-  const ink = colours.map((colour) => (colour === "#000000" ? "var(--pst-color-text-base)" : colour));
-  const images = unpacked(bits, labels.length), test = unpacked(test_bits, test_labels.length);
+  const ink = colours.map(live.ink), images = vaelib.bitsOf(bits), test = vaelib.bitsOf(test_bits);
   const { bugs, checks } = live.trainer(vaelib), { lines, sick: clinic, words } = live.clinic;
 
   const start = { beta: 1, learning_rate: 0.003, latent_dim: 2, hidden: 128, seed: 0, bug: "none", secret: false, audit: false };
@@ -14,14 +13,14 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
     "playground-bug": { bug: "hidden" },
     "playground-beta": { latent_dim: 8, beta: 0.5 },
   };
-  const state = { ...start, running: false, z: [0.5, -0.5], until: null, line: null };
+  const state = { ...start, running: false, z: [0.5, -0.5], until: null };
   let worker, run = 0, last = null, trail = [], plane, dots, numerals, handle, extent = 0, decoding = false, at_rest = () => {};
 
   // ---- the page: controls, the plane, pictures, curves, the program ----
 
   const top = stage.group("wide controls-row");
   const play = stage.button("Train", top, () => go(!state.running));
-  const one = stage.button("One step", top, () => (go(false), worker.postMessage({ step: true })));
+  stage.button("One step", top, () => (go(false), worker.postMessage({ step: true })));
   stage.button("Start again", top, () => change({ examined: false }, true));
   const clock = stage.add(stage.make("p", { class: "live-clock" }), top);
 
@@ -63,16 +62,11 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
   }
   const helpers = stage.group("buttons", ward);
   const hint = stage.button("A hint", helpers, () => tell(clinic[state.bug].hint));
-  const examine = stage.button("Run the five checks", helpers, () => change({ examined: true }));
+  stage.button("Run the five checks", helpers, () => change({ examined: true }));
   const audit = stage.button("Second opinion", helpers, () => (change({ audit: !state.audit }), state.audit && last && opinion()));
   const another = stage.button("Another bug", helpers, () => change({ bug: "hidden" }, true));
   const verdict = stage.add(stage.make("p", { class: "live-verdict", role: "status" }), ward);
   const table = stage.add(stage.make("ul", { class: "live-checks" }), ward);
-
-  function unpacked(base64, count) {
-    const packed = vaelib.bytesOf(base64);
-    return Float64Array.from({ length: count * pixels }, (_, i) => (packed[i >> 3] >> (7 - (i & 7))) & 1);
-  }
 
   const tell = (text) => (verdict.textContent = text);
 
@@ -82,7 +76,7 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
   function change(part, anew = false) {
     if (part.bug !== undefined) {
       const secret = part.bug === "hidden", others = bugs.filter((bug) => bug !== "none" && bug !== state.bug);
-      part = { ...part, secret, line: null, audit: false, examined: false, ...(secret && { bug: others[Math.floor(Math.random() * others.length)] }) };
+      part = { ...part, secret, audit: false, examined: false, ...(secret && { bug: others[Math.floor(Math.random() * others.length)] }) };
     }
     Object.assign(state, part);
     beta.set(state.beta), learning_rate.set(Math.log10(state.learning_rate)), seed.set(state.seed);
@@ -105,7 +99,6 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
   function accuse(line) {
     if (!state.secret && state.bug === "none") return tell("This program is healthy. Choose a bug, or let one be hidden.");
     if (!state.secret) return;
-    state.line = line;
     const sick = clinic[state.bug], right = sick.line === line;
     if (right) state.secret = false, menu.set(state.bug);
     program();
@@ -147,7 +140,8 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
     if (data.kind === "ended") return ended(data.left);
     if (data.kind !== "score") return (decoding = false), picture(data);
     last = data;
-    if (trail.at(-1)?.steps !== data.steps) trail.push(data);
+    const { steps, distortion, rate, elbo, true_elbo } = data; // without the codes: a training may be long
+    if (trail.at(-1)?.steps !== steps) trail.push({ steps, distortion, rate, elbo, true_elbo });
     show();
     ask("samples", sample_codes(16));
     mapBox.hidden = state.latent_dim === 1;
@@ -188,8 +182,9 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
   }
 
   function show() {
+    const [i, j] = axes();
     const points = Array.from({ length: test_labels.length }, (_, k) => {
-      const [i, j] = axes(), code = (l) => last.mean[k * state.latent_dim + l];
+      const code = (l) => last.mean[k * state.latent_dim + l];
       return [code(i), state.latent_dim > 1 ? code(j) : (Number(test_labels[k]) - 4.5) * 0.6];
     });
     const far = points.flat().map(Math.abs).sort((a, b) => a - b)[Math.floor(1.96 * points.length)];
@@ -199,7 +194,6 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
       const own = points.filter((_, k) => Number(test_labels[k]) === digit), middle = (l) => own.map((point) => point[l]).sort((a, b) => a - b)[own.length >> 1];
       stage.put(text, { x: plane.sx(clip(middle(0))), y: plane.sy(clip(middle(1))) + 6 });
     });
-    const [i, j] = axes();
     note.textContent = state.latent_dim === 1 ? "One latent: its code to the right, the classes above one another."
       : state.latent_dim === 2 ? "Codes of 500 test digits, by class." : `Codes of 500 test digits: latents ${i + 1} and ${j + 1}, whose KL is greatest (${round(last.kl[i])} and ${round(last.kl[j])} nats).`;
     distortion.set(last.distortion), rate.set(last.rate), negative_elbo.set(-last.elbo), truth.set(-last.true_elbo);
@@ -233,10 +227,9 @@ live.figure("playground", ["trainer", "clinic", "digits-14"], function (stage) {
     if (focused) handle.element.focus({ preventScroll: true });
   }
 
-  // ---- the worker: made from text, because a page opened from a folder may load none ----
+  // ---- the worker, which rests while the figure is out of sight ----
 
-  const text = `(${live.training_worker})((${live.trainer})({ generator: ${vaelib.generator} }))`;
-  worker = new Worker(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
+  worker = live.training_in_worker();
   worker.onmessage = heard;
   let seen = false;
   stage.seen((now) => {

@@ -7,10 +7,12 @@ It opens the built book (`make book`) in Chromium; a new figure needs any book/l
 
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "_ext"))
@@ -25,13 +27,20 @@ def page_with(name: str) -> Path:
     )
 
 
-def main(names: list[str]) -> None:
-    browser = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-    )
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The system's browser; SystemExit where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        sys.exit("no Chromium here, in which the figures live")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        context = chromium.new_context(
+        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+
+
+def main(names: list[str]) -> None:
+    with chromium() as browser:
+        context = browser.new_context(
             viewport={"width": 1200, "height": 900}, device_scale_factor=2, reduced_motion="reduce"
         )
         for name in names:

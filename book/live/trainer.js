@@ -2,11 +2,8 @@
 // Two functions that need nothing around them, because a worker is made from their text.
 "use strict";
 
-// The program line by line, its bugs, and the checks that tell them apart; `vaelib` is the engine's part of it.
-live.trainer = function ({ generator }) {
-  const sigmoid = (v) => 1 / (1 + Math.exp(-v));
-  const softplus = (v) => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v)));
-
+// The program line by line, its bugs, and the checks that tell them apart; what it takes is the networks'.
+live.trainer = function ({ generator, sigmoid, softplus }) {
   // ---- the program: what a bug may change, each with its derivative ----
 
   const healthy = {
@@ -120,6 +117,8 @@ live.trainer = function ({ generator }) {
     return { n, encoded, std, z, decoded: decode(p, z, n) };
   }
 
+  const kl_to_standard_normal = (mean, log_var) => 0.5 * (mean ** 2 + Math.exp(log_var) - 1 - log_var); // eq:kl-standard
+
   // distortion and rate of each image in nats
   function terms(p, x, noise, bug = "none") {
     const { n, encoded, decoded } = forward(p, x, noise, bug), { mean, log_var } = encoded;
@@ -130,7 +129,7 @@ live.trainer = function ({ generator }) {
       distortion[k] -= share * (x[i] * v - softplus(v));
     }
     for (let k = 0, i = 0; k < n; k++) for (let end = i + latents; i < end; i++)
-      rate[k] += 0.5 * (mean[i] ** 2 + Math.exp(log_var[i]) - 1 - log_var[i]); // eq:kl-standard
+      rate[k] += kl_to_standard_normal(mean[i], log_var[i]);
     return { encoded, distortion, rate };
   }
 
@@ -196,9 +195,9 @@ live.trainer = function ({ generator }) {
 
   // ---- a training: everything but the widths and the seed may change between two steps ----
 
-  function training({ images, test, pixels, hidden, latent_dim, seed, batch_size = 64 }) {
+  function training({ images, test: test_images, pixels, hidden, latent_dim, seed, batch_size = 64 }) {
     const p = parameters({ pixels, hidden, latent_dim, seed }), update = adam(p), { normal, uniform } = generator(seed + 1000);
-    const count = images.length / pixels, order = Array.from({ length: count }, (_, i) => i);
+    const test = Float64Array.from(test_images), count = images.length / pixels, order = Array.from({ length: count }, (_, i) => i);
     const draw = (n) => Float64Array.from({ length: n }, normal), test_count = test.length / pixels;
     const test_noise = draw(test_count * latent_dim), batch = new Float64Array(batch_size * pixels);
     let next = count, steps = 0;
@@ -227,10 +226,8 @@ live.trainer = function ({ generator }) {
       // on the test digits: what this program reports, and what is true of its weights
       score(bug) {
         const own = terms(p, test, test_noise, bug), right = bug === "none" ? own : terms(p, test, test_noise);
-        const kl = Array.from({ length: latent_dim }, (_, j) => mean(Array.from({ length: test_count }, (_, k) => {
-          const m = own.encoded.mean[k * latent_dim + j], v = own.encoded.log_var[k * latent_dim + j];
-          return 0.5 * (m * m + Math.exp(v) - 1 - v);
-        })));
+        const nats = own.encoded.mean.map((m, i) => kl_to_standard_normal(m, own.encoded.log_var[i]));
+        const kl = Array.from({ length: latent_dim }, (_, j) => mean(nats.filter((_, i) => i % latent_dim === j)));
         const distortion = mean(own.distortion), rate = mean(own.rate);
         return { steps, kl, mean: own.encoded.mean, distortion, rate,
           elbo: -distortion - programs[bug].kl_reported * rate, true_elbo: -mean(right.distortion) - mean(right.rate) };
@@ -243,6 +240,13 @@ live.trainer = function ({ generator }) {
   }
 
   return { bugs: Object.keys(programs), parameters, terms, gradients, adam, checks, training };
+};
+
+// A worker of its own for a training: made from text, because a page opened from a folder may load none.
+live.training_in_worker = function () {
+  const { generator, sigmoid, softplus } = vaelib;
+  const trainer = `(${live.trainer})({ generator: ${generator}, sigmoid: ${sigmoid}, softplus: ${softplus} })`;
+  return new Worker(URL.createObjectURL(new Blob([`(${live.training_worker})(${trainer})`], { type: "text/javascript" })));
 };
 
 // What the worker does: steps for 25 ms, then looks whether the reader has turned something.

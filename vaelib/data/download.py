@@ -40,8 +40,10 @@ def fetch(addresses: Sequence[str], path: Path, md5: str) -> None:
     it at once. Each address is tried three times, unless it answers that it has no such file.
     Raises OSError that says why the first one failed.
     """
+    from torchvision.datasets.utils import check_integrity  # a second to import
+
     failed: Exception | None = None
-    if path.exists() and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == md5:
+    if check_integrity(path, md5):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     for address in addresses:

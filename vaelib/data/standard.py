@@ -32,7 +32,7 @@ def embedded_digits() -> ImageData:
 
 
 def published(name: str, root: Path, download: bool) -> ImageData:
-    """MNIST, Fashion-MNIST or CIFAR-10 from ``root``, or downloaded by torchvision.
+    """MNIST, Fashion-MNIST or CIFAR-10 from ``root``, or downloaded.
 
     Raises DataError when the files are missing, damaged, or can't be downloaded.
     """

@@ -327,8 +327,8 @@ def _export(args: argparse.Namespace) -> int:
     from vaelib.experiments.export import export
 
     output = args.output or args.run / run_folder.EXPORT
-    overall = {name: getattr(args, name) for name in ("half", "programs", "html", "onnx")}
-    for path in export(args.run, output, **overall, log=_log, path=args.path):
+    options = {name: getattr(args, name) for name in ("half", "programs", "html", "onnx")}
+    for path in export(args.run, output, **options, log=_log, path=args.path):
         _log(str(path))
     return 0
 

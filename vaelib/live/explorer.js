@@ -42,7 +42,6 @@ live.figure("explorer", [], function (stage) {
     const codes = Array.from({ length: packed.length / 2 }, (_, i) => [packed[2 * i], packed[2 * i + 1]]);
     const extent = codes.reduce((most, [x, y]) => Math.max(most, Math.ceil(Math.abs(x)), Math.ceil(Math.abs(y))), 3.5);
     const made = stage.plane("The plane of codes", { extent, names: latents.map(named), parent, ticks: Math.ceil(extent / 8) });
-    const ink = (colour) => (colour === "#000000" ? "var(--pst-color-text-base)" : colour);
     const groups = Object.keys(data.groups ?? {});
     const menu = groups.length > 1 ? stage.menu("Colour by", Object.fromEntries(groups.map((name) => [name, name])), parent, (colour) => change({ colour })) : null;
     const legend = stage.add(stage.make("ul", { class: "live-legend", "aria-label": "Colours of the codes" }), parent);
@@ -56,7 +55,7 @@ live.figure("explorer", [], function (stage) {
       const of = data.groups[name], values = [...new Set(of)].sort((a, b) => a - b);
       const mixed = (i) => `color-mix(in oklab, #0072B2, #E69F00 ${(100 * i) / (values.length - 1)}%)`;
       const few = values.length <= data.colours.length;
-      const colour = new Map(values.map((v, i) => [v, few ? ink(data.colours[v % data.colours.length]) : mixed(i)]));
+      const colour = new Map(values.map((v, i) => [v, few ? live.ink(data.colours[v % data.colours.length]) : mixed(i)]));
       circles.forEach((circle, i) => circle.setAttribute("fill", values.length > 1 ? colour.get(of[i]) : "var(--claim)"));
       const entries = few ? values : [values[0], values.at(-1)];
       legend.hidden = values.length < 2;

@@ -9,6 +9,12 @@
     return bytes;
   }
 
+  // numbers packed eight to a byte, the first in the highest bit, as numpy packs them
+  function bitsOf(base64) {
+    const packed = bytesOf(base64);
+    return Uint8Array.from({ length: 8 * packed.length }, (_, i) => (packed[i >> 3] >> (7 - (i & 7))) & 1);
+  }
+
   function fromHalf(bits) {
     const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
     if (exponent === 0) return sign * fraction * 2 ** -24;
@@ -175,22 +181,25 @@
   const model = (name) => (models[name] ??= network(window.VAELIB_MODELS[name]));
 
   window.vaelib = {
-    model, safetensors, generator, bytesOf, sum, convSize, outputPadding,
+    model, safetensors, generator, bytesOf, bitsOf, sum, convSize, outputPadding, sigmoid, softplus,
     bernoulli_log_likelihood, bernoulli_entropy, kl_per_dimension, normal_log_density,
   };
 })();
 
+// a class's colour on the page: black is the colour of its text
+live.ink = (colour) => (colour === "#000000" ? "var(--pst-color-text-base)" : colour);
+
 // 500 real digits of MNIST, binarised, with their labels and their codes by mnist-z2
 live.digits = function () {
   const { labels, bits, codes, colours } = window.VAELIB_DATA.digits;
-  const packed = vaelib.bytesOf(bits), numbers = new Float32Array(vaelib.bytesOf(codes).buffer);
+  const images = vaelib.bitsOf(bits), numbers = new Float32Array(vaelib.bytesOf(codes).buffer);
   const all = [...labels].map((_, i) => [numbers[2 * i], numbers[2 * i + 1]]);
-  const ink = colours.map((colour) => (colour === "#000000" ? "var(--pst-color-text-base)" : colour));
+  const ink = colours.map(live.ink);
   const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
   return {
     labels, codes: all, colours: ink,
     colour: (i) => ink[labels[i]],
     middle: (digit) => [0, 1].map((j) => median(all.filter((_, i) => Number(labels[i]) === digit).map((z) => z[j]))),
-    pixels: (i) => Array.from({ length: 784 }, (_, k) => (packed[98 * i + (k >> 3)] >> (7 - (k & 7))) & 1),
+    pixels: (i) => [...images.subarray(784 * i, 784 * (i + 1))],
   };
 };

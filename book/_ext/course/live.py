@@ -111,10 +111,15 @@ def model_script(name: str) -> str:
     return live.model_script(name, (pretrained.FOLDER / f"{name}.safetensors").read_bytes())
 
 
-def digits_script() -> str:
-    """mnist-5k's 500 test digits, binarised: packed pixels, labels, codes by mnist-z2, colours."""
+def bits(images: Tensor) -> str:
+    """Black and white pixels, eight to a byte, as text; network.js reads them again by bitsOf."""
     import numpy as np
 
+    return base64.b64encode(np.packbits(images.numpy() > 0).tobytes()).decode()
+
+
+def digits_script() -> str:
+    """mnist-5k's 500 test digits, binarised: packed pixels, labels, codes by mnist-z2, colours."""
     from vaelib import live, plots
     from vaelib.data.images import ImageData
     from vaelib.data.load import load
@@ -126,7 +131,7 @@ def digits_script() -> str:
     mean = model.encode(data.test)[0].detach().numpy().astype("<f4")
     value = {
         "labels": "".join(map(str, data.test_labels.tolist())),
-        "bits": base64.b64encode(np.packbits(data.test.numpy() > 0).tobytes()).decode(),
+        "bits": bits(data.test),
         "codes": base64.b64encode(mean.tobytes()).decode(),
         "colours": plots.COLOURS,
     }
@@ -153,12 +158,7 @@ def small_digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def small_digits_script() -> str:
-    import numpy as np
-
     from vaelib import live, plots
-
-    def bits(images: Tensor) -> str:
-        return base64.b64encode(np.packbits(images.numpy() > 0).tobytes()).decode()
 
     train, test, labels, test_labels = small_digits()
     value = {
