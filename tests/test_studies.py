@@ -6,6 +6,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -121,6 +122,25 @@ def test_chapter_10_tabulates_the_study_of_sprites(studies):
     assert measuring_tables.gap_table(groups) == page["gap_table"]
     assert measuring_tables.factor_extremes(runs) == page["factors"]
     assert measuring_tables.peers(results("peers"))["table"] == page["peers"]["table"]
+
+
+def test_a_run_of_sprites_scores_drawn_codes_and_latents_in_use(studies, monkeypatch, tmp_path):
+    import in_use
+    import sprites
+
+    tiny = {"STEPS": 100, "BATCH_SIZE": 16, "SCORED": 600, "MODELS": tmp_path}
+    for name, value in tiny.items():
+        monkeypatch.setattr(sprites, name, value)
+    few_trees = partial(sprites.disentanglement.dci, stages=2)
+    monkeypatch.setattr(sprites.disentanglement, "dci", few_trees)
+    threads = torch.get_num_threads()
+    record = sprites.run("beta-vae", 1, 0)
+    torch.set_num_threads(threads)
+    assert sprites.model_path(("beta-vae", 1, 0)).exists()
+    assert record["drawn"].keys() == record["in_use"].keys() < record.keys()
+    assert len(record["in_use"]["information"]) == sum(in_use.used(record)) < 10
+    assert record["in_use"]["mig_gaps"] == pytest.approx(in_use.gaps_in_use(record), abs=2e-4)
+    assert record["drawn"]["information"] != record["information"]
 
 
 def test_chapter_8_sums_up_the_study_of_sprites(studies):
