@@ -218,9 +218,7 @@ def urgency(key: tuple[str, float, int]) -> tuple[int, int]:
 def main() -> None:
     records = {key_of(record): record for record in read_runs()}
     left = [
-        key
-        for key in RUNS
-        if "drawn" not in records.get(key, {}) or not model_path(key).exists()
+        key for key in RUNS if "drawn" not in records.get(key, {}) or not model_path(key).exists()
     ]
     left.sort(key=urgency)
     os.environ |= {"OMP_NUM_THREADS": "1"}
