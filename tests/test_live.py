@@ -561,7 +561,7 @@ def test_the_scores_are_vaelibs_of_the_same_code(figure):
         assert shown == pytest.approx(
             {
                 "MIG": disentanglement.mig(codes, factors),
-                "SAP, by squared correlation": disentanglement.sap(codes, factors, "r2"),
+                "SAP, by correlation": disentanglement.sap(codes, factors, "r2"),
                 "disentanglement": disentanglement._concentration(share),
                 "completeness": disentanglement._concentration(share.T),
             },

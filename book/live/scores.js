@@ -22,7 +22,7 @@ live.figure("scores", [], function (stage) {
   stage.add(stage.make("p", { class: "live-row" }, "Colour: the first factor. Size: the second."), left);
 
   const matrix = stage.add(stage.make("table", { class: "live-matrix" }), right);
-  const names = { mig: "MIG", sap: "SAP, by squared correlation", disentanglement: "disentanglement", completeness: "completeness",
+  const names = { mig: "MIG", sap: "SAP, by correlation", disentanglement: "disentanglement", completeness: "completeness",
     beta_vae: "beta-VAE score", factor_vae: "FactorVAE score" };
   const box = stage.group("numbers gauges", right), shown = {};
   for (const [name, label] of Object.entries(names)) shown[name] = [stage.number(label, box), stage.bars(box)];
@@ -174,7 +174,7 @@ live.figure("scores", [], function (stage) {
     const speaking = state.copies ? 4 : 2, cell = (tag, ...children) => stage.make(tag, tag === "th" ? { scope: "col" } : {}, ...children);
     const row = (values, j) => stage.make("tr", {}, stage.make("th", { scope: "row" }, `c${j + 1}${j < speaking ? "" : ", dead"}`),
       ...values.map((v) => stage.make("td", { style: `background: color-mix(in srgb, var(--claim) ${(45 * v).toFixed(1)}%, transparent)` }, v.toFixed(2))));
-    matrix.replaceChildren(stage.make("caption", {}, "I(c; v) / H(v), the share it knows"),
+    matrix.replaceChildren(stage.make("caption", {}, "I(c; v) / H(v)"),
       stage.make("tr", {}, cell("td", ""), cell("th", "factor 1"), cell("th", "factor 2")), ...shares.map(row));
   }
 
