@@ -584,7 +584,9 @@ def test_a_turned_square_has_the_examples_total_correlation(figure):
     after = figure.get()["codes"]
     assert after[1:] == before[1:] and after[0] != before[0]  # of the turned code, moved along z1
     c = math.cos(math.pi / 4)
-    assert c * (after[0][0] - after[0][1]) == pytest.approx(c * (before[0][0] - before[0][1]) + 0.05)
+    assert c * (after[0][0] - after[0][1]) == pytest.approx(
+        c * (before[0][0] - before[0][1]) + 0.05
+    )
 
 
 def test_the_scores_are_vaelibs_of_the_same_code(figure):

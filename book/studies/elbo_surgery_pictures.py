@@ -154,7 +154,7 @@ def mismatch(results: dict) -> Figure:
 
 
 def straightened(z: torch.Tensor, mean: torch.Tensor, sigma: float) -> torch.Tensor:
-    """The map of prop:tc-free for a mixture of round clouds: (n, 2) codes of standard normal law."""
+    """The map of prop:tc-free for a mixture of round clouds: (n, 2), of standard normal law."""
     below = torch.special.ndtr((z.unsqueeze(1) - mean) / sigma)
     log_weight = -((z[:, None, 0] - mean[:, 0]) ** 2) / (2 * sigma**2)
     weight = log_weight.softmax(1)  # of each cloud, given the first coordinate
