@@ -498,6 +498,58 @@ def test_a_digit_is_drawn_with_the_pen(figure):
     assert not drawing.element.locator("svg.live-plane").is_visible()
 
 
+def test_a_level_costs_what_vaelib_and_torch_say(figure):
+    bits, g = figure("eight-bits"), torch.Generator().manual_seed(31)
+    u = (torch.arange(20000, dtype=torch.float64) + 0.5) / 20000 - 0.5
+    for index in range(20):
+        level = (0, 255, int(torch.randint(0, 256, (), generator=g)))[index % 3]
+        sigma = 0.3 * 200 ** torch.rand((), generator=g, dtype=torch.float64).item()
+        t = 6 * torch.rand((), generator=g, dtype=torch.float64).item() - 3
+        location, family = level + t * sigma, ("normal", "logistic")[index % 2]
+        bits.set(level=level, location=location, sigma=sigma, family=family)
+        if family == "normal":
+            law = torch.distributions.Normal(torch.tensor(location, dtype=torch.float64), sigma)
+            cdf, log_density = law.cdf, law.log_prob
+        else:
+            cdf = lambda v: torch.sigmoid((v - location) / sigma)
+            log_density = lambda v: (cdf(v) * (1 - cdf(v)) / sigma).log()
+        edges = torch.tensor([level - 0.5, level + 0.5, -0.5, 255.5], dtype=torch.float64)
+        lower, upper, below, to_the_last = cdf(edges)
+        cube = upper - lower
+        folded = {0: upper, 255: 1 - lower}.get(level, cube)
+        if family == "logistic":
+            scaled = [torch.tensor([[v / 255]], dtype=torch.float64) for v in (level, location)]
+            ours = vaelib.losses.discretised_logistic_log_likelihood(
+                *scaled, torch.tensor(sigma / 255, dtype=torch.float64).log()
+            )
+            assert folded.log().item() == pytest.approx(ours.item(), rel=1e-6)
+        as_bits = lambda log_p: vaelib.losses.bits_per_dimension(log_p, 1).item()
+        want = [as_bits(folded.log()), as_bits(cube.log()), as_bits(log_density(level + u).mean())]
+        want += [as_bits(log_density(edges[:1] + 0.5)), below.item(), 1 - to_the_last.item()]
+        assert list(bits.numbers().values()) == pytest.approx(want, rel=1e-4, abs=1e-9)
+
+
+def test_the_buttons_of_the_eight_bits_show_what_the_page_says(figure):
+    bits = figure("eight-bits")
+
+    def after(name: str) -> list[float]:
+        bits.element.get_by_role("button", name=name).click()
+        return list(bits.numbers().values())
+
+    folded, cube, dequantised, *_ = after("A black border")
+    assert folded < 1.05 and 5 < cube <= dequantised < cube + 0.01
+    folded, cube, *_ = after("Blacker than black")
+    assert folded < 0.01 and cube > 8
+    folded, cube, dequantised, naive, *_ = after("A certain decoder")
+    assert naive < 0 < cube < dequantised
+    whole = bits.element.locator("svg.live-levels").first.bounding_box()
+    bits.page.mouse.click(whole["x"] + whole["width"] * (8 + 384 * 180 / 415) / 400, whole["y"] + 40)
+    assert bits.get()["location"] == pytest.approx(100, abs=1)
+    bits.element.get_by_role("slider", name="Level y of the pixel").focus()
+    bits.page.keyboard.press("ArrowRight")
+    assert bits.get()["level"] == 101
+
+
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("width", [320, 1360])
 def test_a_figure_fits_any_window_and_its_controls_have_names(figure, name, width):
