@@ -1,6 +1,7 @@
 """Live figures in a real browser: the engine is PyTorch, each figure's numbers are vaelib's."""
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -532,6 +533,69 @@ def test_a_digit_is_drawn_with_the_pen(figure):
     )
     drawing.element.get_by_role("combobox", name="Model").select_option("mnist-z16")
     assert not drawing.element.locator("svg.live-plane").is_visible()
+
+
+RING = {"bottom": [0, -1.5], "top": [0, 1.6], "side": [1.5 * math.sin(1.44), -1.5 * math.cos(1.44)]}
+
+
+def test_both_estimators_are_autograds_and_their_spreads_are_measured(figure):
+    race, g = figure("estimators", reduced_motion="reduce"), torch.Generator().manual_seed(41)
+    epsilon = (torch.arange(16000, dtype=torch.float64) + 0.5) / 1000 - 8
+    density = torch.distributions.Normal(0.0, 1.0).log_prob(epsilon).exp() / 1000
+    for seed in range(20):
+        image = ("bottom", "side", "top")[seed % 3]
+        x = torch.tensor(RING[image], dtype=torch.float64)
+        mean, log_var, baseline = torch.rand(3, generator=g, dtype=torch.float64).sub(0.5).tolist()
+        mean, log_var, baseline, draws = 4 * mean, 5 * log_var - 1, 60 * baseline - 20, 6 + 9 * seed
+        state = dict(image=image, mean=mean, log_var=log_var, baseline=baseline)
+        race.set(**state, seed=seed, draws=draws)
+        noise = torch.tensor(race.get()["noise"], dtype=torch.float64)
+        assert len(noise) == draws
+
+        def gradients(noise):
+            """The gradient by the mean of each draw: pathwise, score function."""
+            at, wide = torch.tensor([mean, log_var], dtype=torch.float64)
+            each = at.expand(len(noise)).clone().requires_grad_()
+            z = vaelib.models.draw_latents(each, wide.expand_as(each), noise)
+            ring = 1.5 * torch.stack([torch.sin(1.8 * z), -torch.cos(1.8 * z)], 1)
+            f = vaelib.losses.gaussian_log_likelihood(x.expand_as(ring), ring, math.log(0.3))
+            (pathwise,) = torch.autograd.grad(f.sum(), each, retain_graph=True)
+            log_q = torch.distributions.Normal(each, (wide / 2).exp()).log_prob(z.detach())
+            (score,) = torch.autograd.grad(((f.detach() - baseline) * log_q).sum(), each)
+            return pathwise, score
+
+        pathwise, score = gradients(epsilon)
+        exact = [(density * estimate).sum() for estimate in (pathwise, score)]
+        assert exact[0].item() == pytest.approx(exact[1].item(), rel=1e-6, abs=1e-8)  # unbiased
+        spread = [
+            (density * (estimate - exact[0]) ** 2).sum().sqrt() for estimate in (pathwise, score)
+        ]
+        want = [exact[0], *(part.mean() for part in gradients(noise)), *spread]
+        want.append((spread[1] / spread[0]) ** 2)
+        shown = list(race.numbers().values())
+        assert shown == pytest.approx([w.item() for w in want], rel=1e-4, abs=1e-4)
+        for estimate, sd in zip(shown[1:3], shown[3:5], strict=True):
+            assert abs(estimate - shown[0]) < 4.5 * sd / draws**0.5
+
+
+def test_the_best_baseline_is_the_lowest_spread_and_the_race_runs_to_its_end(figure):
+    race = figure("estimators", reduced_motion="reduce")
+    race.set(mean=0.4, log_var=-1.0, baseline=10)
+    shown = "score function, standard deviation of one draw"
+    race.element.get_by_role("button", name="Best baseline").click()
+    best, least = race.get()["baseline"], race.numbers()[shown]
+    for other in (best - 2, best + 2):
+        race.set(baseline=other)
+        assert race.numbers()[shown] > least
+    race.element.get_by_role("button", name="Race").click()
+    assert race.get()["draws"] == 400
+    race.set(mean=0.0, log_var=1.4)  # a wide q: the slopes are the noisier, as the page says
+    race.element.get_by_role("button", name="Best baseline").click()
+    assert race.numbers()["score-function draws worth one pathwise draw"] < 1
+    dot = race.element.get_by_role("slider", name="Mean of q and baseline b")
+    dot.focus()
+    race.page.keyboard.press("ArrowRight")
+    assert race.get()["mean"] == pytest.approx(0.05)
 
 
 def test_a_level_costs_what_vaelib_and_torch_say(figure):
