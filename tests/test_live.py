@@ -645,7 +645,7 @@ def test_the_buttons_of_the_eight_bits_show_what_the_page_says(figure):
     whole = bits.element.locator("svg.live-levels").first.bounding_box()
     bits.page.mouse.click(whole["x"] + whole["width"] * (8 + 384 * 180 / 415) / 400, whole["y"] + 40)
     assert bits.get()["location"] == pytest.approx(100, abs=1)
-    bits.element.get_by_role("slider", name="Level y of the pixel").focus()
+    bits.element.get_by_role("slider", name="Level y").focus()
     bits.page.keyboard.press("ArrowRight")
     assert bits.get()["level"] == 101
 

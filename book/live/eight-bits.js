@@ -25,18 +25,17 @@ live.figure("eight-bits", [], function (stage) {
     return families.normal.log_density(t) + Math.log(mass);
   }
 
-  const left = stage.group("left"), right = stage.group("right");
+  const buttons = stage.group("wide buttons"), left = stage.group("left"), right = stage.group("right");
   const [whole, wholeWords] = panel(), [near, nearWords] = panel();
-  const buttons = stage.group("buttons", right);
   for (const [words, to] of Object.entries(presets)) stage.button(words, buttons, () => change({ family: "normal", ...to }));
   const family = stage.choice("Density", { normal: "normal", logistic: "logistic" }, right, (to) => change({ family: to }));
   const sliders = {
-    level: stage.slider("Level y of the pixel", { min: 0, max: 255, value: 0, parent: right }, (to) => change({ level: to })),
-    location: stage.slider("The decoder's ŷ", { min: least, max: most, value: 0, parent: right }, (to) => change({ location: to })),
-    sigma: stage.slider("Its σ, in levels", { min: -9, max: 26, value: 17, parent: right, show: (e) => (2 ** (e / 4)).toPrecision(2) },
+    level: stage.slider("Level y", { min: 0, max: 255, value: 0, parent: right }, (to) => change({ level: to })),
+    location: stage.slider("Prediction ŷ", { min: least, max: most, value: 0, parent: right }, (to) => change({ location: to })),
+    sigma: stage.slider("σ, in levels", { min: -9, max: 26, value: 17, parent: right, show: (e) => (2 ** (e / 4)).toPrecision(2) },
       (e) => change({ sigma: 2 ** (e / 4) })),
   };
-  const bars = stage.bars(right), numbers = stage.group("numbers", right);
+  const bars = stage.bars(right), numbers = stage.group("wide numbers equations");
   const folded = stage.number("folded: the tails count too", numbers, "bits", { colour: "meaning" });
   const cube = stage.number("cube: the mass of the level, −log₂ P(y)", numbers, "bits", { colour: "claim" });
   const dequantised = stage.number("dequantised, −E log₂ p(y + u)", numbers, "bits", { colour: "recipe" });

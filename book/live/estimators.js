@@ -3,10 +3,10 @@
 
 live.figure("estimators", ["ring"], function (stage) {
   const ring = live.ring, most = 400;
-  const state = { image: "bottom", mean: 0.35, log_var: 2 * Math.log(0.5), baseline: 0, seed: 5, draws: 6 };
+  const state = { image: "bottom", mean: 0.7, log_var: 2 * Math.log(0.5), baseline: 0, seed: 5, draws: 6 };
   let noise = [];
 
-  const left = stage.group("left"), right = stage.group("right");
+  const buttons = stage.group("wide buttons"), left = stage.group("left"), right = stage.group("right");
   const plane = stage.plane("The function f and six draws", { across: [-3, 3], upward: [-60, 10], height: 250, names: ["z", "f(z)"], rows: 20, steps: [0.05, 1], parent: left });
   const f_line = plane.path("live-stroke f"), q_line = plane.path("live-stroke q"), level = plane.path("live-stroke level"), stems = plane.path("live-stroke stems");
   let dots = plane.points([]);
@@ -15,7 +15,6 @@ live.figure("estimators", ["ring"], function (stage) {
   const arrows = stage.add(stage.make("svg", { viewBox: "0 0 400 128", role: "img", class: "live-curves live-arrows" }), left);
   const race = stage.curves("Running means of both estimators", "draws", "running mean of the draws", left, -60);
 
-  const buttons = stage.group("buttons", right);
   stage.button("Six new draws", buttons, () => change({ seed: state.seed + 1, draws: 6 }));
   stage.button("Race: 400 draws", buttons, () => run());
   stage.button("Best baseline", buttons, () => change({ baseline: exact().best }));
