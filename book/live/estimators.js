@@ -3,7 +3,7 @@
 
 live.figure("estimators", ["ring"], function (stage) {
   const ring = live.ring, most = 400;
-  const state = { image: "bottom", mean: 0.7, log_var: 2 * Math.log(0.5), baseline: 0, seed: 5, draws: 6 };
+  const state = { image: "bottom", mean: 0.7, log_var: 2 * Math.log(0.5), baseline: 0, seed: 2, draws: 6 };
   let noise = [];
 
   const buttons = stage.group("wide buttons"), left = stage.group("left"), right = stage.group("right");

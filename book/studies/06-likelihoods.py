@@ -190,16 +190,17 @@ def draw(path: Path, names: dict, runs: dict) -> None:
             (reported, "o-", COLOURS[6], 5, "this program reports"),
             (audited, "x--", COLOURS[3], 6, "the same model, scored rightly"),
         ):
-            above = [min(max(v - h, -2e3), 2e3) for v, h in zip(values, healthy)]
+            above = [min(max(v - h, -1.2e3), 1.2e3) for v, h in zip(values, healthy)]
             curves.plot(range(1, len(above)), above[1:], style, color=colour, ms=size, label=name)
         curves.set_yscale("symlog", linthresh=1)
         curves.set(ylim=(-1500, 1500), xlim=(0.8, 5.2), xticks=range(1, 6))
-        curves.set_yticks([-1000, -100, -10, -1, 0, 1, 10, 100, 1000])
+        ticks = (-1000, -100, -10, -1, 0, 1, 10, 100, 1000)
+        curves.set_yticks(ticks, [f"{tick}".replace("-", "−") for tick in ticks])
         curves.minorticks_off()
         curves.set_title(letter, fontsize=12, fontweight="bold", loc="left")
         curves.grid(alpha=0.3)
-        if index == 0:
-            curves.legend(frameon=False, fontsize=8, loc="lower right")
+        if key == "squashed_twice":  # where there is room
+            curves.legend(frameon=False, fontsize=9, loc="lower right")
         if index % 3 == 0:
             curves.set_ylabel("nats above the healthy program")
         if index > 5:
