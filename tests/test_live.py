@@ -538,6 +538,19 @@ def test_a_digit_is_drawn_with_the_pen(figure):
 RING = {"bottom": [0, -1.5], "top": [0, 1.6], "side": [1.5 * math.sin(1.44), -1.5 * math.cos(1.44)]}
 
 
+def both_estimators(x, mean, log_var, baseline, noise) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of each draw the gradient by the mean of q on the ring: pathwise, score function."""
+    at, wide = torch.tensor([mean, log_var], dtype=torch.float64)
+    each = at.expand(len(noise)).clone().requires_grad_()
+    z = vaelib.models.draw_latents(each, wide.expand_as(each), noise)
+    ring = 1.5 * torch.stack([torch.sin(1.8 * z), -torch.cos(1.8 * z)], 1)
+    f = vaelib.losses.gaussian_log_likelihood(x.expand_as(ring), ring, math.log(0.3))
+    (pathwise,) = torch.autograd.grad(f.sum(), each, retain_graph=True)
+    log_q = torch.distributions.Normal(each, (wide / 2).exp()).log_prob(z.detach())
+    (score,) = torch.autograd.grad(((f.detach() - baseline) * log_q).sum(), each)
+    return pathwise, score
+
+
 def test_both_estimators_are_autograds_and_their_spreads_are_measured(figure):
     race, g = figure("estimators", reduced_motion="reduce"), torch.Generator().manual_seed(41)
     epsilon = (torch.arange(16000, dtype=torch.float64) + 0.5) / 1000 - 8
@@ -552,26 +565,12 @@ def test_both_estimators_are_autograds_and_their_spreads_are_measured(figure):
         noise = torch.tensor(race.get()["noise"], dtype=torch.float64)
         assert len(noise) == draws
 
-        def gradients(noise):
-            """The gradient by the mean of each draw: pathwise, score function."""
-            at, wide = torch.tensor([mean, log_var], dtype=torch.float64)
-            each = at.expand(len(noise)).clone().requires_grad_()
-            z = vaelib.models.draw_latents(each, wide.expand_as(each), noise)
-            ring = 1.5 * torch.stack([torch.sin(1.8 * z), -torch.cos(1.8 * z)], 1)
-            f = vaelib.losses.gaussian_log_likelihood(x.expand_as(ring), ring, math.log(0.3))
-            (pathwise,) = torch.autograd.grad(f.sum(), each, retain_graph=True)
-            log_q = torch.distributions.Normal(each, (wide / 2).exp()).log_prob(z.detach())
-            (score,) = torch.autograd.grad(((f.detach() - baseline) * log_q).sum(), each)
-            return pathwise, score
-
-        pathwise, score = gradients(epsilon)
-        exact = [(density * estimate).sum() for estimate in (pathwise, score)]
+        all_of_them = both_estimators(x, mean, log_var, baseline, epsilon)
+        exact = [(density * estimate).sum() for estimate in all_of_them]
         assert exact[0].item() == pytest.approx(exact[1].item(), rel=1e-6, abs=1e-8)  # unbiased
-        spread = [
-            (density * (estimate - exact[0]) ** 2).sum().sqrt() for estimate in (pathwise, score)
-        ]
-        want = [exact[0], *(part.mean() for part in gradients(noise)), *spread]
-        want.append((spread[1] / spread[0]) ** 2)
+        spread = [(density * (each - exact[0]) ** 2).sum().sqrt() for each in all_of_them]
+        drawn = both_estimators(x, mean, log_var, baseline, noise)
+        want = [exact[0], *(part.mean() for part in drawn), *spread, (spread[1] / spread[0]) ** 2]
         shown = list(race.numbers().values())
         assert shown == pytest.approx([w.item() for w in want], rel=1e-4, abs=1e-4)
         for estimate, sd in zip(shown[1:3], shown[3:5], strict=True):
@@ -598,6 +597,19 @@ def test_the_best_baseline_is_the_lowest_spread_and_the_race_runs_to_its_end(fig
     assert race.get()["mean"] == pytest.approx(0.05)
 
 
+class Logistic:
+    """A logistic of this location and scale."""
+
+    def __init__(self, location: torch.Tensor, scale: float):
+        self.location, self.scale = location, scale
+
+    def cdf(self, v: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid((v - self.location) / self.scale)
+
+    def log_prob(self, v: torch.Tensor) -> torch.Tensor:
+        return (self.cdf(v) * (1 - self.cdf(v)) / self.scale).log()
+
+
 def test_a_level_costs_what_vaelib_and_torch_say(figure):
     bits, g = figure("eight-bits"), torch.Generator().manual_seed(31)
     u = (torch.arange(20000, dtype=torch.float64) + 0.5) / 20000 - 0.5
@@ -607,14 +619,10 @@ def test_a_level_costs_what_vaelib_and_torch_say(figure):
         t = 6 * torch.rand((), generator=g, dtype=torch.float64).item() - 3
         location, family = level + t * sigma, ("normal", "logistic")[index % 2]
         bits.set(level=level, location=location, sigma=sigma, family=family)
-        if family == "normal":
-            law = torch.distributions.Normal(torch.tensor(location, dtype=torch.float64), sigma)
-            cdf, log_density = law.cdf, law.log_prob
-        else:
-            cdf = lambda v: torch.sigmoid((v - location) / sigma)
-            log_density = lambda v: (cdf(v) * (1 - cdf(v)) / sigma).log()
+        kind = Logistic if family == "logistic" else torch.distributions.Normal
+        law = kind(torch.tensor(location, dtype=torch.float64), sigma)
         edges = torch.tensor([level - 0.5, level + 0.5, -0.5, 255.5], dtype=torch.float64)
-        lower, upper, below, to_the_last = cdf(edges)
+        lower, upper, below, to_the_last = law.cdf(edges)
         cube = upper - lower
         folded = {0: upper, 255: 1 - lower}.get(level, cube)
         if family == "logistic":
@@ -623,9 +631,10 @@ def test_a_level_costs_what_vaelib_and_torch_say(figure):
                 *scaled, torch.tensor(sigma / 255, dtype=torch.float64).log()
             )
             assert folded.log().item() == pytest.approx(ours.item(), rel=1e-6)
-        as_bits = lambda log_p: vaelib.losses.bits_per_dimension(log_p, 1).item()
-        want = [as_bits(folded.log()), as_bits(cube.log()), as_bits(log_density(level + u).mean())]
-        want += [as_bits(log_density(edges[:1] + 0.5)), below.item(), 1 - to_the_last.item()]
+        dequantised, naive = law.log_prob(level + u).mean(), law.log_prob(edges[0] + 0.5)
+        nats = torch.stack([folded.log(), cube.log(), dequantised, naive])
+        want = vaelib.losses.bits_per_dimension(nats, 1).tolist()
+        want += [below.item(), 1 - to_the_last.item()]
         assert list(bits.numbers().values()) == pytest.approx(want, rel=1e-4, abs=1e-9)
 
 
@@ -643,7 +652,9 @@ def test_the_buttons_of_the_eight_bits_show_what_the_page_says(figure):
     folded, cube, dequantised, naive, *_ = after("A certain decoder")
     assert naive < 0 < cube < dequantised
     whole = bits.element.locator("svg.live-levels").first.bounding_box()
-    bits.page.mouse.click(whole["x"] + whole["width"] * (8 + 384 * 180 / 415) / 400, whole["y"] + 40)
+    bits.page.mouse.click(
+        whole["x"] + whole["width"] * (8 + 384 * 180 / 415) / 400, whole["y"] + 40
+    )
     assert bits.get()["location"] == pytest.approx(100, abs=1)
     bits.element.get_by_role("slider", name="Level y").focus()
     bits.page.keyboard.press("ArrowRight")

@@ -171,10 +171,17 @@ def over_seeds(measure, *arguments) -> dict:
 
 
 # the quiz: panels A to I, in no order that helps
-PANELS = (
-    "log_var_as_sigma training_mode mean_over_pixels kl_sign beta_ignored squashed_twice "
-    "variance_as_sigma grey_pixels half_log_var"
-).split()
+PANELS = [
+    "log_var_as_sigma",
+    "training_mode",
+    "mean_over_pixels",
+    "kl_sign",
+    "beta_ignored",
+    "squashed_twice",
+    "variance_as_sigma",
+    "grey_pixels",
+    "half_log_var",
+]
 
 
 def draw(path: Path, names: dict, runs: dict) -> None:
