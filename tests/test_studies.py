@@ -123,6 +123,7 @@ def test_chapter_10_tabulates_the_study_of_sprites(studies):
     assert measuring_tables.table(groups, page["reference"]) == page["table"]
     assert measuring_tables.gap_table(groups) == page["gap_table"]
     assert measuring_tables.factor_extremes(runs) == page["factors"]
+    assert measuring_tables.recurring(runs) == page["recurring"]
     assert measuring_tables.peers(results("peers"))["table"] == page["peers"]["table"]
 
 
@@ -174,6 +175,7 @@ def test_chapter_9_brackets_the_study_of_sprites(studies):
     assert tables.ratios(kinds) == page["ratios"]
     assert tables.at_equal_terms(kinds) == page["equal_terms"]
     assert tables.missing(kinds) == page["missing"]
+    assert tables.image_entropy() == page["image_entropy"]
     assert tables.order(kinds, runs) == pytest.approx(page["order"])
     assert tables.with_brackets(page["differences"], kinds) == page["differences"]
     for key, figures in kinds.items():
