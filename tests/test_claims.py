@@ -68,7 +68,7 @@ def test_from_8_latents_the_clouds_of_4000_digits_tell_nothing_of_the_prior(dime
     measured, perfect = dimension[f"z{size}"]["aggregate_kl"]["mean"], dimension["perfect"]
     assert abs(measured - perfect[f"z{size}"]) < 0.5
     floor = dimension[f"z{size}"]["train_rate"]["mean"] - math.log(4000)
-    assert floor <= measured < floor + 0.2
+    assert floor - 0.1 < measured < floor + 0.2  # one code a digit: a little noise
 
 
 def test_with_4_latents_they_tell_little(dimension):
@@ -113,7 +113,12 @@ def test_trained_until_they_stand_more_latents_are_better_and_after_20_epochs_wo
     early = dimension["early"]
     for part in ("validation", "train"):
         assert falls([early[f"z{size}"][part]["mean"] for size in (16, 32, 64)])
-        assert early["z16"][part]["mean"] > early["z32"][part]["mean"] + 1
+        assert early["z16"][part]["mean"] > early["z64"][part]["mean"] + 5
+    assert early["z16"]["train"]["mean"] > early["z32"]["train"]["mean"] + 1
+    stand, large = dimension["z16"], dimension["z32"]
+    assert large["elbo"]["mean"] > stand["elbo"]["mean"] + 1
+    assert abs(large["train_elbo"]["mean"] - stand["train_elbo"]["mean"]) < 0.5
+    assert abs(dimension["z128"]["elbo"]["mean"] - elbos[-1]) < dimension["z128"]["elbo"]["sd"]
     stood = [dimension[f"z{size}"]["epochs"]["mean"] for size in SIZES]
     assert min(stood) > 3 * early["epoch"]
 
@@ -149,8 +154,18 @@ def test_neither_warm_up_nor_free_bits_cures_samples_and_a_fitted_prior_does(dim
     plain = means(dimension[size])
     for way, cured in dimension["cures"][size].items():
         row = means(cured)
-        assert abs(row["legible_sample"] - plain["legible_sample"]) < 0.1, way
+        assert row["legible_sample"] < plain["legible_sample"] + 0.05, way
         assert plain["legible_mixture"] > row["legible_sample"] + 0.2, way
+
+
+def test_free_bits_raise_the_rate_and_lower_the_likelihood(
+    dimension,
+):
+    for size, way in (("z16", "free_2"), ("z64", "free_05")):
+        plain, row = means(dimension[size]), means(dimension["cures"][size][way])
+        assert row["used"] == int(size[1:]) and row["rate"] > plain["rate"] + 5
+        assert row["log_likelihood"] < plain["log_likelihood"] - 2
+        assert row["held_out_bound"] > plain["held_out_bound"]
 
 
 def test_a_bound_on_what_a_prior_misses_is_below_the_truth(studies):
