@@ -12,7 +12,10 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, ClassVar
 
 from docutils import nodes
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 SHARED = ("trainer.js", "clinic.js")
 # a figure's first words name what it reads: live.figure("plane", ["mnist-z2", "digits"], ...
 FIRST_WORDS = re.compile(r'^live\.figure\("([\w-]+)", (\[[^\]]*\]),', re.MULTILINE)
+# and what it loads (live.load) when the reader chooses it: const onDemand = ["sprites-vae", ...
+ON_DEMAND = re.compile(r"^  const onDemand = (\[[^\]]*\]);", re.MULTILINE)
 
 
 def folder(app: Sphinx) -> Path:
@@ -35,12 +40,13 @@ def folder(app: Sphinx) -> Path:
 
 
 def needs(script: Path) -> list[str]:
-    """The names of the models and data that a figure's script reads."""
-    found = FIRST_WORDS.search(script.read_text("utf8"))
+    """The names of the models and data that a figure's script reads, at once or on demand."""
+    text = script.read_text("utf8")
+    found, later = FIRST_WORDS.search(text), ON_DEMAND.search(text)
     if not found or found[1] != script.stem:
         raise ValueError(f'{script.name} must call live.figure("{script.stem}", [...], ...)')
     names: list[str] = json.loads(found[2])
-    return names
+    return names + (json.loads(later[1]) if later else [])
 
 
 class LiveFigure(nodes.General, nodes.Element):
@@ -171,8 +177,75 @@ def small_digits_script() -> str:
     return live.data_script("digits-14", value)
 
 
+# the models whose training the figure "price" shows: the choice's words
+FILMS = {
+    "sprites-vae": "β = 1",
+    "sprites-beta4": "β = 4",
+    "sprites-beta16": "β = 16",
+    "sprites-beta-vae": "β falls from 40 to 4",
+    "sprites-annealed": "capacity rises to 10 nats",
+}
+
+
+def study(name: str) -> ModuleType:
+    """A module of book/studies, where what the figures show was measured."""
+    folder = str(Path(__file__).resolve().parents[2] / "studies")
+    sys.path.insert(0, folder)
+    try:
+        return import_module(name)
+    finally:
+        sys.path.remove(folder)
+
+
+def weight_of(method: str, weight: float, step: int) -> tuple[str, float]:
+    """What the study of sprites had set at this step: "price" or "capacity", and how much of it."""
+    sprites = study("sprites")
+    if method == "annealed-capacity":
+        return "capacity", sprites.rising(weight)(step)
+    return "price", sprites.falling(weight)(step) if method == "falling-beta" else weight
+
+
+def sprites_films_script() -> str:
+    """How five shipped models of sprites were trained, a record each 100 steps; three sprites."""
+    import torch
+
+    from vaelib import live
+    from vaelib.data.load import load
+    from vaelib.data.factors import FactorImages
+    from vaelib.data.sprites import SHAPES
+    from vaelib.pretrained import card
+
+    films = {}
+    for name, words in FILMS.items():
+        run = card(name)
+        history, method, weight = run["history"], run["method"], run["weight"]
+        set_to = [weight_of(method, weight, step) for step in history["steps"]]
+        films[name] = {
+            "words": words,
+            "steps": history["steps"],
+            "kl": history["kl_per_dimension"],
+            "distortion": history["reconstruction"],
+            set_to[0][0]: [round(value, 4) for _, value in set_to],
+        }
+    data = load("sprites", image_size=32)
+    assert isinstance(data, FactorImages)
+    middle = torch.tensor([[shape, 4, 0, 16, 16] for shape in range(len(SHAPES))])
+    shapes = zip(SHAPES, data.images(middle), strict=True)
+    value = {
+        "films": films,
+        "starts": {name: bits(image) for name, image in shapes},
+        "in_use": study("in_use").IN_USE,
+        "side": 32,
+    }
+    return live.data_script("sprites-films", value)
+
+
 # data that figures read, by the name that they ask for; any other name is a shipped model's
-DATA = {"digits": digits_script, "digits-14": small_digits_script}
+DATA = {
+    "digits": digits_script,
+    "digits-14": small_digits_script,
+    "sprites-films": sprites_films_script,
+}
 
 
 def read_by_figures(app: Sphinx) -> set[str]:
