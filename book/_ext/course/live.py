@@ -240,10 +240,57 @@ def sprites_films_script() -> str:
     return live.data_script("sprites-films", value)
 
 
+def plane_models_script() -> str:
+    """The trained models of digits of chapters 7 and 8 as studies 07 and 08 have measured them:
+    rate and distortion over the seeds, the KL of each latent and a row of pictures of one seed."""
+    import numpy as np
+    from PIL import Image
+
+    from vaelib import live
+
+    book = Path(__file__).resolve().parents[2]
+    rows = {
+        "latents": json.loads((book / "results" / "07-latent-dimension.json").read_text()),
+        "prices": json.loads((book / "results" / "08-beta-vae.json").read_text())["digits"],
+    }
+    names = {"b025": "β = ¼", "b05": "β = ½"}
+    series: dict[str, list[dict]] = {}
+    sheets = {}
+    for kind, results in rows.items():
+        of_one = json.loads((book / "live" / f"models-{kind}.json").read_text())
+        for key, one in of_one.items():
+            words = names.get(key, f"{'d' if kind == 'latents' else 'β'} = {key[1:]}")
+            means = {term: results[key][term]["mean"] for term in ("rate", "distortion")}
+            series.setdefault(kind, []).append({"words": words, **means, "kl": one["kl"]})
+        levels = np.asarray(Image.open(book / "live" / f"models-{kind}.png").convert("L"))
+        sheets[kind] = base64.b64encode(levels.tobytes()).decode()
+    side = 28
+    value = {"series": series, "shown": levels.shape[1] // side // 2, "side": side}
+    return live.data_script("plane-models", {**value, "sheets": sheets})
+
+
+def digit_variances_script() -> str:
+    """The variances of mnist-5k's grey training digits in their principal directions."""
+    import torch
+
+    from vaelib import live
+    from vaelib.data.images import ImageData
+    from vaelib.data.load import load
+
+    data = load("mnist-5k")
+    assert isinstance(data, ImageData)
+    x = data.train.flatten(1).double() / 255
+    found = torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).flip(0).clamp(min=0)
+    packed = base64.b64encode(found.numpy().astype("<f4").tobytes()).decode()
+    return live.data_script("digit-variances", {"variances": packed})
+
+
 # data that figures read, by the name that they ask for; any other name is a shipped model's
 DATA = {
     "digits": digits_script,
     "digits-14": small_digits_script,
+    "digit-variances": digit_variances_script,
+    "plane-models": plane_models_script,
     "sprites-films": sprites_films_script,
 }
 
