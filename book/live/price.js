@@ -10,9 +10,9 @@ live.figure("price", ["sprites-films", "sprites-vae"], function (stage) {
   const pixels = Object.fromEntries(Object.entries(starts).map(([name, bits]) => [name, [...vaelib.bitsOf(bits)]]));
   let origin = [], order = [], left = [], drawing = false, playing = false;
 
-  const column = stage.group("left column"), right = stage.group("right");
-  const choice = stage.choice("Price", Object.fromEntries(names.map((name) => [name, films[name].words])), right, choose);
-  const waiting = stage.add(stage.make("p", { class: "live-row" }), right);
+  const top = stage.group("wide"), column = stage.group("left column"), right = stage.group("right");
+  const choice = stage.choice("Price", Object.fromEntries(names.map((name) => [name, films[name].words])), top, choose);
+  const waiting = stage.add(stage.make("p", { class: "live-row" }), top);
   const start = stage.choice("Start from", Object.fromEntries(Object.keys(starts).map((name) => [name, `the ${name}`])), right, (to) => change({ start: to }));
 
   const list = stage.add(stage.make("ul", { class: "live-latents", "aria-label": "The ten latents" }), column);
@@ -35,7 +35,7 @@ live.figure("price", ["sprites-films", "sprites-vae"], function (stage) {
     if (playing) change({ record: state.record === end ? 0 : state.record }), run();
     else change({});
   });
-  const numbers = stage.group("numbers", right);
+  const numbers = stage.group("numbers", column);
   const distortion = stage.number("distortion D", numbers, "nats", { colour: "claim" });
   const rate = stage.number("rate R, the bars' sum", numbers, "nats", { colour: "recipe" });
   const price = stage.number("price β", numbers, "nats for a nat");
