@@ -40,7 +40,7 @@ def falling(price: float) -> objectives.Schedule:
 
 
 def rising(capacity: float) -> objectives.Schedule:
-    """From 0 in a straight line to ``capacity``, in nats, over the first four fifths of the steps."""
+    """From 0 in a straight line to ``capacity`` nats, over the first four fifths of the steps."""
     return objectives.linear(0, capacity, 4 * STEPS // 5)
 
 

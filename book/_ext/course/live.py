@@ -210,8 +210,8 @@ def sprites_films_script() -> str:
     import torch
 
     from vaelib import live
-    from vaelib.data.load import load
     from vaelib.data.factors import FactorImages
+    from vaelib.data.load import load
     from vaelib.data.sprites import SHAPES
     from vaelib.pretrained import card
 
