@@ -822,7 +822,7 @@ def test_what_cannot_be_loaded_is_said_in_one_line(figure):
     price.page.evaluate(
         "() => { live.load = () => Promise.reject(new Error('weights cannot be loaded')); }"
     )
-    price.element.get_by_label("β = 16").check()
+    price.element.get_by_label("β = 16").click()
     price.page.wait_for_function(
         "document.querySelector('figure.live').innerText.includes('weights cannot be loaded.')"
     )
