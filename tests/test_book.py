@@ -414,6 +414,7 @@ SHOWING_FIRST = [
     "05-vae",
     "06-likelihoods",
     "08-beta-vae",
+    "09-elbo-surgery",
     "10-measuring",
 ]
 WORDS = 3000
