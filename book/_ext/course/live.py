@@ -10,6 +10,7 @@ build time, because a browser lets no page that was opened from a folder read th
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 from pathlib import Path
@@ -24,8 +25,9 @@ from sphinx.writers.html5 import HTML5Translator
 if TYPE_CHECKING:
     from torch import Tensor
 
-# scripts that are no figure: what the playground is made of
-SHARED = ("trainer.js", "clinic.js")
+BOOK = Path(__file__).parents[2]
+# scripts that are no figure: what the playground and the configuration are made of
+SHARED = ("trainer.js", "clinic.js", "settings.js")
 # a figure's first words name what it reads: live.figure("plane", ["mnist-z2", "digits"], ...
 FIRST_WORDS = re.compile(r'^live\.figure\("([\w-]+)", (\[[^\]]*\]),', re.MULTILINE)
 
@@ -171,8 +173,75 @@ def small_digits_script() -> str:
     return live.data_script("digits-14", value)
 
 
+def gallery_script() -> str:
+    """The gallery's runs: their results, and strips of the pictures that chapter 11 has of them."""
+    from vaelib import live
+
+    results = json.loads((BOOK / "results" / "11-gallery.json").read_text("utf8"))
+    value = {"images": {}, "runs": {}}
+    for name, run in results["runs"].items():
+        kept = {key: run[key] for key in SHOWN_OF_A_RUN}
+        if name in results["strips"]:
+            strips = dict(results["strips"][name])
+            picture = BOOK / "images" / strips.pop("picture")
+            pictures = {what: png(picture, box) for what, box in strips.items()}
+            value["images"].setdefault(run["data"], pictures.pop("images"))
+        else:
+            pictures = {"traversals": png(BOOK / "images" / f"11-{name}.png")}
+        value["runs"][name] = kept | {"pictures": pictures}
+    return live.data_script("gallery", value)
+
+
+SHOWN_OF_A_RUN = (
+    *("data", "latents", "beta", "schedule", "elbo", "reconstruction", "kl", "active_units"),
+    *("kl_per_dimension", "seconds", "length"),
+)
+
+
+def png(path: Path, box: list[int] | None = None) -> str:
+    """A picture, or what lies in a box of it, as an address that holds it."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    with Image.open(path) as picture:
+        (picture.crop(box) if box else picture).save(stream, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def configuration_script() -> str:
+    """What vaelib's schema says of a configuration's keys, in its own words, and its choices."""
+    from dataclasses import MISSING, fields
+
+    from vaelib import choices, live
+    from vaelib.experiments import from_config, schema
+
+    def of(kind: type) -> dict[str, str]:
+        return {key.name: key.metadata["allowed"] for key in fields(kind)}
+
+    value = {
+        "sections": {name: of(kind) for name, kind in schema.SECTIONS.items()},
+        "needed": {
+            name: [key.name for key in fields(kind) if key.default is MISSING]
+            for name, kind in schema.SECTIONS.items()
+        },
+        "datasets": {name: data._asdict() for name, data in choices.DATASETS.items()},
+        "likelihoods": choices.LIKELIHOODS,
+        "schedules": choices.SCHEDULES,
+        "without_beta": choices.WITHOUT_BETA,
+        "sigma_words": choices.SIGMA_WORDS,
+        "sprite_sizes": choices.SPRITE_SIZES,
+        "most_weights": from_config.MOST_WEIGHTS,
+    }
+    return live.data_script("configuration", value)
+
+
 # data that figures read, by the name that they ask for; any other name is a shipped model's
-DATA = {"digits": digits_script, "digits-14": small_digits_script}
+DATA = {
+    "digits": digits_script,
+    "digits-14": small_digits_script,
+    "gallery": gallery_script,
+    "configuration": configuration_script,
+}
 
 
 def read_by_figures(app: Sphinx) -> set[str]:
