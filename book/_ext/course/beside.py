@@ -86,7 +86,10 @@ class Beside(SphinxDirective):
         where = path.relative_to(self.env.srcdir).as_posix()
         head = nodes.paragraph("", "", nodes.literal("", self.arguments[0]), nodes.Text(", "))
         head += [nodes.literal("", where), nodes.Text(f", from line {first}")]
-        return [nodes.container("", head, *rows, classes=["beside"])]
+        # a whole module's lines are long, so that what they mean stands below each
+        whole = path.with_suffix("").name == self.arguments[0].rpartition(".")[2]
+        classes = ["beside", *["beside-whole"] * whole]
+        return [nodes.container("", head, *rows, classes=classes)]
 
     def rows(self, lines: list[str]) -> list[nodes.Node]:
         notes: dict[int, str] = {}

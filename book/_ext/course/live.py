@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BOOK = Path(__file__).parents[2]
-# scripts that are no figure: what the playground and the configuration are made of
-SHARED = ("trainer.js", "clinic.js", "settings.js")
+# scripts that are no figure: what the playground and the configuration are made of, and the toy of
+# chapters 1 to 4
+SHARED = ("trainer.js", "clinic.js", "settings.js", "ring.js")
 # a figure's first words name what it reads: live.figure("plane", ["mnist-z2", "digits"], ...
 FIRST_WORDS = re.compile(r'^live\.figure\("([\w-]+)", (\[[^\]]*\]),', re.MULTILINE)
 
