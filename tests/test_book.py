@@ -411,6 +411,8 @@ def test_the_root_leads_to_the_front_page(book, seen):
 SHOWING_FIRST = [
     # one a line
     "10-measuring",
+    "11-gallery",
+    "12-your-own",
 ]
 WORDS = 3000
 

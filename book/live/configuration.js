@@ -1,8 +1,8 @@
 // A configuration, checked: a form writes the file; every layer's size and weights, or vaelib's own sentence.
 "use strict";
 
-live.figure("configuration", ["settings", "configuration"], function (stage) {
-  const schema = window.VAELIB_DATA.configuration, { check, text, parsers } = live.settings(schema, "my.cfg");
+live.figure("configuration", ["settings", "configuration-schema"], function (stage) {
+  const schema = window.VAELIB_DATA["configuration-schema"], { check, text, parsers } = live.settings(schema, "my.cfg");
   const begin = {
     dataset: "mnist-5k", path: "", image_size: "", colour: "", conv_channels: "[16, 32]", conv_kernel_sizes: "", conv_strides: "",
     conv_paddings: "", z_dimension: "8", hidden: "[128]", likelihood: "", sigma: "", epochs: "15", steps: "", batch_size: "100",
@@ -29,9 +29,9 @@ live.figure("configuration", ["settings", "configuration"], function (stage) {
   const options = { none: "none", ...Object.fromEntries(Object.entries(mistakes).map(([name, [words]]) => [name, words])) };
   const chosen = stage.menu("Make a mistake:", options, right, (name) => change({ values: { ...begin, ...mistakes[name]?.[1] } }));
   const file = stage.add(stage.make("pre", { class: "live-file", tabindex: 0, role: "group", "aria-label": "my.cfg" }), right);
-  const refusal = stage.add(stage.make("p", { class: "live-refusal live-wide" }));
+  const refusal = stage.add(stage.make("p", { class: "live-refusal" }), right);
+  const numbers = stage.group("numbers", right);
   const table = stage.add(stage.make("table", { class: "live-layers" }), stage.group("wide"));
-  const numbers = stage.group("wide numbers");
   const weights = stage.number("weights in all", numbers, "", { digits: 0 });
   const rate = stage.number("numbers in an image, for each latent", numbers, "", { digits: 1 });
 

@@ -1,8 +1,8 @@
 // The gallery: pick data, latents and beta; the trained run's pictures, its numbers and each latent's KL.
 "use strict";
 
-live.figure("gallery", ["gallery"], function (stage) {
-  const { images, runs } = window.VAELIB_DATA.gallery;
+live.figure("gallery", ["gallery-runs"], function (stage) {
+  const { images, runs } = window.VAELIB_DATA["gallery-runs"];
   const state = { run: "mnist-z2" };
   const sets = [...new Set(Object.values(runs).map((run) => run.data))];
   const among = (data) => Object.entries(runs).filter(([, run]) => run.data === data);
@@ -29,7 +29,7 @@ live.figure("gallery", ["gallery"], function (stage) {
     shown[kind] = { picture, words, box: stage.add(stage.make("div", { class: "live-strip" }, caption, picture), pictures) };
   }
 
-  const numbers = stage.group("wide numbers equations");
+  const numbers = stage.group("left numbers");
   const whole = { digits: 0 }, distortion = stage.number("distortion D", numbers, "nats", { digits: 1 });
   const rate = stage.number("rate R, the KL", numbers, "nats"), elbo = stage.number("ELBO = −D − R", numbers, "nats", { digits: 1 });
   const descended = stage.number("descended: D + β R", numbers, "nats", { digits: 1 });
@@ -37,7 +37,7 @@ live.figure("gallery", ["gallery"], function (stage) {
   const used = stage.number("latents of more than 0.1 nats", numbers, "", whole);
   const minutes = stage.number("training on one core", numbers, "minutes", { digits: 1 });
 
-  const bars = stage.add(stage.make("svg", { viewBox: "0 0 400 92", class: "live-latents", role: "img" }), stage.group("wide"));
+  const bars = stage.add(stage.make("svg", { viewBox: "0 0 400 150", class: "live-latents", role: "img" }), stage.group("right"));
   const command = stage.add(stage.make("code", { class: "live-command" }), stage.group("wide"));
 
   // one picker moves; the other keeps its value where such a run was trained
@@ -85,9 +85,9 @@ live.figure("gallery", ["gallery"], function (stage) {
   function draw(run) {
     const most = Math.max(...among(run.data).flatMap(([, other]) => other.kl_per_dimension));
     const sorted = [...run.kl_per_dimension].sort((a, b) => b - a), wide = Math.min(40, 380 / sorted.length);
-    const label = `KL of each latent, the largest first: from ${sorted[0].toFixed(2)} down to ${sorted.at(-1).toFixed(2)} nats`;
-    const bar = (kl, i) => stage.make("rect", { x: 10 + i * wide, y: 68 - (56 * kl) / most, width: 0.85 * wide, height: 0.5 + (56 * kl) / most });
-    bars.replaceChildren(...sorted.map(bar), stage.make("text", { x: 10, y: 86 }, label));
+    const label = `KL of each latent: ${sorted[0].toFixed(2)} to ${sorted.at(-1).toFixed(2)} nats`;
+    const bar = (kl, i) => stage.make("rect", { x: 10 + i * wide, y: 114 - (100 * kl) / most, width: 0.85 * wide, height: 1 + (100 * kl) / most });
+    bars.replaceChildren(...sorted.map(bar), stage.make("text", { x: 10, y: 138 }, label));
     stage.put(bars, { "aria-label": label });
   }
 

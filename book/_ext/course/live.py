@@ -190,7 +190,7 @@ def gallery_script() -> str:
         else:
             pictures = {"traversals": png(BOOK / "images" / f"11-{name}.png")}
         value["runs"][name] = kept | {"pictures": pictures}
-    return live.data_script("gallery", value)
+    return live.data_script("gallery-runs", value)
 
 
 SHOWN_OF_A_RUN = (
@@ -233,15 +233,15 @@ def configuration_script() -> str:
         "sprite_sizes": choices.SPRITE_SIZES,
         "most_weights": from_config.MOST_WEIGHTS,
     }
-    return live.data_script("configuration", value)
+    return live.data_script("configuration-schema", value)
 
 
 # data that figures read, by the name that they ask for; any other name is a shipped model's
 DATA = {
     "digits": digits_script,
     "digits-14": small_digits_script,
-    "gallery": gallery_script,
-    "configuration": configuration_script,
+    "gallery-runs": gallery_script,
+    "configuration-schema": configuration_script,
 }
 
 
