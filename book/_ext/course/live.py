@@ -179,7 +179,7 @@ def gallery_script() -> str:
     from vaelib import live
 
     results = json.loads((BOOK / "results" / "11-gallery.json").read_text("utf8"))
-    value = {"images": {}, "runs": {}}
+    value: dict[str, dict] = {"images": {}, "runs": {}}
     for name, run in results["runs"].items():
         kept = {key: run[key] for key in SHOWN_OF_A_RUN}
         if name in results["strips"]:
@@ -199,7 +199,7 @@ SHOWN_OF_A_RUN = (
 )
 
 
-def png(path: Path, box: list[int] | None = None) -> str:
+def png(path: Path, box: tuple[int, int, int, int] | None = None) -> str:
     """A picture, or what lies in a box of it, as an address that holds it."""
     from PIL import Image
 
