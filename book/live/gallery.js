@@ -26,7 +26,7 @@ live.figure("gallery", ["gallery-runs"], function (stage) {
   const shown = {};
   for (const [kind, words] of Object.entries({ images: "test images", reconstructions: "as the model rebuilds them", samples: "drawn from the prior", traversals: "five latents, each from −2.5 to 2.5" })) {
     const picture = stage.make("img"), caption = stage.make("p", { "aria-hidden": "true" }, words);
-    shown[kind] = { picture, words, box: stage.add(stage.make("div", { class: "live-strip" }, caption, picture), pictures) };
+    shown[kind] = { picture, words, box: stage.add(stage.make("div", { class: "live-strip" }, caption), pictures) };
   }
 
   const numbers = stage.group("left numbers");
@@ -65,6 +65,7 @@ live.figure("gallery", ["gallery-runs"], function (stage) {
       if (!sources[kind]) continue;
       const whose = kind === "images" ? run.data : `${run.data}, ${run.latents} latents, beta ${run.beta}`;
       stage.put(picture, { src: sources[kind], alt: `${words}: ${whose}` });
+      box.append(picture);
     }
 
     distortion.set(run.reconstruction);
