@@ -416,6 +416,8 @@ SHOWING_FIRST = [
     "08-beta-vae",
     "09-elbo-surgery",
     "10-measuring",
+    "11-gallery",
+    "12-your-own",
 ]
 WORDS = 3000
 

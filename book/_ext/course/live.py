@@ -10,6 +10,7 @@ build time, because a browser lets no page that was opened from a folder read th
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import sys
@@ -27,8 +28,10 @@ from sphinx.writers.html5 import HTML5Translator
 if TYPE_CHECKING:
     from torch import Tensor
 
-# scripts that are no figure: what the playground is made of, and the toy of chapters 1 to 4
-SHARED = ("trainer.js", "clinic.js", "ring.js")
+BOOK = Path(__file__).parents[2]
+# scripts that are no figure: what the playground and the configuration are made of, and the toy of
+# chapters 1 to 4
+SHARED = ("trainer.js", "clinic.js", "settings.js", "ring.js")
 # a figure's first words name what it reads: live.figure("plane", ["mnist-z2", "digits"], ...
 FIRST_WORDS = re.compile(r'^live\.figure\("([\w-]+)", (\[[^\]]*\]),', re.MULTILINE)
 # and what it loads (live.load) when the reader chooses it: const onDemand = ["sprites-vae", ...
@@ -177,6 +180,7 @@ def small_digits_script() -> str:
     return live.data_script("digits-14", value)
 
 
+<<<<<<< HEAD
 # the models whose training the figure "price" shows: the choice's words
 FILMS = {
     "sprites-vae": "β = 1",
@@ -283,15 +287,82 @@ def digit_variances_script() -> str:
     found = torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).flip(0).clamp(min=0)
     packed = base64.b64encode(found.numpy().astype("<f4").tobytes()).decode()
     return live.data_script("digit-variances", {"variances": packed})
+=======
+def gallery_script() -> str:
+    """The gallery's runs: their results, and strips of the pictures that chapter 11 has of them."""
+    from vaelib import live
+
+    results = json.loads((BOOK / "results" / "11-gallery.json").read_text("utf8"))
+    value: dict[str, dict] = {"images": {}, "runs": {}}
+    for name, run in results["runs"].items():
+        kept = {key: run[key] for key in SHOWN_OF_A_RUN}
+        if name in results["strips"]:
+            strips = dict(results["strips"][name])
+            picture = BOOK / "images" / strips.pop("picture")
+            pictures = {what: png(picture, box) for what, box in strips.items()}
+            value["images"].setdefault(run["data"], pictures.pop("images"))
+        else:
+            pictures = {"traversals": png(BOOK / "images" / f"11-{name}.png")}
+        value["runs"][name] = kept | {"pictures": pictures}
+    return live.data_script("gallery-runs", value)
+
+
+SHOWN_OF_A_RUN = (
+    *("data", "latents", "beta", "schedule", "elbo", "reconstruction", "kl", "active_units"),
+    *("kl_per_dimension", "seconds", "length"),
+)
+
+
+def png(path: Path, box: tuple[int, int, int, int] | None = None) -> str:
+    """A picture, or what lies in a box of it, as an address that holds it."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    with Image.open(path) as picture:
+        (picture.crop(box) if box else picture).save(stream, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def configuration_script() -> str:
+    """What vaelib's schema says of a configuration's keys, in its own words, and its choices."""
+    from dataclasses import MISSING, fields
+
+    from vaelib import choices, live
+    from vaelib.experiments import from_config, schema
+
+    def of(kind: type) -> dict[str, str]:
+        return {key.name: key.metadata["allowed"] for key in fields(kind)}
+
+    value = {
+        "sections": {name: of(kind) for name, kind in schema.SECTIONS.items()},
+        "needed": {
+            name: [key.name for key in fields(kind) if key.default is MISSING]
+            for name, kind in schema.SECTIONS.items()
+        },
+        "datasets": {name: data._asdict() for name, data in choices.DATASETS.items()},
+        "likelihoods": choices.LIKELIHOODS,
+        "schedules": choices.SCHEDULES,
+        "without_beta": choices.WITHOUT_BETA,
+        "sigma_words": choices.SIGMA_WORDS,
+        "sprite_sizes": choices.SPRITE_SIZES,
+        "most_weights": from_config.MOST_WEIGHTS,
+    }
+    return live.data_script("configuration-schema", value)
+>>>>>>> main
 
 
 # data that figures read, by the name that they ask for; any other name is a shipped model's
 DATA = {
     "digits": digits_script,
     "digits-14": small_digits_script,
+<<<<<<< HEAD
     "digit-variances": digit_variances_script,
     "plane-models": plane_models_script,
     "sprites-films": sprites_films_script,
+=======
+    "gallery-runs": gallery_script,
+    "configuration-schema": configuration_script,
+>>>>>>> main
 }
 
 
