@@ -180,7 +180,6 @@ def small_digits_script() -> str:
     return live.data_script("digits-14", value)
 
 
-<<<<<<< HEAD
 # the models whose training the figure "price" shows: the choice's words
 FILMS = {
     "sprites-vae": "β = 1",
@@ -193,7 +192,7 @@ FILMS = {
 
 def study(name: str) -> ModuleType:
     """A module of book/studies, where what the figures show was measured."""
-    folder = str(Path(__file__).resolve().parents[2] / "studies")
+    folder = str(BOOK / "studies")
     sys.path.insert(0, folder)
     try:
         return import_module(name)
@@ -252,21 +251,20 @@ def plane_models_script() -> str:
 
     from vaelib import live
 
-    book = Path(__file__).resolve().parents[2]
     rows = {
-        "latents": json.loads((book / "results" / "07-latent-dimension.json").read_text()),
-        "prices": json.loads((book / "results" / "08-beta-vae.json").read_text())["digits"],
+        "latents": json.loads((BOOK / "results" / "07-latent-dimension.json").read_text()),
+        "prices": json.loads((BOOK / "results" / "08-beta-vae.json").read_text())["digits"],
     }
     names = {"b025": "β = ¼", "b05": "β = ½"}
     series: dict[str, list[dict]] = {}
     sheets = {}
     for kind, results in rows.items():
-        of_one = json.loads((book / "live" / f"models-{kind}.json").read_text())
+        of_one = json.loads((BOOK / "live" / f"models-{kind}.json").read_text())
         for key, one in of_one.items():
             words = names.get(key, f"{'d' if kind == 'latents' else 'β'} = {key[1:]}")
             means = {term: results[key][term]["mean"] for term in ("rate", "distortion")}
             series.setdefault(kind, []).append({"words": words, **means, "kl": one["kl"]})
-        levels = np.asarray(Image.open(book / "live" / f"models-{kind}.png").convert("L"))
+        levels = np.asarray(Image.open(BOOK / "live" / f"models-{kind}.png").convert("L"))
         sheets[kind] = base64.b64encode(levels.tobytes()).decode()
     side = 28
     value = {"series": series, "shown": levels.shape[1] // side // 2, "side": side}
@@ -287,7 +285,8 @@ def digit_variances_script() -> str:
     found = torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).flip(0).clamp(min=0)
     packed = base64.b64encode(found.numpy().astype("<f4").tobytes()).decode()
     return live.data_script("digit-variances", {"variances": packed})
-=======
+
+
 def gallery_script() -> str:
     """The gallery's runs: their results, and strips of the pictures that chapter 11 has of them."""
     from vaelib import live
@@ -348,21 +347,17 @@ def configuration_script() -> str:
         "most_weights": from_config.MOST_WEIGHTS,
     }
     return live.data_script("configuration-schema", value)
->>>>>>> main
 
 
 # data that figures read, by the name that they ask for; any other name is a shipped model's
 DATA = {
     "digits": digits_script,
     "digits-14": small_digits_script,
-<<<<<<< HEAD
     "digit-variances": digit_variances_script,
     "plane-models": plane_models_script,
     "sprites-films": sprites_films_script,
-=======
     "gallery-runs": gallery_script,
     "configuration-schema": configuration_script,
->>>>>>> main
 }
 
 
