@@ -413,6 +413,7 @@ SHOWING_FIRST = [
     "04-reparameterization",
     "05-vae",
     "06-likelihoods",
+    "07-latent-dimension",
     "08-beta-vae",
     "09-elbo-surgery",
     "10-measuring",

@@ -12,6 +12,7 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from common import results
+from PIL import Image
 
 import vaelib
 from notebooks import ROOT
@@ -882,6 +883,89 @@ def test_what_cannot_be_loaded_is_said_in_one_line(figure):
     )
     assert price.get()["model"] == "sprites-vae"
     assert price.element.get_by_label("β = 1", exact=True).is_checked()
+
+
+def test_the_rate_distortion_plane_shows_the_studies_rows_and_pictures(figure):
+    shown, g = figure("rate-distortion"), torch.Generator().manual_seed(16)
+    rows = {
+        "latents": results("07-latent-dimension"),
+        "prices": results("08-beta-vae")["digits"],
+    }
+    ones, sheets = {}, {}
+    for kind in rows:
+        ones[kind] = json.loads((FOLDER / f"models-{kind}.json").read_text())
+        with Image.open(FOLDER / f"models-{kind}.png") as sheet:
+            sheets[kind] = torch.tensor(list(sheet.getdata())).view(-1, sheet.width) / 255
+    for number in range(20):
+        kind = list(rows)[number % 2]
+        at = int(torch.randint(len(ones[kind]), (), generator=g))
+        key, one = list(ones[kind].items())[at]
+        shown.set(kind=kind, at=at)
+        rate, distortion = (rows[kind][key][term]["mean"] for term in ("rate", "distortion"))
+        assert shown.numbers() == pytest.approx(
+            {
+                "rate R": rate,
+                "distortion D": distortion,
+                "R + D, the negative ELBO": rate + distortion,
+                "latents in use, KL above 0.1 nats": sum(kl > 0.1 for kl in one["kl"]),
+            },
+            rel=1e-4,
+        )
+        assert shown.element.locator(".live-kl rect").count() == len(one["kl"])
+        rebuilt, drawn = sheets[kind][28 * (at + 1) : 28 * (at + 2)].chunk(2, 1)
+        for place, strip in enumerate((sheets[kind][:28, :224], rebuilt, drawn)):
+            assert (shown.pixels(place) - strip).abs().max() < 1.01 / 255
+
+
+@pytest.mark.parametrize("kind", ["latents", "prices"])
+def test_a_model_of_the_plane_is_one_of_the_runs_of_its_row(kind):
+    rows = results("07-latent-dimension" if kind == "latents" else "08-beta-vae")
+    rows = rows if kind == "latents" else rows["digits"]
+    models = json.loads((FOLDER / f"models-{kind}.json").read_text())
+    keys = {key for key in rows if re.fullmatch(r"[zb]\d+", key)}
+    assert set(models) == keys, "the study that made the results makes these anew"
+    for key, one in models.items():  # one of three lies within 1.16 deviations of their mean
+        for term, value in (("distortion", one["distortion"]), ("rate", sum(one["kl"]))):
+            row = rows[key][term]
+            assert abs(value - row["mean"]) < 1.16 * row["sd"] + 0.15, (key, term)
+
+
+def test_the_plane_goes_to_the_nearest_model_and_along_a_curve_by_arrow_keys(figure):
+    shown = figure("rate-distortion", has_touch=True)
+    dot = shown.element.locator(".live-points circle").nth(5).bounding_box()
+    shown.page.mouse.click(dot["x"] + dot["width"] / 2 + 1, dot["y"] + dot["height"] / 2 - 1)
+    assert shown.get() == {"kind": "latents", "at": 5}
+    shown.element.get_by_label("Model").press("ArrowRight")
+    assert shown.get() == {"kind": "latents", "at": 6}
+    shown.element.get_by_label("price β, at d = 16").check()
+    assert shown.get() == {"kind": "prices", "at": 0}
+    assert shown.element.locator("output").inner_text() == "β = ¼"
+
+
+def test_the_water_level_is_the_best_linear_models(figure):
+    water, g = figure("water"), torch.Generator().manual_seed(17)
+    x = vaelib.load("mnist-5k").train.flatten(1).double() / 255
+    variances = torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).clamp(min=0)
+    for _ in range(20):
+        level = round(4 * torch.rand((), generator=g).item() - 3, 2)
+        water.set(level=level)
+        noise = 10**level
+        above = variances[variances > noise]
+        assert water.numbers() == pytest.approx(
+            {
+                "noise σ": noise**0.5,
+                "latents used, λ above σ²": len(above),
+                "rate, the sum of ½ log(λ / σ²)": 0.5 * (above / noise).log().sum().item(),
+                "squared error left in an image": variances.clamp(max=noise).sum().item(),
+            },
+            rel=1e-4,
+        )
+        dry = int((variances.sort(descending=True).values[:120] > noise).sum())
+        assert water.element.locator("rect.dry").count() == dry
+    linear = results("07-latent-dimension")["linear"]["sigma05"]
+    water.set(level=math.log10(0.25))
+    found = list(water.numbers().values())
+    assert found[1:3] == pytest.approx([linear["used"], linear["rate"]], rel=1e-4)
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -5,9 +5,9 @@ python book/studies/07-latent-dimension.py    about an hour on one core
 Each is trained until the ELBO of validation digits no longer rises, which are held out of the
 training digits; sizes are compared on these, and reported on the test digits.
 
-Writes book/results/07-latent-dimension.json and book/images/07-*.png. Each finished run is kept in
-_build/latent-dimension/, so the command can be stopped and given again; --seconds S starts no new
-run after S seconds.
+Writes book/results/07-latent-dimension.json, book/images/07-*.png and book/live/models-latents.*.
+Each finished run is kept in _build/latent-dimension/, so the command can be stopped and given
+again; --seconds S starts no new run after S seconds.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from digit_classifier import Judge
 from in_use import IN_USE
 from matplotlib.figure import Figure
 from model_rows import side_by_side
+from plane_models import SHOWN, write_models
 from reporting import (
     ROOT,
     cached,
@@ -55,7 +56,6 @@ FREE = (0.5, 2.0)  # nats a latent that cost nothing
 MOST_EPOCHS = 400
 EARLY = 20  # epochs, as many as the notebook trains
 IMPORTANCE_SAMPLES = 1000
-SHOWN = [0, 31, 62, 3, 54, 25, 96, 17]  # test digits
 
 
 def split(data):
@@ -433,6 +433,8 @@ def main() -> None:
     write_results("07-latent-dimension", results)
     few = {f"{n} latent" + "s" * (n > 1): KEPT / f"elbo-z{n}.safetensors" for n in SIZES[:5]}
     rows = {label: vaelib.load_model(path) for label, path in few.items()}
+    every = {f"z{n}": vaelib.load_model(KEPT / f"elbo-z{n}.safetensors") for n in SIZES}
+    write_models("latents", every, data.test)
     figure = side_by_side(rows, data.test[SHOWN])
     figure.savefig(image_path("07-side-by-side.png"), dpi=130)
     trade_off(results).savefig(image_path("07-trade-off.png"), dpi=130)
