@@ -9,9 +9,9 @@ live.figure("rate-distortion", ["plane-models"], function (stage) {
 
   const left = stage.group("left"), right = stage.group("right");
   const all = kinds.flatMap((kind) => series[kind].map((model, at) => ({ kind, at, ...model })));
-  const high = (key, step) => step * Math.ceil(1.05 * Math.max(...all.map((model) => model[key])) / step);
-  const across = [0, high("rate", 10)], upward = [60, high("distortion", 20)];
-  const plane = stage.plane("Rate across, distortion upward, in nats; each point is a model", { across, upward, ticks: 10, rows: 20, names: ["rate R", "distortion D"], parent: left });
+  const most = (key) => Math.max(...all.map((model) => model[key]));
+  const across = [0, 10 * Math.ceil((1.05 * most("rate")) / 10)], upward = [60, 1.08 * most("distortion")];
+  const plane = stage.plane("Rate across, distortion upward, in nats; each point is a model", { across, upward, ticks: 10, rows: 20, names: ["R", "D"], parent: left });
   const equal = plane.path("live-stroke level");
   for (const kind of kinds) plane.path(`live-stroke ${kind}`)(series[kind].map(({ rate, distortion }) => [rate, distortion]));
   plane.points(all.map(({ rate, distortion, kind }) => ({ x: rate, y: distortion, colour: `var(--${colours[kind]})` })), "live-points draws");
@@ -63,11 +63,11 @@ live.figure("rate-distortion", ["plane-models"], function (stage) {
 
   // the KL of each latent, the largest first
   function bars({ kl }) {
-    const step = Math.min(40, 396 / kl.length), most = Math.max(...all.map((model) => model.kl[0]));
+    const step = Math.min(40, 396 / kl.length), largest = Math.max(...all.map((model) => model.kl[0]));
     stage.put(chart, { "aria-label": `KL of each of the ${kl.length} latents, from ${kl[0].toFixed(2)} to ${kl.at(-1).toFixed(2)} nats` });
     chart.replaceChildren(stage.make("text", { x: 2, y: 80, class: "start" }, `KL of each latent, the largest ${kl[0].toFixed(2)} nats`));
     kl.forEach((value, j) => {
-      const height = Math.max(0.7, (60 * value) / most);
+      const height = Math.max(0.7, (60 * value) / largest);
       stage.add(stage.make("rect", { x: 2 + j * step, y: 64 - height, width: Math.max(0.6, step - Math.min(2, step / 4)), height, class: value > 0.1 ? "paid" : "dead" }), chart);
     });
   }
