@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from main_path import main_path
 from test_labels import written
 
 from notebooks import NOTEBOOKS, ROOT
@@ -279,7 +280,7 @@ def test_a_page_reads_from_the_folder_itself(shown):
         fewest = 15 if "/12-" in shown.name else 20  # the last has commands, and few formulas
         assert page.locator("mjx-container").count() > fewest, "MathJax did not typeset"
         assert page.locator("article .math:not(:has(mjx-container))").count() == 0
-    raw = page.locator("article").inner_text()
+    raw = "".join(page.locator("article").all_inner_texts())
     assert not re.search(r"\\(begin|frac|mathbb|E\b|KL\b)|\{(eq|prf:ref|cite(:\w+)?)\}", raw)
 
 
@@ -344,7 +345,17 @@ ABBREVIATE = """(formulas) => {
 }"""
 
 
-@every_page
+# a page of each kind; `make nightly` looks at the others
+OF_EACH_KIND = {"search", *(f"book/{name}" for name in ("index", "05-vae", "notation"))}
+OF_EACH_KIND |= {"book/playground", "book/command-line", "notebooks/05-vae"}
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [n if n in OF_EACH_KIND else pytest.param(n, marks=pytest.mark.nightly) for n in PAGES],
+    indirect=True,
+    scope="module",
+)
 def test_axe_finds_nothing_on_a_page_in_light_or_dark(shown):
     """axe-core's rules for WCAG 2.1, A and AA; the page's last test, which it does not survive."""
     page, found = shown.page, []
@@ -391,3 +402,19 @@ def test_the_root_leads_to_the_front_page(book, seen):
         page.locator("article h1").inner_text().startswith("Variational autoencoders")
         and wrong == []
     )
+
+
+# chapters that show first and prove after, each in at most so many words on the main path
+SHOWING_FIRST = [
+    # one a line
+]
+WORDS = 3000
+
+
+@pytest.mark.parametrize("stem", SHOWING_FIRST)
+def test_a_chapter_shows_first_and_its_main_path_is_short(book, stem):
+    text = (book / "book" / f"{stem}.html").read_text("utf8")
+    assert main_path(text).words <= WORDS
+    live, box, code = (text.find(f'class="{kind}') for kind in ("live", "box ", "beside"))
+    assert 0 < live < (box if box > 0 else len(text)), "a live figure before anything is proved"
+    assert code > 0, "vaelib's lines beside their symbols"

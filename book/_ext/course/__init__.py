@@ -12,6 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
 from . import (
+    beside,
     boxes,
     chapter_links,
     citations,
@@ -28,6 +29,7 @@ from . import (
 PARTS = (
     derivation,
     boxes,
+    beside,
     numbering,
     equation_checks,
     chapter_links,
@@ -46,7 +48,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     # env_version: raise it when what a part keeps in the environment changes its form
     return {
         "version": "1",
-        "env_version": 2,
+        "env_version": 3,
         "parallel_read_safe": True,
         "parallel_write_safe": True,
     }
