@@ -1,5 +1,6 @@
 """`make serve`: to this machine only, the book only, whatever is asked and however often."""
 
+import contextlib
 import random
 import re
 import socket
@@ -40,7 +41,8 @@ def ask(port, request, host="127.0.0.1"):
     """The whole answer to the bytes of a request."""
     with socket.create_connection((host, port), timeout=10) as connection:
         connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # the server may have hung up before all was said
+            connection.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
