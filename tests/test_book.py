@@ -413,6 +413,7 @@ SHOWING_FIRST = [
     "01-latent-variables",
     "02-gaussian-kl",
     "03-elbo",
+    "10-measuring",
 ]
 WORDS = 3000
 

@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 import vaelib
 from notebooks import ROOT
-from vaelib import pretrained
+from vaelib import disentanglement, pretrained
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 from course import live
@@ -703,6 +703,68 @@ def test_the_bar_climbs_to_the_best_normal(figure, where, mean, gap):
             bar.set(**{part: state[part] + by})
             assert bar.numbers()["gap, KL from q to the posterior"] >= reached - 1e-9
         bar.set(**{part: state[part]})
+
+
+def test_the_scores_are_vaelibs_of_the_same_code(figure):
+    figure, g = figure("scores"), torch.Generator().manual_seed(14)
+    rows = torch.arange(1024)
+    factors = torch.stack([rows // 4 % 4, rows % 4], 1)
+    for seed in range(20):
+        turn, pack, noise, bend = torch.rand(4, generator=g).tolist()
+        copies, dead = seed % 2, seed // 2 % 4
+        figure.set(
+            turn=round(90 * turn),
+            pack=pack if seed % 3 == 0 else 0,
+            noise=noise if seed % 4 else 0,
+            bend=1.5 * bend if seed % 5 else 0,
+            copies=copies,
+            dead=dead,
+            draws=("mean", "draw")[seed // 5 % 2],
+            seed=seed,
+        )
+        codes = torch.tensor(figure.get()["codes"], dtype=torch.float64).T
+        assert codes.shape == (1024, 2 + 2 * copies + dead)
+        known = disentanglement.mutual_information(codes, factors)
+        share = known / known.sum(0).clamp(min=1e-300)  # in the place of the trees' importance
+        shown = figure.numbers()
+        drawn = {name: shown.pop(f"{name} score") for name in ("beta-VAE", "FactorVAE")}
+        assert shown == pytest.approx(
+            {
+                "MIG": disentanglement.mig(codes, factors),
+                "SAP, by correlation": disentanglement.sap(codes, factors, "r2"),
+                "disentanglement": disentanglement._concentration(share),
+                "completeness": disentanglement._concentration(share.T),
+            },
+            rel=1e-4,
+            abs=1e-9,
+        )
+        cells = figure.element.locator(".live-matrix tr td:not(:first-child)").all_inner_texts()
+        assert [float(cell) for cell in cells] == pytest.approx(
+            (known / math.log(4)).flatten().tolist(), abs=0.0051
+        )
+        for name, score in (
+            ("beta-VAE", disentanglement.beta_vae_score),
+            ("FactorVAE", disentanglement.factor_vae_score),
+        ):
+            want = score(codes, factors, groups=(300, 3000), seed=seed)
+            error = (max(want * (1 - want), 0.01) * (1 / 300 + 1 / 3000)) ** 0.5
+            assert abs(drawn[name] - want) < 4 * error, (seed, name)
+
+
+def test_the_presets_have_the_propositions_scores(figure):
+    figure = figure("scores")
+    known = {  # prop:known-scores, row by row; noise has the histogram's bias instead of zero
+        "Perfect": [1, 1, 1, 1, 1, 1],
+        "Duplicated": [0, 0, 1, 0.5, 1, 1],
+        "Rotated": [0, 0, 0, 0, 0.5, 0.5],
+        "Packed": [1, 0.5, 0, 1, 1, 0.5],
+        "Noise": [0, 0, 0, 0, 0.5, 0.5],
+    }
+    for preset, scores in known.items():
+        figure.element.get_by_role("button", name=preset).click()
+        shown = list(figure.numbers().values())
+        assert shown[:4] == pytest.approx(scores[:4], abs=0.03), preset
+        assert shown[4:] == pytest.approx(scores[4:], abs=4 * 0.5 / 300**0.5), preset
 
 
 @pytest.mark.parametrize("name", FIGURES)
