@@ -413,6 +413,9 @@ SHOWING_FIRST = [
     "01-latent-variables",
     "02-gaussian-kl",
     "03-elbo",
+    "04-reparameterization",
+    "05-vae",
+    "06-likelihoods",
     "10-measuring",
 ]
 WORDS = 3000

@@ -705,6 +705,132 @@ def test_the_bar_climbs_to_the_best_normal(figure, where, mean, gap):
         bar.set(**{part: state[part]})
 
 
+RING = {"bottom": [0, -1.5], "top": [0, 1.6], "side": [1.5 * math.sin(1.44), -1.5 * math.cos(1.44)]}
+
+
+def both_estimators(x, mean, log_var, baseline, noise) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of each draw the gradient by the mean of q on the ring: pathwise, score function."""
+    at, wide = torch.tensor([mean, log_var], dtype=torch.float64)
+    each = at.expand(len(noise)).clone().requires_grad_()
+    z = vaelib.models.draw_latents(each, wide.expand_as(each), noise)
+    ring = 1.5 * torch.stack([torch.sin(1.8 * z), -torch.cos(1.8 * z)], 1)
+    f = vaelib.losses.gaussian_log_likelihood(x.expand_as(ring), ring, math.log(0.3))
+    (pathwise,) = torch.autograd.grad(f.sum(), each, retain_graph=True)
+    log_q = torch.distributions.Normal(each, (wide / 2).exp()).log_prob(z.detach())
+    (score,) = torch.autograd.grad(((f.detach() - baseline) * log_q).sum(), each)
+    return pathwise, score
+
+
+def test_both_estimators_are_autograds_and_their_spreads_are_measured(figure):
+    race, g = figure("estimators", reduced_motion="reduce"), torch.Generator().manual_seed(41)
+    epsilon = (torch.arange(16000, dtype=torch.float64) + 0.5) / 1000 - 8
+    density = torch.distributions.Normal(0.0, 1.0).log_prob(epsilon).exp() / 1000
+    for seed in range(20):
+        image = ("bottom", "side", "top")[seed % 3]
+        x = torch.tensor(RING[image], dtype=torch.float64)
+        mean, log_var, baseline = torch.rand(3, generator=g, dtype=torch.float64).sub(0.5).tolist()
+        mean, log_var, baseline, draws = 4 * mean, 5 * log_var - 1, 60 * baseline - 20, 6 + 9 * seed
+        state = dict(image=image, mean=mean, log_var=log_var, baseline=baseline)
+        race.set(**state, seed=seed, draws=draws)
+        noise = torch.tensor(race.get()["noise"], dtype=torch.float64)
+        assert len(noise) == draws
+
+        all_of_them = both_estimators(x, mean, log_var, baseline, epsilon)
+        exact = [(density * estimate).sum() for estimate in all_of_them]
+        assert exact[0].item() == pytest.approx(exact[1].item(), rel=1e-6, abs=1e-8)  # unbiased
+        spread = [(density * (each - exact[0]) ** 2).sum().sqrt() for each in all_of_them]
+        drawn = both_estimators(x, mean, log_var, baseline, noise)
+        want = [exact[0], *(part.mean() for part in drawn), *spread, (spread[1] / spread[0]) ** 2]
+        shown = list(race.numbers().values())
+        assert shown == pytest.approx([w.item() for w in want], rel=1e-4, abs=1e-4)
+        for estimate, sd in zip(shown[1:3], shown[3:5], strict=True):
+            assert abs(estimate - shown[0]) < 4.5 * sd / draws**0.5
+
+
+def test_the_best_baseline_is_the_lowest_spread_and_the_race_runs_to_its_end(figure):
+    race = figure("estimators", reduced_motion="reduce")
+    race.set(mean=0.4, log_var=-1.0, baseline=10)
+    shown = "score function, standard deviation of one draw"
+    race.element.get_by_role("button", name="Best baseline").click()
+    best, least = race.get()["baseline"], race.numbers()[shown]
+    for other in (best - 2, best + 2):
+        race.set(baseline=other)
+        assert race.numbers()[shown] > least
+    race.element.get_by_role("button", name="Race").click()
+    assert race.get()["draws"] == 400
+    race.set(mean=0.0, log_var=1.4)  # a wide q: the slopes are the noisier, as the page says
+    race.element.get_by_role("button", name="Best baseline").click()
+    assert race.numbers()["score-function draws worth one pathwise draw"] < 1
+    dot = race.element.get_by_role("slider", name="Mean of q and baseline b")
+    dot.focus()
+    race.page.keyboard.press("ArrowRight")
+    assert race.get()["mean"] == pytest.approx(0.05)
+
+
+class Logistic:
+    """A logistic of this location and scale."""
+
+    def __init__(self, location: torch.Tensor, scale: float):
+        self.location, self.scale = location, scale
+
+    def cdf(self, v: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid((v - self.location) / self.scale)
+
+    def log_prob(self, v: torch.Tensor) -> torch.Tensor:
+        return (self.cdf(v) * (1 - self.cdf(v)) / self.scale).log()
+
+
+def test_a_level_costs_what_vaelib_and_torch_say(figure):
+    bits, g = figure("eight-bits"), torch.Generator().manual_seed(31)
+    u = (torch.arange(20000, dtype=torch.float64) + 0.5) / 20000 - 0.5
+    for index in range(20):
+        level = (0, 255, int(torch.randint(0, 256, (), generator=g)))[index % 3]
+        sigma = 0.3 * 200 ** torch.rand((), generator=g, dtype=torch.float64).item()
+        t = 6 * torch.rand((), generator=g, dtype=torch.float64).item() - 3
+        location, family = level + t * sigma, ("normal", "logistic")[index % 2]
+        bits.set(level=level, location=location, sigma=sigma, family=family)
+        kind = Logistic if family == "logistic" else torch.distributions.Normal
+        law = kind(torch.tensor(location, dtype=torch.float64), sigma)
+        edges = torch.tensor([level - 0.5, level + 0.5, -0.5, 255.5], dtype=torch.float64)
+        lower, upper, below, to_the_last = law.cdf(edges)
+        cube = upper - lower
+        folded = {0: upper, 255: 1 - lower}.get(level, cube)
+        if family == "logistic":
+            scaled = [torch.tensor([[v / 255]], dtype=torch.float64) for v in (level, location)]
+            ours = vaelib.losses.discretised_logistic_log_likelihood(
+                *scaled, torch.tensor(sigma / 255, dtype=torch.float64).log()
+            )
+            assert folded.log().item() == pytest.approx(ours.item(), rel=1e-6)
+        dequantised, naive = law.log_prob(level + u).mean(), law.log_prob(edges[0] + 0.5)
+        nats = torch.stack([folded.log(), cube.log(), dequantised, naive])
+        want = vaelib.losses.bits_per_dimension(nats, 1).tolist()
+        want += [below.item(), 1 - to_the_last.item()]
+        assert list(bits.numbers().values()) == pytest.approx(want, rel=1e-4, abs=1e-9)
+
+
+def test_the_buttons_of_the_eight_bits_show_what_the_page_says(figure):
+    bits = figure("eight-bits")
+
+    def after(name: str) -> list[float]:
+        bits.element.get_by_role("button", name=name).click()
+        return list(bits.numbers().values())
+
+    folded, cube, dequantised, *_ = after("A black border")
+    assert folded < 1.05 and 5 < cube <= dequantised < cube + 0.01
+    folded, cube, *_ = after("Blacker than black")
+    assert folded < 0.01 and cube > 8
+    folded, cube, dequantised, naive, *_ = after("A certain decoder")
+    assert naive < 0 < cube < dequantised
+    whole = bits.element.locator("svg.live-levels").first.bounding_box()
+    bits.page.mouse.click(
+        whole["x"] + whole["width"] * (8 + 384 * 180 / 415) / 400, whole["y"] + 40
+    )
+    assert bits.get()["location"] == pytest.approx(100, abs=1)
+    bits.element.get_by_role("slider", name="Level y").focus()
+    bits.page.keyboard.press("ArrowRight")
+    assert bits.get()["level"] == 101
+
+
 def test_the_scores_are_vaelibs_of_the_same_code(figure):
     figure, g = figure("scores"), torch.Generator().manual_seed(14)
     rows = torch.arange(1024)
