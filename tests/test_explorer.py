@@ -115,13 +115,8 @@ def opened(browser, tmp_path):
         one.context.close()
 
 
-HALVES = [
-    ("plane", True),
-    *(pytest.param(n, True, marks=pytest.mark.nightly) for n in MODELS if n != "plane"),
-]
-
-
-@pytest.mark.parametrize(("name", "half"), [*((n, False) for n in MODELS), *HALVES])
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("name", MODELS)
 def test_what_is_decoded_in_the_page_is_pytorchs(opened, name, half, tmp_path):
     model = build(name)
     shown = opened(live.explorer(model, images(model), half=half))

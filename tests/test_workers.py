@@ -61,7 +61,7 @@ def test_jobs_and_a_cluster_make_the_table_of_one_process(here, capsys):
     assert [row["status"][:4] for row in rows] == ["done", "the "]
     assert table(here / "two") == table(here / "three") == rows
     before = (here / "two" / "sweep.csv").read_text()
-    sweep("--output", "two", "--resume", status=1)
+    sweep("--output", "two", "--jobs", "2", "--resume", status=1)
     assert (here / "two" / "sweep.csv").read_text() == before
 
 
