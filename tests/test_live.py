@@ -154,6 +154,42 @@ def test_nats_are_those_of_vaelib(engine):
     assert got == pytest.approx(want, rel=1e-5)
 
 
+def test_the_rings_closed_forms_are_quadratures_and_its_slopes_derivatives(engine):
+    engine.evaluate("() => { window.live ??= {}; }")
+    engine.add_script_tag(content=(FOLDER / "ring.js").read_text())
+    z = torch.linspace(-16, 16, 8001, dtype=torch.float64)
+    step, normal = z[1] - z[0], torch.distributions.Normal
+
+    def joint(x, z):
+        ring = 1.5 * torch.stack([torch.sin(1.8 * z), -torch.cos(1.8 * z)], -1)
+        return normal(ring, 0.3).log_prob(x).sum(-1), normal(0.0, 1.0).log_prob(z)
+
+    g = torch.Generator().manual_seed(14)
+    for _ in range(20):
+        x = 2 * torch.randn(2, generator=g, dtype=torch.float64)
+        at, mean = 1.5 * torch.randn(2, generator=g, dtype=torch.float64)
+        log_var = (4 * torch.rand((), generator=g) - 3).double()
+        mean, log_var, at = (v.requires_grad_() for v in (mean, log_var, at))
+        got = engine.evaluate(
+            """([x, z, m, v]) => { const r = live.ring; return [
+              r.log_likelihood(x, z), r.log_prior(z), r.log_joint(x, z), r.score(x, z),
+              r.log_evidence(x), r.log_posterior(x)(z), r.expected_log_likelihood(x, m, v),
+              r.kl(m, v), r.elbo(x, m, v), ...r.slopes(x, m, v)]; }""",
+            [x.tolist(), at.item(), mean.item(), log_var.item()],
+        )
+        likelihood, prior = joint(x, z)
+        q = normal(mean, (log_var / 2).exp())
+        expected = (q.log_prob(z).exp() * likelihood).sum() * step
+        elbo = expected - torch.distributions.kl_divergence(q, normal(0.0, 1.0))
+        evidence = (likelihood + prior).logsumexp(0) + step.log()
+        here = [part.sum() for part in joint(x, at)]
+        (score,) = torch.autograd.grad(sum(here), at)
+        slopes = torch.autograd.grad(elbo, (mean, log_var), retain_graph=True)
+        want = [*here, sum(here), score, evidence, sum(here) - evidence]
+        want += [expected, expected - elbo, elbo, *slopes]
+        assert got == pytest.approx([w.item() for w in want], rel=1e-6, abs=1e-8)
+
+
 # ---- the figures, on small pages of their own, with the book's theme, style and directive ----
 
 CONF = f"""
