@@ -275,20 +275,44 @@ def test_a_map_of_latents_has_latents_at_each_place_and_no_dense_layer():
     assert rebuilt.latent_map
 
 
-def test_a_place_of_the_map_sees_its_own_part_of_the_image_and_paints_it():
-    model = a_map().eval()
-    image = torch.rand(1, 3, 16, 24, dtype=torch.float32)
-    changed = image.clone()
-    changed[..., :4, :4] = 1 - changed[..., :4, :4]
-    moved = (model.encode(changed)[0] - model.encode(image)[0]).view(model.latent_shape).abs()
-    # a place reads 10 x 10 pixels, those from 3 before 4 times itself
-    assert (moved.sum(0) > 0).nonzero().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
-    z = torch.randn(1, *model.latent_shape)
-    other = z.clone()
-    other[:, :, 0, 0] += 1
-    painted = (model.decode(other.flatten(1)) - model.decode(z.flatten(1))).abs().sum((0, 1)) > 0
-    rows, columns = (painted.any(axis).nonzero().max().item() for axis in (1, 0))
-    assert (rows, columns) == (6, 6)
+def window(convs, axis: int, place: int) -> range:
+    """The rows (axis 0) or columns that a place reads: the recursion of the book's latent map."""
+    step, width, first = 1, 1, 0
+    for conv in convs:
+        first -= conv.padding[axis] * step
+        width += (conv.kernel_size[axis] - 1) * step
+        step *= conv.stride[axis]
+    return range(first + place * step, first + place * step + width)
+
+
+@pytest.mark.parametrize(
+    "convs",
+    [
+        [ConvSpec(3), ConvSpec(4)],
+        [ConvSpec(3, (5, 3), (2, 1), (2, 0)), ConvSpec(4, 3, (1, 3), 1), ConvSpec(2, 2, 2, 0)],
+    ],
+)
+def test_a_place_of_the_map_reads_and_paints_its_window_and_nothing_else(convs):
+    torch.manual_seed(0)
+    _, (height, width) = [*conv_sizes((1, 30, 26), convs)][-2:]
+    arguments = dict(convs=convs, hidden=(), activation="tanh", latent_map=True)
+    model = VAE((1, 30, 26), 2 * height * width, **arguments).double()
+    for place in [(0, 0), (height - 1, width - 1), (height // 2, width // 2)]:
+        image = torch.rand(1, 1, 30, 26, dtype=torch.float64, requires_grad=True)
+        mean = model.encode(image)[0].view(model.latent_shape)[:, place[0], place[1]]
+        (gradient,) = torch.autograd.grad(mean.sum(), image)
+        z = torch.randn(1, *model.latent_shape, dtype=torch.float64)
+        moved = z.clone()
+        moved[0, :, place[0], place[1]] += 1
+        painted = model.decode(moved.flatten(1)) - model.decode(z.flatten(1))
+        inside = torch.zeros(30, 26, dtype=torch.bool)
+        rows, columns = (
+            [n for n in window(convs, axis, place[axis]) if 0 <= n < (30, 26)[axis]]
+            for axis in (0, 1)
+        )
+        inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+        assert torch.equal(gradient[0, 0] != 0, inside)
+        assert torch.equal(painted[0, 0] != 0, inside)
 
 
 def test_a_map_learns_and_its_kl_goes_by_place():
