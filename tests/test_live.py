@@ -1106,7 +1106,7 @@ def test_the_plane_goes_to_the_nearest_model_and_along_a_curve_by_arrow_keys(fig
     dot = shown.element.locator(".live-points circle").nth(5).bounding_box()
     shown.page.mouse.click(dot["x"] + dot["width"] / 2 + 1, dot["y"] + dot["height"] / 2 - 1)
     assert shown.get() == {"kind": "latents", "at": 5}
-    shown.element.get_by_label("Model").press("ArrowRight")
+    shown.element.get_by_role("slider", name="Model").press("ArrowRight")
     assert shown.get() == {"kind": "latents", "at": 6}
     shown.element.get_by_label("price β, at d = 16").check()
     assert shown.get() == {"kind": "prices", "at": 0}
