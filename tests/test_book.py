@@ -413,6 +413,7 @@ SHOWING_FIRST = [
     "04-reparameterization",
     "05-vae",
     "06-likelihoods",
+    "09-elbo-surgery",
     "10-measuring",
 ]
 WORDS = 3000

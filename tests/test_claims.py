@@ -195,6 +195,19 @@ def test_beside_beta_4_the_tcvae_looks_better_in_everything_and_spends_more(surg
     assert found["reconstruction"]["least"] > 0 > found["rate"]["most"]
 
 
+def test_the_decoders_mismatch_is_most_of_the_distortion_and_grows_with_the_price(surgery):
+    kinds = [surgery[f"beta_vae_{beta}"] for beta in (16, 8, 4, 2, 1)]
+    ends = [surgery["bracket"]["information"][f"beta_vae_{beta}"] for beta in (16, 8, 4, 2, 1)]
+    distortion = [kind["reconstruction"]["mean"] for kind in kinds]
+    for end in ("least", "most"):
+        floor = [surgery["image_entropy"] - pair[end] for pair in ends]
+        mismatch = [d - f for d, f in zip(distortion, floor)]
+        assert falls(floor) and falls(mismatch)
+        assert all(m > 3 * f for m, f in zip(mismatch, floor))
+    lost, paid = (surgery["differences"]["b4_b1"][k] for k in ("information", "reconstruction"))
+    assert paid["mean"] > 2 * -lost["from"]  # the decoder's part is more than half, wherever it is
+
+
 def test_in_proportion_beta_presses_hardest_on_correlation_and_takes_most_information(surgery):
     left, lost = surgery["ratios"], surgery["differences"]["b4_b1"]
     assert left["total_correlation"]["most"] < left["information"]["least"]

@@ -535,6 +535,60 @@ def test_a_digit_is_drawn_with_the_pen(figure):
     assert not drawing.element.locator("svg.live-plane").is_visible()
 
 
+def kl_terms_by_quadrature(mean: torch.Tensor, sigma: float) -> torch.Tensor:
+    """The three parts for round clouds, nats: vaelib's at the nodes of a rule, weighed, (3,)."""
+    t = torch.arange(-6.5, 6.5, 0.25, dtype=torch.float64)
+    weight, total = torch.exp(-(t**2) / 2) / torch.exp(-(t**2) / 2).sum(), torch.zeros(3)
+    log_var = torch.full_like(mean, 2 * math.log(sigma))
+    for a, wa in zip(t, weight):
+        for b, wb in zip(t, weight):
+            terms = vaelib.losses.kl_terms(mean + sigma * torch.stack([a, b]), mean, log_var)
+            total = total + wa * wb * torch.stack([part.mean() for part in terms])
+    return total
+
+
+def test_the_three_parts_are_vaelibs_and_turning_moves_only_the_cut(figure):
+    figure, g = figure("three-parts"), torch.Generator().manual_seed(9)
+    for number in range(20):
+        count = 2 + number % 8
+        codes = 3 * torch.rand(count, 2, generator=g, dtype=torch.float64) - 1.5
+        turn, sigma, spread = (round(x, 2) for x in torch.rand(3, generator=g).tolist())
+        turn, sigma, spread = round(90 * turn), 0.2 + 0.8 * sigma, 1.5 * spread
+        figure.set(codes=codes.tolist(), turn=turn, sigma=sigma, spread=spread)
+        c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+        mean = spread * codes @ torch.tensor([[c, s], [-s, c]], dtype=torch.float64)
+        want = kl_terms_by_quadrature(mean, sigma)
+        log_var = torch.full_like(mean, 2 * math.log(sigma))
+        rate = vaelib.losses.kl_to_standard_normal(mean, log_var).mean()
+        shown = list(figure.numbers().values())
+        assert shown == pytest.approx([*want.tolist(), rate.item()], rel=1e-4, abs=2e-6)
+        figure.set(turn=0)
+        straight = list(figure.numbers().values())
+        assert [straight[0], straight[3]] == pytest.approx([shown[0], shown[3]], rel=1e-6)
+
+
+def test_a_turned_square_has_the_examples_total_correlation(figure):
+    figure = figure("three-parts")
+    figure.element.get_by_role("button", name="Square").click()
+    found = {}
+    for turn in (0, 27, 45):
+        figure.set(turn=turn)
+        found[turn] = list(figure.numbers().values())[1]
+    assert found[0] == pytest.approx(0, abs=1e-3)
+    assert found[45] == pytest.approx(math.log(2), abs=2e-3)
+    assert 1.25 < found[27] < math.log(4)
+    dot = figure.element.get_by_role("slider", name="The first code")
+    before = figure.get()["codes"]
+    dot.focus()
+    figure.page.keyboard.press("ArrowRight")
+    after = figure.get()["codes"]
+    assert after[1:] == before[1:] and after[0] != before[0]  # of the turned code, moved along z1
+    c = math.cos(math.pi / 4)
+    assert c * (after[0][0] - after[0][1]) == pytest.approx(
+        c * (before[0][0] - before[0][1]) + 0.05
+    )
+
+
 RING = {"bottom": [0, -1.5], "top": [0, 1.6], "side": [1.5 * math.sin(1.44), -1.5 * math.cos(1.44)]}
 
 

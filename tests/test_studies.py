@@ -153,6 +153,7 @@ def test_chapter_9_brackets_the_study_of_sprites(studies):
     assert tables.ratios(kinds) == page["ratios"]
     assert tables.at_equal_terms(kinds) == page["equal_terms"]
     assert tables.missing(kinds) == page["missing"]
+    assert tables.image_entropy() == page["image_entropy"]
     assert tables.order(kinds, runs) == pytest.approx(page["order"])
     assert tables.with_brackets(page["differences"], kinds) == page["differences"]
     for key, figures in kinds.items():
