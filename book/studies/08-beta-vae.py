@@ -2,10 +2,10 @@
 
 python book/studies/08-beta-vae.py    about 4 minutes on 2 cores
 
-Writes book/results/08-beta-vae.json and book/images/08-*.png. Sprites: from the table of
-sprites.py, the angles that 10-measuring.py finds, and the models that ship with vaelib. Digits:
-trained here; each finished run is kept in _build/beta-vae/, so the command can be stopped and given
-again; --seconds S starts no new run after S seconds.
+Writes book/results/08-beta-vae.json, book/images/08-*.png and book/live/models-prices.*. Sprites:
+from the table of sprites.py, the angles that 10-measuring.py finds, and the models that ship with
+vaelib. Digits: trained here; each finished run is kept in _build/beta-vae/, so the command can be
+stopped and given again; --seconds S starts no new run after S seconds.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ from beta_vae_tables import (
 )
 from digit_classifier import Judge
 from in_use import IN_USE
+from plane_models import write_models
 from reporting import (
     RESULTS,
     ROOT,
     cached,
+    existing,
     image_path,
     machine,
     over_runs,
@@ -43,6 +45,7 @@ import vaelib
 from vaelib import metrics, objectives, pretrained
 
 KEPT = ROOT / "_build" / "beta-vae"
+SCRIPT = "book/studies/08-beta-vae.py"
 DEVICE = "cpu"
 SEEDS = range(3)
 CAPACITY, GAMMAS = 15.0, (10, 100, 1000)  # of the digits: nats, reached after half the steps
@@ -76,6 +79,9 @@ def scores(data, name: str, weight: float, seed: int) -> dict:
         metrics.elbo_terms(model, drawn, samples=5),
     )
     log_p = metrics.log_likelihood(model, data.test, samples=100)
+    if name == "price" and seed == 0:
+        KEPT.mkdir(parents=True, exist_ok=True)
+        vaelib.save_model(model, KEPT / f"{key_of(weight)}.safetensors")
     return {
         "distortion": test.reconstruction.mean().item(),
         "rate": test.kl.mean().item(),
@@ -150,6 +156,9 @@ def main() -> None:
         },
     }
     write_results("08-beta-vae", results)
+    shown = {key_of(price): KEPT / f"{key_of(price)}.safetensors" for price in PRICES}
+    models = {key: vaelib.load_model(existing(path, SCRIPT)) for key, path in shown.items()}
+    write_models("prices", models, data.test)
     drawn = {
         "rate-distortion": pictures.rate_distortion(results, study),
         "switching-on": pictures.switching_on(study),

@@ -39,15 +39,18 @@ def falling(price: float) -> objectives.Schedule:
     return objectives.falling(40, price, 2000)
 
 
+def rising(capacity: float) -> objectives.Schedule:
+    """From 0 in a straight line to ``capacity`` nats, over the first four fifths of the steps."""
+    return objectives.linear(0, capacity, 4 * STEPS // 5)
+
+
 def objective(method: str, weight: float, dataset_size: int) -> objectives.Objective:
     """What a run descends; each schedule is spelt out in `setting`."""
     return {
         "beta-vae": lambda: objectives.beta_vae(weight),
         "falling-beta": lambda: objectives.beta_vae(falling(weight)),
         "falling-beta-fast": lambda: objectives.beta_vae(falling(weight)),
-        "annealed-capacity": lambda: objectives.annealed_capacity(
-            objectives.linear(0, weight, 4 * STEPS // 5), 100.0
-        ),
+        "annealed-capacity": lambda: objectives.annealed_capacity(rising(weight), 100.0),
         "beta-tcvae": lambda: objectives.beta_tcvae(weight, dataset_size),
         "falling-tcvae": lambda: objectives.beta_tcvae(
             falling(weight), dataset_size, rest=falling(2)
