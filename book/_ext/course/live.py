@@ -13,7 +13,10 @@ import base64
 import io
 import json
 import re
+import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, ClassVar
 
 from docutils import nodes
@@ -31,6 +34,8 @@ BOOK = Path(__file__).parents[2]
 SHARED = ("trainer.js", "clinic.js", "settings.js", "ring.js")
 # a figure's first words name what it reads: live.figure("plane", ["mnist-z2", "digits"], ...
 FIRST_WORDS = re.compile(r'^live\.figure\("([\w-]+)", (\[[^\]]*\]),', re.MULTILINE)
+# and what it loads (live.load) when the reader chooses it: const onDemand = ["sprites-vae", ...
+ON_DEMAND = re.compile(r"^  const onDemand = (\[[^\]]*\]);", re.MULTILINE)
 
 
 def folder(app: Sphinx) -> Path:
@@ -38,12 +43,13 @@ def folder(app: Sphinx) -> Path:
 
 
 def needs(script: Path) -> list[str]:
-    """The names of the models and data that a figure's script reads."""
-    found = FIRST_WORDS.search(script.read_text("utf8"))
+    """The names of the models and data that a figure's script reads, at once or on demand."""
+    text = script.read_text("utf8")
+    found, later = FIRST_WORDS.search(text), ON_DEMAND.search(text)
     if not found or found[1] != script.stem:
         raise ValueError(f'{script.name} must call live.figure("{script.stem}", [...], ...)')
     names: list[str] = json.loads(found[2])
-    return names
+    return names + (json.loads(later[1]) if later else [])
 
 
 class LiveFigure(nodes.General, nodes.Element):
@@ -174,6 +180,113 @@ def small_digits_script() -> str:
     return live.data_script("digits-14", value)
 
 
+# the models whose training the figure "price" shows: the choice's words
+FILMS = {
+    "sprites-vae": "β = 1",
+    "sprites-beta4": "β = 4",
+    "sprites-beta16": "β = 16",
+    "sprites-beta-vae": "β falls from 40 to 4",
+    "sprites-annealed": "capacity rises to 10 nats",
+}
+
+
+def study(name: str) -> ModuleType:
+    """A module of book/studies, where what the figures show was measured."""
+    folder = str(BOOK / "studies")
+    sys.path.insert(0, folder)
+    try:
+        return import_module(name)
+    finally:
+        sys.path.remove(folder)
+
+
+def weight_of(method: str, weight: float, step: int) -> tuple[str, float]:
+    """What the study of sprites had set at this step: "price" or "capacity", and how much of it."""
+    sprites = study("sprites")
+    if method == "annealed-capacity":
+        return "capacity", sprites.rising(weight)(step)
+    return "price", sprites.falling(weight)(step) if method == "falling-beta" else weight
+
+
+def sprites_films_script() -> str:
+    """How five shipped models of sprites were trained, a record each 100 steps; three sprites."""
+    import torch
+
+    from vaelib import live
+    from vaelib.data.factors import FactorImages
+    from vaelib.data.load import load
+    from vaelib.data.sprites import SHAPES
+    from vaelib.pretrained import card
+
+    films = {}
+    for name, words in FILMS.items():
+        run = card(name)
+        history, method, weight = run["history"], run["method"], run["weight"]
+        set_to = [weight_of(method, weight, step) for step in history["steps"]]
+        films[name] = {
+            "words": words,
+            "steps": history["steps"],
+            "kl": history["kl_per_dimension"],
+            "distortion": history["reconstruction"],
+            set_to[0][0]: [round(value, 4) for _, value in set_to],
+        }
+    data = load("sprites", image_size=32)
+    assert isinstance(data, FactorImages)
+    middle = torch.tensor([[shape, 4, 0, 16, 16] for shape in range(len(SHAPES))])
+    shapes = zip(SHAPES, data.images(middle), strict=True)
+    value = {
+        "films": films,
+        "starts": {name: bits(image) for name, image in shapes},
+        "in_use": study("in_use").IN_USE,
+        "side": 32,
+    }
+    return live.data_script("sprites-films", value)
+
+
+def plane_models_script() -> str:
+    """The trained models of digits of chapters 7 and 8 as studies 07 and 08 have measured them:
+    rate and distortion over the seeds, the KL of each latent and a row of pictures of one seed."""
+    import numpy as np
+    from PIL import Image
+
+    from vaelib import live
+
+    rows = {
+        "latents": json.loads((BOOK / "results" / "07-latent-dimension.json").read_text()),
+        "prices": json.loads((BOOK / "results" / "08-beta-vae.json").read_text())["digits"],
+    }
+    names = {"b025": "β = ¼", "b05": "β = ½"}
+    series: dict[str, list[dict]] = {}
+    sheets = {}
+    for kind, results in rows.items():
+        of_one = json.loads((BOOK / "live" / f"models-{kind}.json").read_text())
+        for key, one in of_one.items():
+            words = names.get(key, f"{'d' if kind == 'latents' else 'β'} = {key[1:]}")
+            means = {term: results[key][term]["mean"] for term in ("rate", "distortion")}
+            series.setdefault(kind, []).append({"words": words, **means, "kl": one["kl"]})
+        levels = np.asarray(Image.open(BOOK / "live" / f"models-{kind}.png").convert("L"))
+        sheets[kind] = base64.b64encode(levels.tobytes()).decode()
+    side = 28
+    value = {"series": series, "shown": levels.shape[1] // side // 2, "side": side}
+    return live.data_script("plane-models", {**value, "sheets": sheets})
+
+
+def digit_variances_script() -> str:
+    """The variances of mnist-5k's grey training digits in their principal directions."""
+    import torch
+
+    from vaelib import live
+    from vaelib.data.images import ImageData
+    from vaelib.data.load import load
+
+    data = load("mnist-5k")
+    assert isinstance(data, ImageData)
+    x = data.train.flatten(1).double() / 255
+    found = torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).flip(0).clamp(min=0)
+    packed = base64.b64encode(found.numpy().astype("<f4").tobytes()).decode()
+    return live.data_script("digit-variances", {"variances": packed})
+
+
 def gallery_script() -> str:
     """The gallery's runs: their results, and strips of the pictures that chapter 11 has of them."""
     from vaelib import live
@@ -240,6 +353,9 @@ def configuration_script() -> str:
 DATA = {
     "digits": digits_script,
     "digits-14": small_digits_script,
+    "digit-variances": digit_variances_script,
+    "plane-models": plane_models_script,
+    "sprites-films": sprites_films_script,
     "gallery-runs": gallery_script,
     "configuration-schema": configuration_script,
 }
