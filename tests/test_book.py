@@ -413,8 +413,11 @@ SHOWING_FIRST = [
     "04-reparameterization",
     "05-vae",
     "06-likelihoods",
+    "08-beta-vae",
     "09-elbo-surgery",
     "10-measuring",
+    "11-gallery",
+    "12-your-own",
 ]
 WORDS = 3000
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from common import results
 
 import vaelib
 from notebooks import ROOT
@@ -775,6 +776,112 @@ def test_the_presets_have_the_propositions_scores(figure):
         shown = list(figure.numbers().values())
         assert shown[:4] == pytest.approx(scores[:4], abs=0.03), preset
         assert shown[4:] == pytest.approx(scores[4:], abs=4 * 0.5 / 300**0.5), preset
+
+
+PRICES = {  # the models of the figure "price", each a run of sprites.json
+    "sprites-vae": ("beta-vae", 1, 0),
+    "sprites-beta4": ("beta-vae", 4, 0),
+    "sprites-beta16": ("beta-vae", 16, 0),
+    "sprites-beta-vae": ("falling-beta", 4, 2),
+    "sprites-annealed": ("annealed-capacity", 10, 0),
+}
+
+
+def strips_are_drawn(price):
+    price.page.wait_for_function(
+        "document.querySelector('figure.live').get().undrawn === 0", timeout=60_000
+    )
+
+
+def test_the_price_shows_the_studys_records_and_what_each_latent_does(figure):
+    price, g = figure("price"), torch.Generator().manual_seed(15)
+    sprites, runs = vaelib.load("sprites", image_size=32), {}
+    for run in results("sprites")["runs"]:
+        runs[run["method"], run["weight"], run["seed"]] = run
+    for number in range(20):
+        name = list(PRICES)[number % 5]
+        method, weight, _ = PRICES[name]
+        record, latent = (int(torch.randint(n, (), generator=g)) for n in (50, 10))
+        value, shape = round(6 * torch.rand((), generator=g).item() - 3, 1), number % 3
+        start = ("square", "ellipse", "heart")[shape]
+        price.set(model=name, start=start, latent=latent, value=value, record=record)
+        history = runs[PRICES[name]]["history"]
+        step, costs = history["steps"][record], history["kl_per_dimension"][record]
+        d, rate = history["reconstruction"][record], sum(costs)
+        want = {"distortion D": d, "rate R, the bars' sum": rate}
+        if method == "annealed-capacity":
+            want["capacity C"] = vaelib.objectives.linear(0, 10, 4000)(step)
+        else:
+            falling = vaelib.objectives.falling(40, 4, 2000)(step)
+            want["price β"] = beta = falling if method == "falling-beta" else weight
+            want["D + βR, which training lowers"] = d + beta * rate
+        want["latents in use, KL above 0.1 nats"] = sum(kl > 0.1 for kl in costs)
+        assert price.numbers() == pytest.approx(want, rel=1e-4)
+        last = history["kl_per_dimension"][-1]
+        order = sorted(range(10), key=lambda j: -last[j])
+        words = price.element.locator(".live-latents button").all_inner_texts()
+        assert words == [f"z{j + 1}: {costs[j]:.2f} nats" for j in order]
+        dead = price.element.locator(".live-latents li").evaluate_all(
+            "(rows) => rows.map((row) => row.className === 'dead')"
+        )
+        assert dead == [costs[j] <= 0.1 for j in order]
+
+        model = vaelib.load_pretrained(name).eval()
+        image = sprites.images(torch.tensor([[shape, 4, 0, 16, 16]])).float() / 255
+        with torch.no_grad():
+            origin = model.encode(image)[0]
+            z = origin.repeat(7, 1)
+            z[0, latent] = value
+            z[1:, order[0]] = torch.tensor([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])
+            drawn = model.expected_image(model.decode(z))[:, 0]
+            rebuilt = model.expected_image(model.decode(origin))[0, 0]
+        assert (price.pixels(10) - rebuilt).abs().max() < 1.01 / 255
+        assert (price.pixels(11) - drawn[0]).abs().max() < 1.01 / 255
+        if number < 5:
+            strips_are_drawn(price)
+            strip = torch.stack([price.pixels(0)[:, 34 * i : 34 * i + 32] for i in range(6)])
+            assert (strip - drawn[1:]).abs().max() < 1.01 / 255
+
+
+def test_the_price_is_played_from_the_keyboard_and_loads_a_model_when_it_is_chosen(figure):
+    price = figure("price", reduced_motion="reduce")
+
+    def loaded() -> set[str]:
+        return {name for name in PRICES if any(f"/{name}.js" in url for url in price.files)}
+
+    assert loaded() == {"sprites-vae"}
+    price.element.get_by_label("β falls from 40 to 4").check()
+    price.page.wait_for_function(
+        "document.querySelector('figure.live').get().model === 'sprites-beta-vae'"
+    )
+    assert loaded() == {"sprites-vae", "sprites-beta-vae"}
+    assert price.get()["latent"] == 3  # the dearest
+    price.element.get_by_label("Step").focus()
+    price.page.keyboard.press("Home")
+    assert price.get()["record"] == 0 and price.numbers()["price β"] == pytest.approx(35.65, 1e-3)
+    price.page.keyboard.press("ArrowRight")
+    assert price.get()["record"] == 1
+    price.element.get_by_role("button", name="Play the training").press("Enter")
+    price.page.wait_for_function("document.querySelector('figure.live').get().record > 3")
+    price.element.get_by_role("button", name="Pause").click()
+    before = price.get()["record"]
+    price.page.wait_for_timeout(400)
+    assert price.get()["record"] == before
+    price.element.get_by_role("button", name="z9:").press("Space")
+    assert price.get()["latent"] == 8
+
+
+def test_what_cannot_be_loaded_is_said_in_one_line(figure):
+    price = figure("price")
+    price.page.evaluate(
+        "() => { live.load = () => Promise.reject(new Error('weights cannot be loaded')); }"
+    )
+    price.element.get_by_label("β = 16").click()
+    price.page.wait_for_function(
+        "document.querySelector('figure.live').innerText.includes('weights cannot be loaded.')"
+    )
+    assert price.get()["model"] == "sprites-vae"
+    assert price.element.get_by_label("β = 1", exact=True).is_checked()
 
 
 @pytest.mark.parametrize("name", FIGURES)
