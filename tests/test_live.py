@@ -238,7 +238,8 @@ class Figure:
     def __init__(self, browser, html, name, width=1360, **context):
         self.context = browser.new_context(viewport={"width": width, "height": 900}, **context)
         self.context.set_offline(True)
-        self.page, self.wrong, self.files = self.context.new_page(), [], []
+        self.name, self.page = name, self.context.new_page()
+        self.wrong, self.files = [], []
         ours = re.compile(
             "theme mode|mathjax", re.I
         )  # MathJax comes from the book, not from these pages
@@ -534,6 +535,176 @@ def test_a_digit_is_drawn_with_the_pen(figure):
     )
     drawing.element.get_by_role("combobox", name="Model").select_option("mnist-z16")
     assert not drawing.element.locator("svg.live-plane").is_visible()
+
+
+def test_the_darts_and_their_average_are_torchs(figure):
+    board, g = figure("dartboard"), torch.Generator().manual_seed(16)
+    normal = torch.distributions.Normal
+    all_darts = []
+    for seed in range(20):
+        d, draws = int(torch.randint(2, 17, (), generator=g)), (1, 10, 100, 562)[seed % 4]
+        sigma = (0.1, 0.3, 0.55, 1.0)[seed // 5]
+        x = (5 * torch.rand(2, generator=g) - 2.5).double()
+        board.set(x=x.tolist(), d=d, sigma=sigma, draws=draws, seed=seed)
+        darts = torch.tensor(board.get()["z"], dtype=torch.float64).view(draws, 16)
+        z, image = darts[:, :d], torch.cat([x, torch.zeros(14, dtype=torch.float64)])[:d]
+        exact = normal(0.0, (1 + sigma**2) ** 0.5).log_prob(image).sum().item()
+        log_likelihood = normal(z, sigma).log_prob(image).sum(1)
+        estimate = (log_likelihood.logsumexp(0) - math.log(draws)).item()
+        mean, deviation = image / (1 + sigma**2), sigma / (1 + sigma**2) ** 0.5
+        line = torch.linspace(-12, 12, 24001, dtype=torch.float64)
+        prior = normal(0.0, 1.0).log_prob(line).exp() * (line[1] - line[0])
+        likelihood = normal(line, sigma).log_prob(image[:, None]).exp()
+        rho = ((likelihood**2 @ prior) / (likelihood @ prior) ** 2).prod().item()
+        want = {
+            "log p(x), exact": exact,
+            "log of the average over the draws": estimate,
+            "off by": estimate - exact,
+            "draws within two deviations of the posterior in every latent": int(
+                ((z - mean).abs() < 2 * deviation).all(1).sum()
+            ),
+            "ρ − 1, draws needed": rho - 1,
+        }
+        assert board.numbers() == pytest.approx(want, rel=1e-4, abs=1e-8)
+        assert board.element.locator(".live-hit").count() == list(want.values())[3]
+        all_darts.append(darts.flatten())
+    noise = torch.cat(all_darts)
+    four = 4 / len(noise) ** 0.5
+    assert abs(noise.mean()) < four and abs(noise.square().mean() - 1) < four * 2**0.5
+
+
+def bells(target: str):
+    """log p of one of the targets on a fine grid, the grid and its step."""
+    joint = ring_joint("top")[0]
+    z = torch.linspace(-26, 26, 26001, dtype=torch.float64)
+    step, normal = z[1] - z[0], torch.distributions.Normal
+    if target == "ring":
+        return joint(z) - joint(z).logsumexp(0) - step.log(), z, step
+    if target == "one":
+        return normal(0.0, 1.0).log_prob(z), z, step
+    centres = torch.tensor([[-2.0], [2.0]], dtype=torch.float64)
+    weights = torch.tensor([[0.6], [0.4]], dtype=torch.float64)
+    return (normal(centres, 0.6).log_prob(z) + weights.log()).logsumexp(0), z, step
+
+
+def test_two_bells_show_both_divergences(figure):
+    shown, g = figure("two-bells"), torch.Generator().manual_seed(17)
+    for number in range(20):
+        target = ("two", "ring", "one")[number % 3]
+        mean = (5 * torch.rand((), generator=g) - 2.5).double()
+        log_var = (6 * torch.rand((), generator=g) - 4.5).double()
+        direction = ("reverse", "forward")[number % 2]
+        shown.set(target=target, mean=mean.item(), log_var=log_var.item(), direction=direction)
+        log_p, z, step = bells(target)
+        log_q = torch.distributions.Normal(mean, (log_var / 2).exp()).log_prob(z)
+        reverse, forward = (
+            ((a.exp() * (a - b)).sum() * step).item() for a, b in ((log_q, log_p), (log_p, log_q))
+        )
+        numbers = shown.numbers()
+        assert numbers.pop("reverse, KL(q ‖ p)") == pytest.approx(reverse, rel=1e-4, abs=1e-6)
+        assert numbers.pop("forward, KL(p ‖ q)") == pytest.approx(forward, rel=1e-4, abs=1e-6)
+        if target == "one":
+            at = mean.view(1, 1), log_var.view(1, 1)
+            kl = vaelib.losses.kl_to_standard_normal(*at).item()
+            assert next(iter(numbers.values())) == pytest.approx(mean.item() ** 2 / 2)
+            assert sum(numbers.values()) == pytest.approx(kl)
+            assert kl == pytest.approx(reverse, rel=1e-6)
+        else:
+            assert numbers == {}
+
+
+@pytest.mark.parametrize(
+    ("target", "direction", "start", "mean", "sd"),
+    [
+        ("two", "forward", -1.0, -0.4, 4.2**0.5),
+        ("two", "reverse", -1.0, -1.998, 0.604),
+        ("two", "reverse", 1.0, 1.996, 0.605),
+        ("one", "forward", 2.0, 0.0, 1.0),
+        ("one", "reverse", 2.0, 0.0, 1.0),
+    ],
+)
+def test_two_bells_descend_to_the_fits_of_the_page(figure, target, direction, start, mean, sd):
+    shown = figure("two-bells", reduced_motion="reduce")
+    shown.set(target=target, direction=direction, mean=start, log_var=0.0)
+    shown.element.get_by_role("button", name="Descend").click()
+    state = shown.get()
+    assert state["mean"] == pytest.approx(mean, abs=2e-3)
+    assert math.exp(state["log_var"] / 2) == pytest.approx(sd, abs=2e-3)
+
+
+RING_IMAGES = {"top": [0.0, 1.6], "bottom": [0.0, -1.5], "side": None, "middle": [0.0, 0.0]}
+
+
+def ring_joint(where: str):
+    """log p(x, z) of the ring on a fine grid, the grid, and its step, all in float64."""
+    z = torch.linspace(-16, 16, 16001, dtype=torch.float64)
+
+    def decode(z):
+        return 1.5 * torch.stack([torch.sin(1.8 * z), -torch.cos(1.8 * z)], -1)
+
+    at = RING_IMAGES[where]
+    x = decode(torch.tensor(0.8, dtype=torch.float64)) if at is None else torch.tensor(at)
+
+    def joint(z):
+        normal = torch.distributions.Normal
+        return normal(decode(z), 0.3).log_prob(x).sum(-1) + normal(0.0, 1.0).log_prob(z)
+
+    return joint, z, z[1] - z[0]
+
+
+def test_the_bar_is_cut_where_torch_cuts_it(figure):
+    bar, g = figure("bar"), torch.Generator().manual_seed(15)
+    for number in range(20):
+        where = list(RING_IMAGES)[number % 4]
+        mean = (4 * torch.rand((), generator=g) - 2).double()
+        log_var = (6.5 * torch.rand((), generator=g) - 5.5).double()
+        samples = 2 ** (number % 11)
+        bar.set(image=where, mean=mean.item(), log_var=log_var.item(), samples=samples, seed=number)
+        joint, z, step = ring_joint(where)
+        q = torch.distributions.Normal(mean, (log_var / 2).exp())
+        evidence = joint(z).logsumexp(0) + step.log()
+        gap = (q.log_prob(z).exp() * (q.log_prob(z) - joint(z) + evidence)).sum() * step
+        kl = vaelib.losses.kl_to_standard_normal(mean.view(1, 1), log_var.view(1, 1)).item()
+        noise = torch.tensor(bar.get()["noise"], dtype=torch.float64)
+        drawn = mean + q.scale * noise
+        log_weight = (joint(drawn) - q.log_prob(drawn)).view(-1, samples).T
+        bound = vaelib.losses.importance_weighted_bound(log_weight).mean().item()
+        want = {
+            "log p(x), where the bar ends": evidence.item(),
+            "ELBO": (evidence - gap).item(),
+            "gap, KL from q to the posterior": gap.item(),
+            "bound of K draws weighed together": bound,
+            "E log p(x | z)": (evidence - gap).item() + kl,
+            "KL from q to the prior": kl,
+        }
+        assert bar.numbers() == pytest.approx(want, rel=1e-4, abs=1e-6)
+        four = 4 / len(noise) ** 0.5
+        assert abs(noise.mean()) < four and abs(noise.square().mean() - 1) < four * 2**0.5
+        length = 30 if gap > 2.5 else 3
+        widths = bar.element.locator(".live-nats-row span[style]").evaluate_all(
+            "(all) => all.map((span) => parseFloat(span.style.width))"
+        )
+        shares = [max(0.0, 1 + v / length) / 0.012 for v in (-gap.item(), bound - evidence.item())]
+        assert widths[0] == pytest.approx(shares[0], abs=0.01)
+        assert widths[0] + widths[1] == pytest.approx(100 / 1.2, abs=0.01)
+        assert widths[2] == pytest.approx(min(100, shares[1]), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("where", "mean", "gap"), [("top", 0.5, 0.693), ("bottom", 0.4, 0.004), ("middle", 1.0, 0.0)]
+)
+def test_the_bar_climbs_to_the_best_normal(figure, where, mean, gap):
+    bar = figure("bar", reduced_motion="reduce")
+    bar.set(image=where, mean=mean, log_var=0.0)
+    bar.element.get_by_role("button", name="Climb the ELBO").click()
+    reached = bar.numbers()["gap, KL from q to the posterior"]
+    assert reached == pytest.approx(gap, abs=0.004)
+    state = bar.get()
+    for part in ("mean", "log_var"):
+        for by in (-0.02, 0.02):
+            bar.set(**{part: state[part] + by})
+            assert bar.numbers()["gap, KL from q to the posterior"] >= reached - 1e-9
+        bar.set(**{part: state[part]})
 
 
 def kl_terms_by_quadrature(mean: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -884,37 +1055,54 @@ def test_what_cannot_be_loaded_is_said_in_one_line(figure):
     assert price.element.get_by_label("β = 1", exact=True).is_checked()
 
 
-@pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("width", [320, 1360])
-def test_a_figure_fits_any_window_and_its_controls_have_names(figure, name, width):
-    shown = figure(name, width=width)
-    assert shown.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+@pytest.fixture(scope="module")
+def alive(request, browser, html):
+    """A figure opened on a phone, once for all the tests of what every figure must be."""
+    one = Figure(browser, html, request.param, width=320)
+    yield one
+    assert one.wrong == []
+    one.context.close()
+
+
+every_figure = pytest.mark.parametrize("alive", FIGURES, indirect=True, scope="module")
+
+
+@every_figure
+def test_a_figure_fits_any_window_and_its_controls_have_names(alive):
     inside = """(figure) => [...figure.querySelectorAll("*")].every((e) =>
       e.closest(".live-said") || e.closest("g") || e.closest("mjx-container") ||
       e.getBoundingClientRect().right <= figure.getBoundingClientRect().right + 1)"""
-    assert shown.element.evaluate(inside)
-    for control in shown.element.locator("input, select, button").all():
+    for width in (320, 1360):
+        alive.page.set_viewport_size({"width": width, "height": 900})
+        alive.page.evaluate("() => new Promise((r) => requestAnimationFrame(() => setTimeout(r)))")
+        assert alive.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, width
+        assert alive.element.evaluate(inside), width
+    for control in alive.element.locator("input, select, button").all():
         assert control.evaluate("(c) => (c.labels?.[0] ?? c).textContent.trim()")
 
 
-@pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(figure, name, scheme):
-    shown = figure(name, color_scheme=scheme, reduced_motion="reduce")
+@every_figure
+def test_axe_finds_nothing(alive):
+    alive.page.set_viewport_size({"width": 1360, "height": 900})
     rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "preload": False}
-    found = Axe().run(shown.page, context=f"#live-{name}", options=rules)
-    assert found.violations_count == 0, found.generate_report()
+    for scheme in ("light", "dark"):
+        alive.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        alive.page.evaluate("(mode) => document.documentElement.dataset.theme = mode", scheme)
+        # a colour on its way from one mode to the other is neither's
+        alive.page.add_style_tag(content="*, ::before, ::after { transition: none !important }")
+        found = Axe().run(alive.page, context=f"#live-{alive.name}", options=rules)
+        assert found.violations_count == 0, found.generate_report()
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_is_light_and_loads_only_when_near(figure, html, name):
-    shown = figure(name)
-    ours = {url.removeprefix("file://") for url in shown.files if "/live/" in url}
+@every_figure
+def test_a_figure_is_light_and_loads_only_when_near(alive, html):
+    name = alive.name
+    ours = {url.removeprefix("file://") for url in alive.files if "/live/" in url}
     ours = [Path(url.partition("?")[0]) for url in ours]
     weight = sum(path.stat().st_size for path in ours) + (FOLDER / f"{name}.png").stat().st_size
     print(f"{name}: {weight / 1000:.0f} kB")
     assert weight < 1.5e6
-    page = shown.context.new_page()
+    page = alive.context.new_page()
     requests = []
     page.on("request", lambda r: requests.append(r.url))
     text, start = (html / f"{name}.html").read_text(), '<figure class="live"'
@@ -925,21 +1113,22 @@ def test_a_figure_is_light_and_loads_only_when_near(figure, html, name):
     page.wait_for_timeout(300)
     assert any(url.partition("?")[0].endswith("live/live.js") for url in requests)
     assert not [url for url in requests if url.endswith(("network.js", "stage.js", f"{name}.js"))]
+    page.close()
 
 
-def test_without_javascript_and_in_print_the_picture_is_there(browser, html, figure):
-    for name in FIGURES:
-        plain = browser.new_context(java_script_enabled=False)
-        page = plain.new_page()
-        page.goto(f"file://{html}/{name}.html")
-        image = page.locator("img.live-still")
-        assert image.is_visible() and len(image.get_attribute("alt")) > 100
-        plain.close()
-        shown = figure(name)
-        assert not shown.element.locator("img.live-still").is_visible()
-        shown.page.emulate_media(media="print")
-        assert shown.element.locator("img.live-still").is_visible()
-        assert not shown.element.locator(".live-body").is_visible()
+@every_figure
+def test_without_javascript_and_in_print_the_picture_is_there(alive, browser, html):
+    plain = browser.new_context(java_script_enabled=False)
+    page = plain.new_page()
+    page.goto(f"file://{html}/{alive.name}.html")
+    image = page.locator("img.live-still")
+    assert image.is_visible() and len(image.get_attribute("alt")) > 100
+    plain.close()
+    still = alive.element.locator("img.live-still")
+    assert not still.is_visible()
+    alive.page.emulate_media(media="print")
+    assert still.is_visible() and not alive.element.locator(".live-body").is_visible()
+    alive.page.emulate_media(media="screen")
 
 
 def test_the_directive_refuses_what_is_missing(tmp_path):

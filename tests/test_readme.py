@@ -116,24 +116,39 @@ def shell_blocks() -> list[str]:
     return re.findall(r"^```\n(.*?)^```$", README, re.M | re.S)
 
 
-@pytest.mark.timeout(900)  # it trains six models
-def test_the_commands_run_as_written_in_a_shell_that_has_no_vaelib(tmp_path):
+def type_commands(folder, wanted=lambda line: True, epochs=3):
+    """The README's commands as written, in a shell that has no vaelib; with its my.cfg."""
     activate = Path(sys.prefix) / "bin" / "activate"
     if not activate.exists():
         pytest.skip("this Python is no virtual environment")
-    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (folder / ".venv").symlink_to(sys.prefix)
     (cfg,) = re.findall(r"^```ini\n# my\.cfg\n(.*?)^```$", README, re.M | re.S)
-    (tmp_path / "my.cfg").write_text(cfg)
+    assert "epochs = 3\n" in cfg
+    (folder / "my.cfg").write_text(cfg.replace("epochs = 3\n", f"epochs = {epochs}\n"))
     (block,) = [block for block in shell_blocks() if "\nvaelib -c" in block]
     assert block.startswith(". .venv/bin/activate\n")
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    typed = "".join(line for line in block.splitlines(keepends=True) if wanted(line))
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT)}
     environment |= {k: os.environ[k] for k in ("OMP_NUM_THREADS",) if k in os.environ}
     run = subprocess.run(
-        ["bash", "-e", "-c", block], cwd=tmp_path, env=environment, capture_output=True, text=True
+        ["bash", "-e", "-c", typed], cwd=folder, env=environment, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
+    assert (folder / "runs/mine/export/explorer.html").exists()
+
+
+def test_the_commands_about_one_model_run_in_a_shell_that_has_no_vaelib(tmp_path):
+    """All that the text has on my.cfg but the sweep, after one epoch instead of three."""
+    others = ("vaelib -c mnist-5k ", "vaelib sweep ")
+    type_commands(tmp_path, lambda line: not line.startswith(others), epochs=1)
+    assert json.loads((tmp_path / "runs/mine/results.json").read_text())["evaluation"]
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)  # it trains six models
+def test_the_commands_run_as_written_in_a_shell_that_has_no_vaelib(tmp_path):
+    type_commands(tmp_path)
     assert (tmp_path / "runs/mnist-5k-vae/report.html").exists()
-    assert (tmp_path / "runs/mine/export/explorer.html").exists()
     assert json.loads((tmp_path / "runs/mine/results.json").read_text())["elbo"] > -230
     table = (tmp_path / "runs/my-sweep/sweep.csv").read_text().splitlines()
     assert len(table) == 1 + 2 * 2
