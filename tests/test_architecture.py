@@ -29,6 +29,7 @@ ORDER = [
     "data.sprites",
     "data.dsprites",
     "data.tree",
+    "data.pictures",
     "data.folder",
     "data.load",
     "data",

@@ -720,8 +720,14 @@ def test_a_picture_more_changes_nothing_of_a_run_and_is_said(vae, here, mine):
     out, _ = vae("evaluate out --samples 2 --device cpu")
     assert "left out: 2 new, 1 gone\n" in out
     assert re.search(rf"^images +{len(held_out) - 1}$", out, re.M)
-    (here / "out" / "pictures.json").write_text("[]")
-    assert "out/pictures.json: damaged" in vae("evaluate out --device cpu", 2)[1]
+    kept = here / "out" / "pictures.json"
+    listing = json.loads(kept.read_text())
+    listing["test"].update(listing["train"])  # the ELBO of what was trained on looks better
+    for changed in ("[]", json.dumps(listing), kept.read_text().replace("sha256", "sha255")):
+        kept.write_text(changed)
+        err = vae("evaluate out --device cpu", 2)[1]
+        assert err.startswith("vaelib: out/pictures.json: damaged or changed; ")
+        assert err.count("\n") == 1
     (here / "out" / "pictures.json").unlink()
     out, _ = vae("evaluate out --samples 2 --device cpu")
     assert "out/pictures.json is missing: the run may have trained on some of these" in out
