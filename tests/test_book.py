@@ -12,6 +12,7 @@ import pytest
 from test_labels import written
 
 from notebooks import NOTEBOOKS, ROOT
+from vaelib import pretrained
 
 pytestmark = pytest.mark.timeout(900)  # the first test builds the book
 
@@ -169,6 +170,17 @@ def test_no_absolute_path_of_this_machine(book):
                 assert needle not in text, f"{path.relative_to(book)} has {needle}"
 
 
+def test_the_modules_pages_say_what_a_field_is_or_nothing(pages):
+    """Of a named tuple's, autodoc has but a number to tell."""
+    text = {path.name: page.text for path, page in pages.items() if path.name.startswith("api")}
+    assert len(text) == 4 and not any("Alias for field" in page for page in text.values())
+    assert 'id="vaelib.losses.KLTerms"' in text["api-core.html"]
+    for name in pretrained.names():
+        assert f">{name}<" in text["api.html"].replace('<span class="pre">', "").replace(
+            "</span>", ""
+        )
+
+
 def test_every_picture_has_alternative_text(pages):
     for path, page in pages.items():
         assert page.images_without_alt == [], path.name
@@ -228,6 +240,7 @@ PAGES = [
     "book/notation.html",
     "book/glossary.html",
     "book/api.html",
+    "book/api-core.html",
     *(f"{d}/{n.stem}.html" for n in NOTEBOOKS for d in ("book", "notebooks")),
 ]
 

@@ -8,9 +8,11 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from common import results
+from PIL import Image
 
 from notebooks import NOTEBOOKS, ROOT, read
 
@@ -116,7 +118,7 @@ def shell_blocks() -> list[str]:
     return re.findall(r"^```\n(.*?)^```$", README, re.M | re.S)
 
 
-@pytest.mark.timeout(900)  # it trains six models
+@pytest.mark.timeout(900)  # it trains seven models
 def test_the_commands_run_as_written_in_a_shell_that_has_no_vaelib(tmp_path):
     activate = Path(sys.prefix) / "bin" / "activate"
     if not activate.exists():
@@ -124,12 +126,23 @@ def test_the_commands_run_as_written_in_a_shell_that_has_no_vaelib(tmp_path):
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (cfg,) = re.findall(r"^```ini\n# my\.cfg\n(.*?)^```$", README, re.M | re.S)
     (tmp_path / "my.cfg").write_text(cfg)
-    (block,) = [block for block in shell_blocks() if "\nvaelib -c" in block]
-    assert block.startswith(". .venv/bin/activate\n")
+    (own,) = re.findall(r"^```ini\n# pictures\.cfg\n(.*?)^```$", README, re.M | re.S)
+    (tmp_path / "pictures.cfg").write_text(own)
+    (tmp_path / "pictures" / "noise").mkdir(parents=True)
+    for i in range(60):
+        pixels = np.random.default_rng(i).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / "noise" / f"{i}.jpg")
+    blocks = [block for block in shell_blocks() if "\nvaelib -c" in block]
+    assert len(blocks) == 2
+    assert all(block.startswith(". .venv/bin/activate\n") for block in blocks)
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     environment |= {k: os.environ[k] for k in ("OMP_NUM_THREADS",) if k in os.environ}
     run = subprocess.run(
-        ["bash", "-e", "-c", block], cwd=tmp_path, env=environment, capture_output=True, text=True
+        ["bash", "-e", "-c", "".join(blocks)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "runs/mnist-5k-vae/report.html").exists()
@@ -137,6 +150,8 @@ def test_the_commands_run_as_written_in_a_shell_that_has_no_vaelib(tmp_path):
     assert json.loads((tmp_path / "runs/mine/results.json").read_text())["elbo"] > -230
     table = (tmp_path / "runs/my-sweep/sweep.csv").read_text().splitlines()
     assert len(table) == 1 + 2 * 2
+    assert (tmp_path / "runs/pictures-vae/report.html").exists()
+    assert (tmp_path / "runs/pictures-vae/samples-seed0.png").exists()
 
 
 def test_the_three_results_are_those_of_the_studies():
