@@ -218,7 +218,7 @@ def test_a_small_file_of_gigabytes_is_left_out(tree):
 
 
 def test_pictures_that_do_not_fit_into_memory_are_refused(tree, monkeypatch):
-    monkeypatch.setattr(folder, "physical_memory", lambda: 20 * 3 * 8 * 8 - 1)
+    monkeypatch.setattr(folder, "free_memory", lambda: 20 * 3 * 8 * 8 - 1)
     with pytest.raises(DataError, match=r"its pictures take 0.0 GB, .*; take a smaller image_size"):
         load(tree[0])
 

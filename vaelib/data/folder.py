@@ -21,7 +21,7 @@ from vaelib.choices import FOLDER_OPTIONS
 from vaelib.data.images import DataError, ImageData
 from vaelib.data.pictures import colours, deep, is_cut, opened
 from vaelib.data.tree import SELDOM, Parts, label, parts, picture_files
-from vaelib.device import physical_memory
+from vaelib.device import free_memory
 
 NAMED = 10  # unreadable files in a warning; all are in `FolderImages.skipped`
 DEEP = {".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff"}  # whose values may be of 16 bits
@@ -158,8 +158,8 @@ def _digest(path: Path) -> str:
 
 
 def _refuse_too_many(root: Path, size: int) -> None:
-    if size > (most := physical_memory()):
-        what = f"its pictures take {size / 1e9:,.1f} GB, and this machine has {most / 1e9:,.1f}"
+    if size > (most := free_memory()):
+        what = f"its pictures take {size / 1e9:,.1f} GB, and {most / 1e9:,.1f} are free"
         raise DataError(f"folder: {root}: {what}; take a smaller image_size, or fewer")
 
 

@@ -46,7 +46,8 @@ def row(card: dict) -> list[str]:
 
 
 def cards(root: Path) -> list[dict]:
-    return [json.loads(path.read_text()) for path in sorted(root.glob("vaelib/pretrained/*.json"))]
+    paths = sorted(root.glob("vaelib/pretrained/*.json"), key=lambda path: path.stem)
+    return [json.loads(path.read_text()) for path in paths]
 
 
 class ShippedModels(SphinxDirective):
