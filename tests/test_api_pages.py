@@ -39,7 +39,7 @@ def test_the_first_pages_example_runs_as_written(tmp_path, monkeypatch):
     exec(code, made)
     images, elbo = made["images"], made["history"].test["elbo"]
     assert tuple(images.shape) == (8, 1, 28, 28) and 0 <= images.min() <= images.max() <= 1
-    assert len(elbo) == 2 and -250 < elbo[0] < elbo[1]
+    assert len(elbo) == 2 and -350 < elbo[0] < elbo[1] < -150
     assert (tmp_path / "model.safetensors").exists()
 
 

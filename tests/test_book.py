@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from main_path import main_path
 from test_labels import written
 
 from notebooks import NOTEBOOKS, ROOT
@@ -417,3 +418,20 @@ def test_the_root_leads_to_the_front_page(book, seen):
         page.locator("article h1").inner_text().startswith("Variational autoencoders")
         and wrong == []
     )
+
+
+# chapters that show first and prove after, each in at most so many words on the main path
+SHOWING_FIRST = [
+    # one a line
+    "10-measuring",
+]
+WORDS = 3000
+
+
+@pytest.mark.parametrize("stem", SHOWING_FIRST)
+def test_a_chapter_shows_first_and_its_main_path_is_short(book, stem):
+    text = (book / "book" / f"{stem}.html").read_text("utf8")
+    assert main_path(text).words <= WORDS
+    live, box, code = (text.find(f'class="{kind}') for kind in ("live", "box ", "beside"))
+    assert 0 < live < (box if box > 0 else len(text)), "a live figure before anything is proved"
+    assert code > 0, "vaelib's lines beside their symbols"

@@ -1,6 +1,7 @@
 """Live figures in a real browser: the engine is PyTorch, each figure's numbers are vaelib's."""
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 import vaelib
 from notebooks import ROOT
-from vaelib import pretrained
+from vaelib import disentanglement, pretrained
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 from course import live
@@ -152,6 +153,42 @@ def test_nats_are_those_of_vaelib(engine):
         torch.distributions.Normal(mean, (log_var / 2).exp()).log_prob(z).sum().item(),
     ]
     assert got == pytest.approx(want, rel=1e-5)
+
+
+def test_the_rings_closed_forms_are_quadratures_and_its_slopes_derivatives(engine):
+    engine.evaluate("() => { window.live ??= {}; }")
+    engine.add_script_tag(content=(FOLDER / "ring.js").read_text())
+    z = torch.linspace(-16, 16, 8001, dtype=torch.float64)
+    step, normal = z[1] - z[0], torch.distributions.Normal
+
+    def joint(x, z):
+        ring = 1.5 * torch.stack([torch.sin(1.8 * z), -torch.cos(1.8 * z)], -1)
+        return normal(ring, 0.3).log_prob(x).sum(-1), normal(0.0, 1.0).log_prob(z)
+
+    g = torch.Generator().manual_seed(14)
+    for _ in range(20):
+        x = 2 * torch.randn(2, generator=g, dtype=torch.float64)
+        at, mean = 1.5 * torch.randn(2, generator=g, dtype=torch.float64)
+        log_var = (4 * torch.rand((), generator=g) - 3).double()
+        mean, log_var, at = (v.requires_grad_() for v in (mean, log_var, at))
+        got = engine.evaluate(
+            """([x, z, m, v]) => { const r = live.ring; return [
+              r.log_likelihood(x, z), r.log_prior(z), r.log_joint(x, z), r.score(x, z),
+              r.log_evidence(x), r.log_posterior(x)(z), r.expected_log_likelihood(x, m, v),
+              r.kl(m, v), r.elbo(x, m, v), ...r.slopes(x, m, v)]; }""",
+            [x.tolist(), at.item(), mean.item(), log_var.item()],
+        )
+        likelihood, prior = joint(x, z)
+        q = normal(mean, (log_var / 2).exp())
+        expected = (q.log_prob(z).exp() * likelihood).sum() * step
+        elbo = expected - torch.distributions.kl_divergence(q, normal(0.0, 1.0))
+        evidence = (likelihood + prior).logsumexp(0) + step.log()
+        here = [part.sum() for part in joint(x, at)]
+        (score,) = torch.autograd.grad(sum(here), at)
+        slopes = torch.autograd.grad(elbo, (mean, log_var), retain_graph=True)
+        want = [*here, sum(here), score, evidence, sum(here) - evidence]
+        want += [expected, expected - elbo, elbo, *slopes]
+        assert got == pytest.approx([w.item() for w in want], rel=1e-6, abs=1e-8)
 
 
 # ---- the figures, on small pages of their own, with the book's theme, style and directive ----
@@ -496,6 +533,68 @@ def test_a_digit_is_drawn_with_the_pen(figure):
     )
     drawing.element.get_by_role("combobox", name="Model").select_option("mnist-z16")
     assert not drawing.element.locator("svg.live-plane").is_visible()
+
+
+def test_the_scores_are_vaelibs_of_the_same_code(figure):
+    figure, g = figure("scores"), torch.Generator().manual_seed(14)
+    rows = torch.arange(1024)
+    factors = torch.stack([rows // 4 % 4, rows % 4], 1)
+    for seed in range(20):
+        turn, pack, noise, bend = torch.rand(4, generator=g).tolist()
+        copies, dead = seed % 2, seed // 2 % 4
+        figure.set(
+            turn=round(90 * turn),
+            pack=pack if seed % 3 == 0 else 0,
+            noise=noise if seed % 4 else 0,
+            bend=1.5 * bend if seed % 5 else 0,
+            copies=copies,
+            dead=dead,
+            draws=("mean", "draw")[seed // 5 % 2],
+            seed=seed,
+        )
+        codes = torch.tensor(figure.get()["codes"], dtype=torch.float64).T
+        assert codes.shape == (1024, 2 + 2 * copies + dead)
+        known = disentanglement.mutual_information(codes, factors)
+        share = known / known.sum(0).clamp(min=1e-300)  # in the place of the trees' importance
+        shown = figure.numbers()
+        drawn = {name: shown.pop(f"{name} score") for name in ("beta-VAE", "FactorVAE")}
+        assert shown == pytest.approx(
+            {
+                "MIG": disentanglement.mig(codes, factors),
+                "SAP, by correlation": disentanglement.sap(codes, factors, "r2"),
+                "disentanglement": disentanglement._concentration(share),
+                "completeness": disentanglement._concentration(share.T),
+            },
+            rel=1e-4,
+            abs=1e-9,
+        )
+        cells = figure.element.locator(".live-matrix tr td:not(:first-child)").all_inner_texts()
+        assert [float(cell) for cell in cells] == pytest.approx(
+            (known / math.log(4)).flatten().tolist(), abs=0.0051
+        )
+        for name, score in (
+            ("beta-VAE", disentanglement.beta_vae_score),
+            ("FactorVAE", disentanglement.factor_vae_score),
+        ):
+            want = score(codes, factors, groups=(300, 3000), seed=seed)
+            error = (max(want * (1 - want), 0.01) * (1 / 300 + 1 / 3000)) ** 0.5
+            assert abs(drawn[name] - want) < 4 * error, (seed, name)
+
+
+def test_the_presets_have_the_propositions_scores(figure):
+    figure = figure("scores")
+    known = {  # prop:known-scores, row by row; noise has the histogram's bias instead of zero
+        "Perfect": [1, 1, 1, 1, 1, 1],
+        "Duplicated": [0, 0, 1, 0.5, 1, 1],
+        "Rotated": [0, 0, 0, 0, 0.5, 0.5],
+        "Packed": [1, 0.5, 0, 1, 1, 0.5],
+        "Noise": [0, 0, 0, 0, 0.5, 0.5],
+    }
+    for preset, scores in known.items():
+        figure.element.get_by_role("button", name=preset).click()
+        shown = list(figure.numbers().values())
+        assert shown[:4] == pytest.approx(scores[:4], abs=0.03), preset
+        assert shown[4:] == pytest.approx(scores[4:], abs=4 * 0.5 / 300**0.5), preset
 
 
 @pytest.mark.parametrize("name", FIGURES)

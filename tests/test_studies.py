@@ -120,6 +120,7 @@ def test_chapter_10_tabulates_the_study_of_sprites(studies):
     assert measuring_tables.table(groups, page["reference"]) == page["table"]
     assert measuring_tables.gap_table(groups) == page["gap_table"]
     assert measuring_tables.factor_extremes(runs) == page["factors"]
+    assert measuring_tables.recurring(runs) == page["recurring"]
     assert measuring_tables.peers(results("peers"))["table"] == page["peers"]["table"]
 
 

@@ -99,6 +99,20 @@ CONSTRUCTS = {
         "\\begin{proof}[Proof of \\cref{thm:gibbs}]\nClear.\n\\end{proof}",
         "::::{proof} Proof of {ref}`Theorem 2.2 <thm:gibbs>`\n\nClear.\n::::",
     ),
+    "a long proof is folded": (
+        "\\begin{proof}\n" + "word $x y$ " * 61 + "\n\\end{proof}",
+        "::::{proof}\n:class: dropdown\n\n" + " ".join(["word $x y$"] * 61) + "\n::::",
+    ),
+    "a proof of a screen is not": (
+        "\\begin{proof}\n" + "word $x y$ " * 60 + "\n\\end{proof}",
+        "::::{proof}\n\n" + " ".join(["word $x y$"] * 60) + "\n::::",
+    ),
+    "detour": (
+        "\\begin{detour}[Two routes]\nOne. \\[ x \\]\n\\begin{remark}\\label{rem:a}\nTwo.\n"
+        "\\end{remark}\n\\end{detour}",
+        "::::::{detour} Two routes\n:class: dropdown\n\nOne.\n\n```{math}\nx\n```\n\n"
+        "::::{remark}\n:label: rem:a\n:number: 5.1\n\nTwo.\n::::\n::::::",
+    ),
     "algorithm": (
         "\\begin{algorithm}[Training]\\label{alg:a}\n\\begin{enumerate}\n\\item Draw.\n\\item Step.\n\\end{enumerate}\n\\end{algorithm}",
         "::::{algorithm} Training\n:label: alg:a\n:number: 5.1\n\n1. Draw.\n\n2. Step.\n::::",

@@ -214,6 +214,7 @@ def main() -> None:
         "mig": {label(s): middle(values(some, MIG)) for s, some in groups.items()},
         "varied": tables.seed_against_setting(groups),
         "factors": tables.factor_extremes(runs),
+        "recurring": tables.recurring(runs),
         "agreement": tables.agreement(runs),
         "informativeness": middle(values(runs, "dci_informativeness")),
         "reference": reference,

@@ -155,6 +155,17 @@ def factor_extremes(runs: list[dict]) -> dict:
     return extremes
 
 
+def recurring(runs: list[dict]) -> dict:
+    """The pair of beta-VAE and FactorVAE score, in hundredths, that most runs share."""
+    pairs = [(round(run["beta_vae"], 2), round(run["factor_vae"], 2)) for run in runs]
+    beta_vae, factor_vae = statistics.mode(pairs)
+    return {
+        "beta_vae": beta_vae,
+        "factor_vae": factor_vae,
+        "runs": pairs.count((beta_vae, factor_vae)),
+    }
+
+
 def rank_correlations(runs: list[dict]) -> np.ndarray:
     return spearmanr(np.array([[run[key] for key in AGREEMENT] for run in runs])).statistic
 

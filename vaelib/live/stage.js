@@ -128,23 +128,27 @@ live.stage = function (element) {
     };
   }
 
-  // a square plane with axes; sx, sy map its numbers to the picture's
-  function plane(label, { extent, names, parent = root, ticks = 1 }) {
+  // a plane with axes, square and centred unless its two ranges say otherwise; sx, sy map its numbers to the picture's
+  function plane(label, { extent, across = [-extent, extent], upward = [-extent, extent], height = 400, names, parent = root, ticks = 1, rows = ticks,
+    steps = [across, upward].map(([low, high]) => 0.05 * Math.ceil((high - low) / 7)) }) {
     const side = 400, edge = 34;
-    const sx = (x) => edge + ((x + extent) / (2 * extent)) * (side - edge - 8);
-    const sy = (y) => side - edge - ((y + extent) / (2 * extent)) * (side - edge - 8);
-    const svg = make("svg", { viewBox: `0 0 ${side} ${side}`, role: "group", "aria-label": label, class: "live-plane" });
+    const place = ([low, high], from, to) => (v) => from + ((v - low) / (high - low)) * (to - from);
+    const sx = place(across, edge, side - 8), sy = place(upward, height - edge, 8);
+    const svg = make("svg", { viewBox: `0 0 ${side} ${height}`, role: "group", "aria-label": label, class: "live-plane" });
     const axes = add(make("g", { class: "live-axes", "aria-hidden": "true" }), svg);
-    for (let t = -ticks * Math.floor(extent / ticks); t <= extent; t += ticks) {
-      add(make("line", { x1: sx(t), x2: sx(t), y1: sy(-extent), y2: sy(extent), class: t ? "" : "zero" }), axes);
-      add(make("line", { x1: sx(-extent), x2: sx(extent), y1: sy(t), y2: sy(t), class: t ? "" : "zero" }), axes);
-      const words = String(t).replace("-", "−");
-      add(make("text", { x: sx(t), y: side - edge + 16, "text-anchor": "middle" }, words), axes);
-      add(make("text", { x: edge - 6, y: sy(t) + 4, "text-anchor": "end" }, words), axes);
+    const marks = ([low, high], step) => Array.from({ length: Math.floor(high / step) - Math.ceil(low / step) + 1 }, (_, i) => (Math.ceil(low / step) + i) * step);
+    const words = (t) => String(Number(t.toPrecision(6))).replace("-", "−");
+    for (const t of marks(across, ticks)) {
+      add(make("line", { x1: sx(t), x2: sx(t), y1: sy(upward[0]), y2: sy(upward[1]), class: t ? "" : "zero" }), axes);
+      add(make("text", { x: sx(t), y: height - edge + 16, "text-anchor": "middle" }, words(t)), axes);
+    }
+    for (const t of marks(upward, rows)) {
+      add(make("line", { x1: sx(across[0]), x2: sx(across[1]), y1: sy(t), y2: sy(t), class: t ? "" : "zero" }), axes);
+      add(make("text", { x: edge - 6, y: sy(t) + 4, "text-anchor": "end" }, words(t)), axes);
     }
     const italic = (text) => make("tspan", { "font-style": "italic" }, text[0]);
-    const small = (text) => make("tspan", { dy: 3, "font-size": "10" }, text.slice(1));
-    add(make("text", { x: side - 14, y: side - 3, class: "name" }, italic(names[0]), small(names[0])), axes);
+    const small = (text) => make("tspan", /^\d*$/.test(text.slice(1)) ? { dy: 3, "font-size": "10" } : {}, text.slice(1));
+    add(make("text", { x: side - 14, y: height - 3, class: "name" }, italic(names[0]), small(names[0])), axes);
     add(make("text", { x: 2, y: 16, class: "name" }, italic(names[1]), small(names[1])), axes);
     add(svg, parent);
 
@@ -154,7 +158,7 @@ live.stage = function (element) {
       return [invert(sx, x), invert(sy, y)];
     };
     const invert = (s, v) => ((v - s(0)) / (s(1) - s(0)));
-    const clamp = (v) => Math.min(extent, Math.max(-extent, v));
+    const clamp = (v, [low, high]) => Math.min(high, Math.max(low, v));
 
     function points(list, kind = "live-points") {
       const layer = make("g", { class: kind, "aria-hidden": "true" });
@@ -162,27 +166,36 @@ live.stage = function (element) {
       return add(layer, svg);
     }
 
-    function words(x, y, text, colour) {
+    function mark(x, y, text, colour) {
       const style = { x: sx(x), y: sy(y) + 6, "text-anchor": "middle", class: "live-mark", fill: colour, "aria-hidden": "true" };
       return add(make("text", style, text), svg);
     }
 
     function ellipse(kind) {
       const made = add(make("ellipse", { class: kind, "aria-hidden": "true" }), svg);
-      const scale = sx(1) - sx(0);
-      return (x, y, rx, ry) => put(made, { cx: sx(x), cy: sy(y), rx: rx * scale, ry: ry * scale });
+      const [wide, high] = [sx(1) - sx(0), sy(0) - sy(1)];
+      return (x, y, rx, ry) => put(made, { cx: sx(x), cy: sy(y), rx: rx * wide, ry: ry * high });
+    }
+
+    // a line through points [x, y], or with "area" in its kind what lies between it and the axis; above the plane it is cut
+    function path(kind) {
+      const made = add(make("path", { class: kind, "aria-hidden": "true" }), svg), area = /area/.test(kind);
+      const [floor] = upward, top = upward[1] + (upward[1] - floor);
+      return (list) => {
+        const d = list.map(([x, y], i) => `${i ? "L" : "M"}${sx(x).toFixed(1)} ${sy(Math.min(top, y)).toFixed(1)}`).join("");
+        put(made, { d: area && list.length ? `${d}L${sx(list.at(-1)[0]).toFixed(1)} ${sy(0)}L${sx(list[0][0]).toFixed(1)} ${sy(0)}Z` : d });
+      };
     }
 
     // a point that mouse, finger and arrow keys move; a press anywhere on the plane brings it there
-    function handle(label, moved) {
+    function handle(label, moved, said = (x, y) => `${names[0]} ${x.toFixed(2)}, ${names[1]} ${y.toFixed(2)}`) {
       const dot = make("g", { class: "live-handle", tabindex: 0, role: "slider", "aria-label": label,
-        "aria-roledescription": "point in a plane", "aria-valuemin": -extent, "aria-valuemax": extent },
+        "aria-roledescription": "point in a plane", "aria-valuemin": across[0], "aria-valuemax": across[1] },
       make("circle", { r: 26, class: "reach" }), make("circle", { r: 9, class: "dot" }));
       let [x, y] = [0, 0], dragging = false;
       const set = (toX, toY) => {
-        [x, y] = [clamp(toX), clamp(toY)];
-        const said = `${names[0]} ${x.toFixed(2)}, ${names[1]} ${y.toFixed(2)}`;
-        put(dot, { transform: `translate(${sx(x)} ${sy(y)})`, "aria-valuenow": x.toFixed(2), "aria-valuetext": said });
+        [x, y] = [clamp(toX, across), clamp(toY, upward)];
+        put(dot, { transform: `translate(${sx(x)} ${sy(y)})`, "aria-valuenow": x.toFixed(2), "aria-valuetext": said(x, y) });
       };
       const move = (toX, toY) => (set(toX, toY), moved(x, y));
       svg.addEventListener("pointerdown", (event) => {
@@ -198,15 +211,15 @@ live.stage = function (element) {
       dot.addEventListener("keydown", (event) => {
         const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key] ?? [];
         if (dx === undefined) return;
-        const step = (event.shiftKey ? 0.25 : 0.05) * Math.ceil(extent / 3.5);
-        move(x + dx * step, y + dy * step);
+        const far = event.shiftKey ? 5 : 1;
+        move(x + dx * far * steps[0], y + dy * far * steps[1]);
         event.preventDefault();
       });
       add(dot, svg);
       return { set, element: dot };
     }
 
-    return { svg, sx, sy, at, points, words, ellipse, handle };
+    return { svg, sx, sy, at, points, words: mark, ellipse, path, handle };
   }
 
   // curves over one axis, each named at its end: { name, colour, dashed, points: [[x, y], ...] };

@@ -14,6 +14,7 @@ from sphinx.util.typing import ExtensionMetadata
 
 from . import (
     api,
+    beside,
     boxes,
     chapter_links,
     citations,
@@ -30,6 +31,7 @@ from . import (
 PARTS = (
     derivation,
     boxes,
+    beside,
     numbering,
     equation_checks,
     chapter_links,
@@ -49,7 +51,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     # env_version: raise it when what a part keeps in the environment changes its form
     return {
         "version": "1",
-        "env_version": 2,
+        "env_version": 3,
         "parallel_read_safe": True,
         "parallel_write_safe": True,
     }

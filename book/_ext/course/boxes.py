@@ -40,7 +40,7 @@ class Box(SphinxDirective):
         extra: list[nodes.Node] = []
         if self.arguments:
             extra, _ = self.state.inline_text(self.arguments[0], self.lineno)
-        if self.name == "proof":
+        if self.name in ("proof", "detour"):
             return extra or [head]
         if not extra:
             return [head]
@@ -60,6 +60,6 @@ def title_labels(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    for kind in (*BOXES, "proof"):
+    for kind in (*BOXES, "proof", "detour"):
         app.add_directive(kind, Box)
     app.connect("doctree-read", title_labels)

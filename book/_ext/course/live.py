@@ -24,8 +24,8 @@ from sphinx.writers.html5 import HTML5Translator
 if TYPE_CHECKING:
     from torch import Tensor
 
-# scripts that are no figure: what the playground is made of
-SHARED = ("trainer.js", "clinic.js")
+# scripts that are no figure: what the playground is made of, and the toy of chapters 1 to 4
+SHARED = ("trainer.js", "clinic.js", "ring.js")
 # a figure's first words name what it reads: live.figure("plane", ["mnist-z2", "digits"], ...
 FIRST_WORDS = re.compile(r'^live\.figure\("([\w-]+)", (\[[^\]]*\]),', re.MULTILINE)
 

@@ -25,6 +25,9 @@ NUMBERED_ENVIRONMENT = re.compile(
     r"(align|alignat|gather|multline|eqnarray|equation)\*?\}"
 )
 REFERENCE = re.compile(r"\\([cC]ref|eqref)\{([^}]+)\}")
+# a proof of more words than a screen takes is folded (a formula is a word)
+SCREEN = 120
+FORMULA = re.compile(r"\\\[.*?\\\]|\\begin\{equation\}.*?\\end\{equation\}|\$[^$]*\$", re.S)
 QUOTES = {"DoubleQuote": "“{}”", "SingleQuote": "‘{}’"}
 LAYOUT = {r"\centering"}
 
@@ -60,6 +63,10 @@ def found_in(elements: Iterable[pf.Element], kind: type | UnionType) -> list[pf.
     for element in elements:
         element.walk(look)
     return found
+
+
+def is_long(latex: str) -> bool:
+    return len(FORMULA.sub(" x ", latex).split()) > SCREEN
 
 
 class Walk:
@@ -141,18 +148,21 @@ class Walk:
         found = ENVIRONMENT.fullmatch(el.text.strip())
         if el.text.strip() in LAYOUT:
             return ""
-        if not found or found["kind"] not in (*BOXES, "Proof"):
+        if not found or found["kind"] not in (*BOXES, "Proof", "detour"):
             return self.unknown("block", el)
         kind, options = found["kind"].lower(), ""
+        if kind == "detour" or (kind == "proof" and is_long(found["body"])):
+            options += ":class: dropdown\n"
         if found["label"]:
             options += f":label: {found['label']}\n"
-        if kind != "proof":
+        if kind not in ("proof", "detour"):
             self.boxes += 1
             if self.chapter is not None:
                 options += f":number: {self.chapter}.{self.boxes}\n"
         title = self.inlines(pandoc(found["title"]).content[0].content) if found["title"] else ""
         body = self.blocks(pandoc(found["body"].strip()).content)
-        return f"::::{{{kind}}} {title}".rstrip() + f"\n{options}\n{body}\n::::"
+        fence = "::::::" if kind == "detour" else "::::"  # a detour may hold boxes
+        return f"{fence}{{{kind}}} {title}".rstrip() + f"\n{options}\n{body}\n{fence}"
 
     def figure(self, el: pf.Element) -> str:
         images = found_in([el], pf.Image)
