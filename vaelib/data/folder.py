@@ -216,7 +216,8 @@ def _decode(path: Path, size: int, channels: int, bits: int) -> np.ndarray:
     """One picture as uint8 (channels, size, size)."""
     with opened(path) as file:
         file.draft(None, (2 * size, 2 * size))  # a large JPEG is read at a part of its size
-        picture, cut = file, is_cut(file)
+        picture: Image.Image = file
+        cut = is_cut(file)
         if (values := deep(file, path)) is not None:
             picture = Image.fromarray((values >> (bits - 8)).clip(0, 255).astype(np.uint8))
             picture.info = file.info

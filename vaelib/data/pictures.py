@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 # by what a file holds and not by its name: of others, such as EPS, Pillow starts a program
 FORMATS = (
@@ -18,7 +18,7 @@ FORMATS = (
 BYTES = "RGBA"  # of grey and transparency the upper and the lower byte of each
 
 
-def opened(path: Path) -> Image.Image:
+def opened(path: Path) -> ImageFile.ImageFile:
     """A picture whose pixels are not read yet; an error, of many kinds, where it is none."""
     if not path.is_file():  # to open a pipe would wait for ever
         raise ValueError("not a file")
@@ -28,14 +28,14 @@ def opened(path: Path) -> Image.Image:
         return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
 
 
-def is_cut(picture: Image.Image) -> bool:
+def is_cut(picture: ImageFile.ImageFile) -> bool:
     """Whether Pillow reads 16-bit values of the picture, not read yet, down to 8."""
     if picture.format == "PPM":
         return any(tile[3][-1] == 65535 for tile in picture.tile)
     return picture.format in ("PNG", "TIFF") and any(";16" in str(tile[3]) for tile in picture.tile)
 
 
-def deep(picture: Image.Image, path: Path) -> np.ndarray | None:
+def deep(picture: ImageFile.ImageFile, path: Path) -> np.ndarray | None:
     """The 16-bit values of a picture, (height, width) or (height, width, channels), or None.
 
     None where it has none, and where they can't be had whole. Of colours Pillow reads one byte of
