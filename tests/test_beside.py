@@ -41,6 +41,14 @@ def test_a_method_is_found_and_dedented():
     assert first == inspect.getsourcelines(models.VAE.reconstruct)[1]
 
 
+def test_a_module_is_shown_whole_without_its_docstring(tmp_path):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "two.py").write_text('"""Says what."""\n\na = 1\nb = 2\n')
+    path, first, lines = source_of(tmp_path, "book.two")
+    assert (path.name, first, lines) == ("two.py", 1, ["", "a = 1", "b = 2"])
+    assert source_of(ROOT, "book.start")[2] == (ROOT / "book/start.py").read_text().splitlines()
+
+
 @pytest.mark.parametrize(
     "content, words",
     [

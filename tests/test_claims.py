@@ -56,15 +56,26 @@ def falls(values: list[float]) -> bool:
 # chapter 7
 
 
-@pytest.mark.parametrize("size", [8, 16, 32])
-def test_from_8_latents_the_clouds_of_4500_digits_tell_nothing_of_the_prior(dimension, size):
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+def means(row: dict) -> dict:
+    return {key: value["mean"] for key, value in row.items()}
+
+
+@pytest.mark.parametrize("size", SIZES[3:])
+def test_from_8_latents_the_clouds_of_4000_digits_tell_nothing_of_the_prior(dimension, size):
     measured, perfect = dimension[f"z{size}"]["aggregate_kl"]["mean"], dimension["perfect"]
     assert abs(measured - perfect[f"z{size}"]) < 0.5
-    floor = dimension[f"z{size}"]["train_rate"]["mean"] - math.log(4500)
-    assert floor <= measured < floor + 0.2
+    floor = dimension[f"z{size}"]["train_rate"]["mean"] - math.log(4000)
+    assert floor - 0.1 < measured < floor + 0.2  # one code a digit: a little noise
 
 
-@pytest.mark.parametrize("size", [1, 2, 4, 8, 16, 32])
+def test_with_4_latents_they_tell_little(dimension):
+    assert 0 < dimension["z4"]["aggregate_kl"]["mean"] - dimension["perfect"]["z4"] < 0.5
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_the_prior_misses_something_between_two_bounds(dimension, size):
     row = dimension[f"z{size}"]
     noise = 3 * row["held_out_bound"]["sd"]
@@ -77,14 +88,84 @@ def test_it_misses_more_with_more_latents(dimension):
     assert falls(bounds)
 
 
-@pytest.mark.parametrize("size", [8, 16, 32])
+@pytest.mark.parametrize("size", SIZES[3:])
 def test_bad_samples_are_the_priors(dimension, size):
-    row = {key: value["mean"] for key, value in dimension[f"z{size}"].items()}
+    row = means(dimension[f"z{size}"])
     assert row["legible_reconstruction"] - row["legible_drawn"] < 0.1
     assert row["legible_mixture"] > 0.5 > row["legible_sample"]
     assert row["legible_mixture"] - row["legible_sample"] > 2 * (
         row["legible_drawn"] - row["legible_mixture"]
     )
+
+
+def test_samples_are_read_best_at_4_latents_and_no_worse_from_16_on(dimension):
+    legible = [dimension[f"z{size}"]["legible_sample"]["mean"] for size in SIZES]
+    assert legible[0] < legible[1] < legible[2] > legible[3] > legible[4]
+    assert max(legible[4:]) - min(legible[4:]) < 0.06
+    doubt = [dimension[f"z{size}"]["doubt_sample"]["mean"] for size in (4, 8, 16)]
+    assert falls(doubt)
+
+
+def test_trained_until_they_stand_more_latents_are_better_and_after_20_epochs_worse(dimension):
+    """The answer to why more should hurt, and exercise 7.6."""
+    elbos = [dimension[f"z{size}"]["elbo"]["mean"] for size in SIZES[:7]]
+    assert elbos == sorted(elbos)
+    early = dimension["early"]
+    for part in ("validation", "train"):
+        assert falls([early[f"z{size}"][part]["mean"] for size in (16, 32, 64)])
+        assert early["z16"][part]["mean"] > early["z64"][part]["mean"] + 5
+    assert early["z16"]["train"]["mean"] > early["z32"]["train"]["mean"] + 1
+    stand, large = dimension["z16"], dimension["z32"]
+    assert large["elbo"]["mean"] > stand["elbo"]["mean"] + 1
+    assert abs(large["train_elbo"]["mean"] - stand["train_elbo"]["mean"]) < 0.5
+    assert abs(dimension["z128"]["elbo"]["mean"] - elbos[-1]) < dimension["z128"]["elbo"]["sd"]
+    stood = [dimension[f"z{size}"]["epochs"]["mean"] for size in SIZES]
+    assert min(stood) > 3 * early["epoch"]
+
+
+def test_what_is_not_needed_is_switched_off(dimension):
+    used = [dimension[f"z{size}"]["used"]["mean"] for size in SIZES]
+    assert used[:5] == list(SIZES[:5])
+    assert all(20 < number < 36 for number in used[5:])
+    assert dimension["z16"]["smallest_activity"]["mean"] > 0.1
+    assert dimension["z128"]["active"]["mean"] > dimension["z128"]["used"]["mean"] + 3
+    rates = [dimension[f"z{size}"]["rate"]["mean"] for size in (32, 64, 128)]
+    assert max(rates) - min(rates) < 3
+
+
+def test_the_number_of_latents_is_chosen_where_doubling_stops_to_help_on_validation(dimension):
+    found, gained = dimension["doublings"], dimension["doublings"]["gained"]
+    assert found["swept"] >= 2 * found["chosen"]
+    for size in SIZES[:-1]:
+        gain = gained[f"z{size}"]
+        if size < found["chosen"]:
+            assert gain["mean"] > gain["sd"]
+    chosen = gained[f"z{found['chosen']}"]
+    assert chosen["mean"] <= chosen["sd"]
+    for size in SIZES[:-1]:
+        before, later = (
+            dimension[f"z{n}"]["validation_log_likelihood"]["mean"] for n in (size, 2 * size)
+        )
+        assert gained[f"z{size}"]["mean"] == pytest.approx(later - before)
+
+
+@pytest.mark.parametrize("size", ["z16", "z64"])
+def test_neither_warm_up_nor_free_bits_cures_samples_and_a_fitted_prior_does(dimension, size):
+    plain = means(dimension[size])
+    for way, cured in dimension["cures"][size].items():
+        row = means(cured)
+        assert row["legible_sample"] < plain["legible_sample"] + 0.05, way
+        assert plain["legible_mixture"] > row["legible_sample"] + 0.2, way
+
+
+def test_free_bits_raise_the_rate_and_lower_the_likelihood(
+    dimension,
+):
+    for size, way in (("z16", "free_2"), ("z64", "free_05")):
+        plain, row = means(dimension[size]), means(dimension["cures"][size][way])
+        assert row["used"] == int(size[1:]) and row["rate"] > plain["rate"] + 5
+        assert row["log_likelihood"] < plain["log_likelihood"] - 2
+        assert row["held_out_bound"] > plain["held_out_bound"]
 
 
 def test_a_bound_on_what_a_prior_misses_is_below_the_truth(studies):
@@ -193,6 +274,19 @@ def test_beside_beta_4_the_tcvae_looks_better_in_everything_and_spends_more(surg
     found = surgery["differences"]["tc_b2"]
     assert found["total_correlation"]["to"] < 0 and found["information"]["to"] < 0
     assert found["reconstruction"]["least"] > 0 > found["rate"]["most"]
+
+
+def test_the_decoders_mismatch_is_most_of_the_distortion_and_grows_with_the_price(surgery):
+    kinds = [surgery[f"beta_vae_{beta}"] for beta in (16, 8, 4, 2, 1)]
+    ends = [surgery["bracket"]["information"][f"beta_vae_{beta}"] for beta in (16, 8, 4, 2, 1)]
+    distortion = [kind["reconstruction"]["mean"] for kind in kinds]
+    for end in ("least", "most"):
+        floor = [surgery["image_entropy"] - pair[end] for pair in ends]
+        mismatch = [d - f for d, f in zip(distortion, floor)]
+        assert falls(floor) and falls(mismatch)
+        assert all(m > 3 * f for m, f in zip(mismatch, floor))
+    lost, paid = (surgery["differences"]["b4_b1"][k] for k in ("information", "reconstruction"))
+    assert paid["mean"] > 2 * -lost["from"]  # the decoder's part is more than half, wherever it is
 
 
 def test_in_proportion_beta_presses_hardest_on_correlation_and_takes_most_information(surgery):

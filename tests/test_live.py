@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from common import results
 
 import vaelib
 from notebooks import ROOT
@@ -535,6 +536,356 @@ def test_a_digit_is_drawn_with_the_pen(figure):
     assert not drawing.element.locator("svg.live-plane").is_visible()
 
 
+def test_the_darts_and_their_average_are_torchs(figure):
+    board, g = figure("dartboard"), torch.Generator().manual_seed(16)
+    normal = torch.distributions.Normal
+    all_darts = []
+    for seed in range(20):
+        d, draws = int(torch.randint(2, 17, (), generator=g)), (1, 10, 100, 562)[seed % 4]
+        sigma = (0.1, 0.3, 0.55, 1.0)[seed // 5]
+        x = (5 * torch.rand(2, generator=g) - 2.5).double()
+        board.set(x=x.tolist(), d=d, sigma=sigma, draws=draws, seed=seed)
+        darts = torch.tensor(board.get()["z"], dtype=torch.float64).view(draws, 16)
+        z, image = darts[:, :d], torch.cat([x, torch.zeros(14, dtype=torch.float64)])[:d]
+        exact = normal(0.0, (1 + sigma**2) ** 0.5).log_prob(image).sum().item()
+        log_likelihood = normal(z, sigma).log_prob(image).sum(1)
+        estimate = (log_likelihood.logsumexp(0) - math.log(draws)).item()
+        mean, deviation = image / (1 + sigma**2), sigma / (1 + sigma**2) ** 0.5
+        line = torch.linspace(-12, 12, 24001, dtype=torch.float64)
+        prior = normal(0.0, 1.0).log_prob(line).exp() * (line[1] - line[0])
+        likelihood = normal(line, sigma).log_prob(image[:, None]).exp()
+        rho = ((likelihood**2 @ prior) / (likelihood @ prior) ** 2).prod().item()
+        want = {
+            "log p(x), exact": exact,
+            "log of the average over the draws": estimate,
+            "off by": estimate - exact,
+            "draws within two deviations of the posterior in every latent": int(
+                ((z - mean).abs() < 2 * deviation).all(1).sum()
+            ),
+            "ρ − 1, draws needed": rho - 1,
+        }
+        assert board.numbers() == pytest.approx(want, rel=1e-4, abs=1e-8)
+        assert board.element.locator(".live-hit").count() == list(want.values())[3]
+        all_darts.append(darts.flatten())
+    noise = torch.cat(all_darts)
+    four = 4 / len(noise) ** 0.5
+    assert abs(noise.mean()) < four and abs(noise.square().mean() - 1) < four * 2**0.5
+
+
+def bells(target: str):
+    """log p of one of the targets on a fine grid, the grid and its step."""
+    joint = ring_joint("top")[0]
+    z = torch.linspace(-26, 26, 26001, dtype=torch.float64)
+    step, normal = z[1] - z[0], torch.distributions.Normal
+    if target == "ring":
+        return joint(z) - joint(z).logsumexp(0) - step.log(), z, step
+    if target == "one":
+        return normal(0.0, 1.0).log_prob(z), z, step
+    centres = torch.tensor([[-2.0], [2.0]], dtype=torch.float64)
+    weights = torch.tensor([[0.6], [0.4]], dtype=torch.float64)
+    return (normal(centres, 0.6).log_prob(z) + weights.log()).logsumexp(0), z, step
+
+
+def test_two_bells_show_both_divergences(figure):
+    shown, g = figure("two-bells"), torch.Generator().manual_seed(17)
+    for number in range(20):
+        target = ("two", "ring", "one")[number % 3]
+        mean = (5 * torch.rand((), generator=g) - 2.5).double()
+        log_var = (6 * torch.rand((), generator=g) - 4.5).double()
+        direction = ("reverse", "forward")[number % 2]
+        shown.set(target=target, mean=mean.item(), log_var=log_var.item(), direction=direction)
+        log_p, z, step = bells(target)
+        log_q = torch.distributions.Normal(mean, (log_var / 2).exp()).log_prob(z)
+        reverse, forward = (
+            ((a.exp() * (a - b)).sum() * step).item() for a, b in ((log_q, log_p), (log_p, log_q))
+        )
+        numbers = shown.numbers()
+        assert numbers.pop("reverse, KL(q ‖ p)") == pytest.approx(reverse, rel=1e-4, abs=1e-6)
+        assert numbers.pop("forward, KL(p ‖ q)") == pytest.approx(forward, rel=1e-4, abs=1e-6)
+        if target == "one":
+            at = mean.view(1, 1), log_var.view(1, 1)
+            kl = vaelib.losses.kl_to_standard_normal(*at).item()
+            assert next(iter(numbers.values())) == pytest.approx(mean.item() ** 2 / 2)
+            assert sum(numbers.values()) == pytest.approx(kl)
+            assert kl == pytest.approx(reverse, rel=1e-6)
+        else:
+            assert numbers == {}
+
+
+@pytest.mark.parametrize(
+    ("target", "direction", "start", "mean", "sd"),
+    [
+        ("two", "forward", -1.0, -0.4, 4.2**0.5),
+        ("two", "reverse", -1.0, -1.998, 0.604),
+        ("two", "reverse", 1.0, 1.996, 0.605),
+        ("one", "forward", 2.0, 0.0, 1.0),
+        ("one", "reverse", 2.0, 0.0, 1.0),
+    ],
+)
+def test_two_bells_descend_to_the_fits_of_the_page(figure, target, direction, start, mean, sd):
+    shown = figure("two-bells", reduced_motion="reduce")
+    shown.set(target=target, direction=direction, mean=start, log_var=0.0)
+    shown.element.get_by_role("button", name="Descend").click()
+    state = shown.get()
+    assert state["mean"] == pytest.approx(mean, abs=2e-3)
+    assert math.exp(state["log_var"] / 2) == pytest.approx(sd, abs=2e-3)
+
+
+RING_IMAGES = {"top": [0.0, 1.6], "bottom": [0.0, -1.5], "side": None, "middle": [0.0, 0.0]}
+
+
+def ring_joint(where: str):
+    """log p(x, z) of the ring on a fine grid, the grid, and its step, all in float64."""
+    z = torch.linspace(-16, 16, 16001, dtype=torch.float64)
+
+    def decode(z):
+        return 1.5 * torch.stack([torch.sin(1.8 * z), -torch.cos(1.8 * z)], -1)
+
+    at = RING_IMAGES[where]
+    x = decode(torch.tensor(0.8, dtype=torch.float64)) if at is None else torch.tensor(at)
+
+    def joint(z):
+        normal = torch.distributions.Normal
+        return normal(decode(z), 0.3).log_prob(x).sum(-1) + normal(0.0, 1.0).log_prob(z)
+
+    return joint, z, z[1] - z[0]
+
+
+def test_the_bar_is_cut_where_torch_cuts_it(figure):
+    bar, g = figure("bar"), torch.Generator().manual_seed(15)
+    for number in range(20):
+        where = list(RING_IMAGES)[number % 4]
+        mean = (4 * torch.rand((), generator=g) - 2).double()
+        log_var = (6.5 * torch.rand((), generator=g) - 5.5).double()
+        samples = 2 ** (number % 11)
+        bar.set(image=where, mean=mean.item(), log_var=log_var.item(), samples=samples, seed=number)
+        joint, z, step = ring_joint(where)
+        q = torch.distributions.Normal(mean, (log_var / 2).exp())
+        evidence = joint(z).logsumexp(0) + step.log()
+        gap = (q.log_prob(z).exp() * (q.log_prob(z) - joint(z) + evidence)).sum() * step
+        kl = vaelib.losses.kl_to_standard_normal(mean.view(1, 1), log_var.view(1, 1)).item()
+        noise = torch.tensor(bar.get()["noise"], dtype=torch.float64)
+        drawn = mean + q.scale * noise
+        log_weight = (joint(drawn) - q.log_prob(drawn)).view(-1, samples).T
+        bound = vaelib.losses.importance_weighted_bound(log_weight).mean().item()
+        want = {
+            "log p(x), where the bar ends": evidence.item(),
+            "ELBO": (evidence - gap).item(),
+            "gap, KL from q to the posterior": gap.item(),
+            "bound of K draws weighed together": bound,
+            "E log p(x | z)": (evidence - gap).item() + kl,
+            "KL from q to the prior": kl,
+        }
+        assert bar.numbers() == pytest.approx(want, rel=1e-4, abs=1e-6)
+        four = 4 / len(noise) ** 0.5
+        assert abs(noise.mean()) < four and abs(noise.square().mean() - 1) < four * 2**0.5
+        length = 30 if gap > 2.5 else 3
+        widths = bar.element.locator(".live-nats-row span[style]").evaluate_all(
+            "(all) => all.map((span) => parseFloat(span.style.width))"
+        )
+        shares = [max(0.0, 1 + v / length) / 0.012 for v in (-gap.item(), bound - evidence.item())]
+        assert widths[0] == pytest.approx(shares[0], abs=0.01)
+        assert widths[0] + widths[1] == pytest.approx(100 / 1.2, abs=0.01)
+        assert widths[2] == pytest.approx(min(100, shares[1]), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("where", "mean", "gap"), [("top", 0.5, 0.693), ("bottom", 0.4, 0.004), ("middle", 1.0, 0.0)]
+)
+def test_the_bar_climbs_to_the_best_normal(figure, where, mean, gap):
+    bar = figure("bar", reduced_motion="reduce")
+    bar.set(image=where, mean=mean, log_var=0.0)
+    bar.element.get_by_role("button", name="Climb the ELBO").click()
+    reached = bar.numbers()["gap, KL from q to the posterior"]
+    assert reached == pytest.approx(gap, abs=0.004)
+    state = bar.get()
+    for part in ("mean", "log_var"):
+        for by in (-0.02, 0.02):
+            bar.set(**{part: state[part] + by})
+            assert bar.numbers()["gap, KL from q to the posterior"] >= reached - 1e-9
+        bar.set(**{part: state[part]})
+
+
+def kl_terms_by_quadrature(mean: torch.Tensor, sigma: float) -> torch.Tensor:
+    """The three parts for round clouds, nats: vaelib's at the nodes of a rule, weighed, (3,)."""
+    t = torch.arange(-6.5, 6.5, 0.25, dtype=torch.float64)
+    weight, total = torch.exp(-(t**2) / 2) / torch.exp(-(t**2) / 2).sum(), torch.zeros(3)
+    log_var = torch.full_like(mean, 2 * math.log(sigma))
+    for a, wa in zip(t, weight):
+        for b, wb in zip(t, weight):
+            terms = vaelib.losses.kl_terms(mean + sigma * torch.stack([a, b]), mean, log_var)
+            total = total + wa * wb * torch.stack([part.mean() for part in terms])
+    return total
+
+
+def test_the_three_parts_are_vaelibs_and_turning_moves_only_the_cut(figure):
+    figure, g = figure("three-parts"), torch.Generator().manual_seed(9)
+    for number in range(20):
+        count = 2 + number % 8
+        codes = 3 * torch.rand(count, 2, generator=g, dtype=torch.float64) - 1.5
+        turn, sigma, spread = (round(x, 2) for x in torch.rand(3, generator=g).tolist())
+        turn, sigma, spread = round(90 * turn), 0.2 + 0.8 * sigma, 1.5 * spread
+        figure.set(codes=codes.tolist(), turn=turn, sigma=sigma, spread=spread)
+        c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+        mean = spread * codes @ torch.tensor([[c, s], [-s, c]], dtype=torch.float64)
+        want = kl_terms_by_quadrature(mean, sigma)
+        log_var = torch.full_like(mean, 2 * math.log(sigma))
+        rate = vaelib.losses.kl_to_standard_normal(mean, log_var).mean()
+        shown = list(figure.numbers().values())
+        assert shown == pytest.approx([*want.tolist(), rate.item()], rel=1e-4, abs=2e-6)
+        figure.set(turn=0)
+        straight = list(figure.numbers().values())
+        assert [straight[0], straight[3]] == pytest.approx([shown[0], shown[3]], rel=1e-6)
+
+
+def test_a_turned_square_has_the_examples_total_correlation(figure):
+    figure = figure("three-parts")
+    figure.element.get_by_role("button", name="Square").click()
+    found = {}
+    for turn in (0, 27, 45):
+        figure.set(turn=turn)
+        found[turn] = list(figure.numbers().values())[1]
+    assert found[0] == pytest.approx(0, abs=1e-3)
+    assert found[45] == pytest.approx(math.log(2), abs=2e-3)
+    assert 1.25 < found[27] < math.log(4)
+    dot = figure.element.get_by_role("slider", name="The first code")
+    before = figure.get()["codes"]
+    dot.focus()
+    figure.page.keyboard.press("ArrowRight")
+    after = figure.get()["codes"]
+    assert after[1:] == before[1:] and after[0] != before[0]  # of the turned code, moved along z1
+    c = math.cos(math.pi / 4)
+    assert c * (after[0][0] - after[0][1]) == pytest.approx(
+        c * (before[0][0] - before[0][1]) + 0.05
+    )
+
+
+RING = {"bottom": [0, -1.5], "top": [0, 1.6], "side": [1.5 * math.sin(1.44), -1.5 * math.cos(1.44)]}
+
+
+def both_estimators(x, mean, log_var, baseline, noise) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of each draw the gradient by the mean of q on the ring: pathwise, score function."""
+    at, wide = torch.tensor([mean, log_var], dtype=torch.float64)
+    each = at.expand(len(noise)).clone().requires_grad_()
+    z = vaelib.models.draw_latents(each, wide.expand_as(each), noise)
+    ring = 1.5 * torch.stack([torch.sin(1.8 * z), -torch.cos(1.8 * z)], 1)
+    f = vaelib.losses.gaussian_log_likelihood(x.expand_as(ring), ring, math.log(0.3))
+    (pathwise,) = torch.autograd.grad(f.sum(), each, retain_graph=True)
+    log_q = torch.distributions.Normal(each, (wide / 2).exp()).log_prob(z.detach())
+    (score,) = torch.autograd.grad(((f.detach() - baseline) * log_q).sum(), each)
+    return pathwise, score
+
+
+def test_both_estimators_are_autograds_and_their_spreads_are_measured(figure):
+    race, g = figure("estimators", reduced_motion="reduce"), torch.Generator().manual_seed(41)
+    epsilon = (torch.arange(16000, dtype=torch.float64) + 0.5) / 1000 - 8
+    density = torch.distributions.Normal(0.0, 1.0).log_prob(epsilon).exp() / 1000
+    for seed in range(20):
+        image = ("bottom", "side", "top")[seed % 3]
+        x = torch.tensor(RING[image], dtype=torch.float64)
+        mean, log_var, baseline = torch.rand(3, generator=g, dtype=torch.float64).sub(0.5).tolist()
+        mean, log_var, baseline, draws = 4 * mean, 5 * log_var - 1, 60 * baseline - 20, 6 + 9 * seed
+        state = dict(image=image, mean=mean, log_var=log_var, baseline=baseline)
+        race.set(**state, seed=seed, draws=draws)
+        noise = torch.tensor(race.get()["noise"], dtype=torch.float64)
+        assert len(noise) == draws
+
+        all_of_them = both_estimators(x, mean, log_var, baseline, epsilon)
+        exact = [(density * estimate).sum() for estimate in all_of_them]
+        assert exact[0].item() == pytest.approx(exact[1].item(), rel=1e-6, abs=1e-8)  # unbiased
+        spread = [(density * (each - exact[0]) ** 2).sum().sqrt() for each in all_of_them]
+        drawn = both_estimators(x, mean, log_var, baseline, noise)
+        want = [exact[0], *(part.mean() for part in drawn), *spread, (spread[1] / spread[0]) ** 2]
+        shown = list(race.numbers().values())
+        assert shown == pytest.approx([w.item() for w in want], rel=1e-4, abs=1e-4)
+        for estimate, sd in zip(shown[1:3], shown[3:5], strict=True):
+            assert abs(estimate - shown[0]) < 4.5 * sd / draws**0.5
+
+
+def test_the_best_baseline_is_the_lowest_spread_and_the_race_runs_to_its_end(figure):
+    race = figure("estimators", reduced_motion="reduce")
+    race.set(mean=0.4, log_var=-1.0, baseline=10)
+    shown = "score function, standard deviation of one draw"
+    race.element.get_by_role("button", name="Best baseline").click()
+    best, least = race.get()["baseline"], race.numbers()[shown]
+    for other in (best - 2, best + 2):
+        race.set(baseline=other)
+        assert race.numbers()[shown] > least
+    race.element.get_by_role("button", name="Race").click()
+    assert race.get()["draws"] == 400
+    race.set(mean=0.0, log_var=1.4)  # a wide q: the slopes are the noisier, as the page says
+    race.element.get_by_role("button", name="Best baseline").click()
+    assert race.numbers()["score-function draws worth one pathwise draw"] < 1
+    dot = race.element.get_by_role("slider", name="Mean of q and baseline b")
+    dot.focus()
+    race.page.keyboard.press("ArrowRight")
+    assert race.get()["mean"] == pytest.approx(0.05)
+
+
+class Logistic:
+    """A logistic of this location and scale."""
+
+    def __init__(self, location: torch.Tensor, scale: float):
+        self.location, self.scale = location, scale
+
+    def cdf(self, v: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid((v - self.location) / self.scale)
+
+    def log_prob(self, v: torch.Tensor) -> torch.Tensor:
+        return (self.cdf(v) * (1 - self.cdf(v)) / self.scale).log()
+
+
+def test_a_level_costs_what_vaelib_and_torch_say(figure):
+    bits, g = figure("eight-bits"), torch.Generator().manual_seed(31)
+    u = (torch.arange(20000, dtype=torch.float64) + 0.5) / 20000 - 0.5
+    for index in range(20):
+        level = (0, 255, int(torch.randint(0, 256, (), generator=g)))[index % 3]
+        sigma = 0.3 * 200 ** torch.rand((), generator=g, dtype=torch.float64).item()
+        t = 6 * torch.rand((), generator=g, dtype=torch.float64).item() - 3
+        location, family = level + t * sigma, ("normal", "logistic")[index % 2]
+        bits.set(level=level, location=location, sigma=sigma, family=family)
+        kind = Logistic if family == "logistic" else torch.distributions.Normal
+        law = kind(torch.tensor(location, dtype=torch.float64), sigma)
+        edges = torch.tensor([level - 0.5, level + 0.5, -0.5, 255.5], dtype=torch.float64)
+        lower, upper, below, to_the_last = law.cdf(edges)
+        cube = upper - lower
+        folded = {0: upper, 255: 1 - lower}.get(level, cube)
+        if family == "logistic":
+            scaled = [torch.tensor([[v / 255]], dtype=torch.float64) for v in (level, location)]
+            ours = vaelib.losses.discretised_logistic_log_likelihood(
+                *scaled, torch.tensor(sigma / 255, dtype=torch.float64).log()
+            )
+            assert folded.log().item() == pytest.approx(ours.item(), rel=1e-6)
+        dequantised, naive = law.log_prob(level + u).mean(), law.log_prob(edges[0] + 0.5)
+        nats = torch.stack([folded.log(), cube.log(), dequantised, naive])
+        want = vaelib.losses.bits_per_dimension(nats, 1).tolist()
+        want += [below.item(), 1 - to_the_last.item()]
+        assert list(bits.numbers().values()) == pytest.approx(want, rel=1e-4, abs=1e-9)
+
+
+def test_the_buttons_of_the_eight_bits_show_what_the_page_says(figure):
+    bits = figure("eight-bits")
+
+    def after(name: str) -> list[float]:
+        bits.element.get_by_role("button", name=name).click()
+        return list(bits.numbers().values())
+
+    folded, cube, dequantised, *_ = after("A black border")
+    assert folded < 1.05 and 5 < cube <= dequantised < cube + 0.01
+    folded, cube, *_ = after("Blacker than black")
+    assert folded < 0.01 and cube > 8
+    folded, cube, dequantised, naive, *_ = after("A certain decoder")
+    assert naive < 0 < cube < dequantised
+    whole = bits.element.locator("svg.live-levels").first.bounding_box()
+    bits.page.mouse.click(
+        whole["x"] + whole["width"] * (8 + 384 * 180 / 415) / 400, whole["y"] + 40
+    )
+    assert bits.get()["location"] == pytest.approx(100, abs=1)
+    bits.element.get_by_role("slider", name="Level y").focus()
+    bits.page.keyboard.press("ArrowRight")
+    assert bits.get()["level"] == 101
+
+
 def test_the_scores_are_vaelibs_of_the_same_code(figure):
     figure, g = figure("scores"), torch.Generator().manual_seed(14)
     rows = torch.arange(1024)
@@ -595,6 +946,112 @@ def test_the_presets_have_the_propositions_scores(figure):
         shown = list(figure.numbers().values())
         assert shown[:4] == pytest.approx(scores[:4], abs=0.03), preset
         assert shown[4:] == pytest.approx(scores[4:], abs=4 * 0.5 / 300**0.5), preset
+
+
+PRICES = {  # the models of the figure "price", each a run of sprites.json
+    "sprites-vae": ("beta-vae", 1, 0),
+    "sprites-beta4": ("beta-vae", 4, 0),
+    "sprites-beta16": ("beta-vae", 16, 0),
+    "sprites-beta-vae": ("falling-beta", 4, 2),
+    "sprites-annealed": ("annealed-capacity", 10, 0),
+}
+
+
+def strips_are_drawn(price):
+    price.page.wait_for_function(
+        "document.querySelector('figure.live').get().undrawn === 0", timeout=60_000
+    )
+
+
+def test_the_price_shows_the_studys_records_and_what_each_latent_does(figure):
+    price, g = figure("price"), torch.Generator().manual_seed(15)
+    sprites, runs = vaelib.load("sprites", image_size=32), {}
+    for run in results("sprites")["runs"]:
+        runs[run["method"], run["weight"], run["seed"]] = run
+    for number in range(20):
+        name = list(PRICES)[number % 5]
+        method, weight, _ = PRICES[name]
+        record, latent = (int(torch.randint(n, (), generator=g)) for n in (50, 10))
+        value, shape = round(6 * torch.rand((), generator=g).item() - 3, 1), number % 3
+        start = ("square", "ellipse", "heart")[shape]
+        price.set(model=name, start=start, latent=latent, value=value, record=record)
+        history = runs[PRICES[name]]["history"]
+        step, costs = history["steps"][record], history["kl_per_dimension"][record]
+        d, rate = history["reconstruction"][record], sum(costs)
+        want = {"distortion D": d, "rate R, the bars' sum": rate}
+        if method == "annealed-capacity":
+            want["capacity C"] = vaelib.objectives.linear(0, 10, 4000)(step)
+        else:
+            falling = vaelib.objectives.falling(40, 4, 2000)(step)
+            want["price β"] = beta = falling if method == "falling-beta" else weight
+            want["D + βR, which training lowers"] = d + beta * rate
+        want["latents in use, KL above 0.1 nats"] = sum(kl > 0.1 for kl in costs)
+        assert price.numbers() == pytest.approx(want, rel=1e-4)
+        last = history["kl_per_dimension"][-1]
+        order = sorted(range(10), key=lambda j: -last[j])
+        words = price.element.locator(".live-latents button").all_inner_texts()
+        assert words == [f"z{j + 1}: {costs[j]:.2f} nats" for j in order]
+        dead = price.element.locator(".live-latents li").evaluate_all(
+            "(rows) => rows.map((row) => row.className === 'dead')"
+        )
+        assert dead == [costs[j] <= 0.1 for j in order]
+
+        model = vaelib.load_pretrained(name).eval()
+        image = sprites.images(torch.tensor([[shape, 4, 0, 16, 16]])).float() / 255
+        with torch.no_grad():
+            origin = model.encode(image)[0]
+            z = origin.repeat(7, 1)
+            z[0, latent] = value
+            z[1:, order[0]] = torch.tensor([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])
+            drawn = model.expected_image(model.decode(z))[:, 0]
+            rebuilt = model.expected_image(model.decode(origin))[0, 0]
+        assert (price.pixels(10) - rebuilt).abs().max() < 1.01 / 255
+        assert (price.pixels(11) - drawn[0]).abs().max() < 1.01 / 255
+        if number < 5:
+            strips_are_drawn(price)
+            strip = torch.stack([price.pixels(0)[:, 34 * i : 34 * i + 32] for i in range(6)])
+            assert (strip - drawn[1:]).abs().max() < 1.01 / 255
+
+
+def test_the_price_is_played_from_the_keyboard_and_loads_a_model_when_it_is_chosen(figure):
+    price = figure("price", reduced_motion="reduce")
+
+    def loaded() -> set[str]:
+        return {name for name in PRICES if any(f"/{name}.js" in url for url in price.files)}
+
+    assert loaded() == {"sprites-vae"}
+    price.element.get_by_label("β falls from 40 to 4").check()
+    price.page.wait_for_function(
+        "document.querySelector('figure.live').get().model === 'sprites-beta-vae'"
+    )
+    assert loaded() == {"sprites-vae", "sprites-beta-vae"}
+    assert price.get()["latent"] == 3  # the dearest
+    price.element.get_by_label("Step").focus()
+    price.page.keyboard.press("Home")
+    assert price.get()["record"] == 0 and price.numbers()["price β"] == pytest.approx(35.65, 1e-3)
+    price.page.keyboard.press("ArrowRight")
+    assert price.get()["record"] == 1
+    price.element.get_by_role("button", name="Play the training").press("Enter")
+    price.page.wait_for_function("document.querySelector('figure.live').get().record > 3")
+    price.element.get_by_role("button", name="Pause").click()
+    before = price.get()["record"]
+    price.page.wait_for_timeout(400)
+    assert price.get()["record"] == before
+    price.element.get_by_role("button", name="z9:").press("Space")
+    assert price.get()["latent"] == 8
+
+
+def test_what_cannot_be_loaded_is_said_in_one_line(figure):
+    price = figure("price")
+    price.page.evaluate(
+        "() => { live.load = () => Promise.reject(new Error('weights cannot be loaded')); }"
+    )
+    price.element.get_by_label("β = 16").click()
+    price.page.wait_for_function(
+        "document.querySelector('figure.live').innerText.includes('weights cannot be loaded.')"
+    )
+    assert price.get()["model"] == "sprites-vae"
+    assert price.element.get_by_label("β = 1", exact=True).is_checked()
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -6,11 +6,14 @@ import runpy
 import shutil
 import subprocess
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from common import results
 
+import vaelib
 from notebooks import ROOT
 
 BOOK = ROOT / "book"
@@ -18,6 +21,7 @@ STUDIES = sorted((BOOK / "studies").glob("*.py"))
 CHAPTERS = [path for path in STUDIES if path.name[0].isdigit()]
 STEMS = [path.stem for path in CHAPTERS]
 LONG = ("sprites", "peers", "gallery", "literature")
+OTHERS = (*LONG, "start")
 
 
 @pytest.fixture
@@ -41,9 +45,9 @@ def test_every_page_has_a_study_and_every_study_a_page():
     assert pages == STEMS
 
 
-def test_results_are_those_of_the_chapters_and_of_the_long_studies():
-    assert sorted(path.stem for path in (BOOK / "results").iterdir()) == sorted([*STEMS, *LONG])
-    for name in LONG:
+def test_results_are_those_of_the_chapters_of_the_first_page_and_of_the_long_studies():
+    assert sorted(path.stem for path in (BOOK / "results").iterdir()) == sorted([*STEMS, *OTHERS])
+    for name in OTHERS:
         assert (BOOK / "studies" / f"{name}.py").exists(), name
 
 
@@ -124,6 +128,25 @@ def test_chapter_10_tabulates_the_study_of_sprites(studies):
     assert measuring_tables.peers(results("peers"))["table"] == page["peers"]["table"]
 
 
+def test_a_run_of_sprites_scores_drawn_codes_and_latents_in_use(studies, monkeypatch, tmp_path):
+    import in_use
+    import sprites
+
+    tiny = {"STEPS": 100, "BATCH_SIZE": 16, "SCORED": 600, "MODELS": tmp_path}
+    for name, value in tiny.items():
+        monkeypatch.setattr(sprites, name, value)
+    few_trees = partial(sprites.disentanglement.dci, stages=2)
+    monkeypatch.setattr(sprites.disentanglement, "dci", few_trees)
+    threads = torch.get_num_threads()
+    record = sprites.run("beta-vae", 3, 0)
+    torch.set_num_threads(threads)
+    assert sprites.model_path(("beta-vae", 3, 0)).exists()
+    assert record["drawn"].keys() == record["in_use"].keys() < record.keys()
+    assert len(record["in_use"]["information"]) == sum(in_use.used(record)) in range(2, 10)
+    assert record["in_use"]["mig_gaps"] == pytest.approx(in_use.gaps_in_use(record), abs=2e-4)
+    assert record["drawn"]["information"] != record["information"]
+
+
 def test_chapter_8_sums_up_the_study_of_sprites(studies):
     import beta_vae_tables
     import sprites
@@ -153,10 +176,56 @@ def test_chapter_9_brackets_the_study_of_sprites(studies):
     assert tables.ratios(kinds) == page["ratios"]
     assert tables.at_equal_terms(kinds) == page["equal_terms"]
     assert tables.missing(kinds) == page["missing"]
+    assert tables.image_entropy() == page["image_entropy"]
     assert tables.order(kinds, runs) == pytest.approx(page["order"])
     assert tables.with_brackets(page["differences"], kinds) == page["differences"]
     for key, figures in kinds.items():
         assert tables.with_words(figures) == {part: figures[part] for part in figures}, key
+
+
+@pytest.fixture
+def dimension(studies) -> dict:
+    """The names that the study of chapter 7 defines."""
+    return runpy.run_path(str(BOOK / "studies" / "07-latent-dimension.py"), run_name="imported")
+
+
+def test_chapter_7_chooses_on_digits_that_it_neither_trains_on_nor_reports(dimension):
+    data = vaelib.load("mnist-5k", binarize=True)
+    parts = dimension["split"](data)
+    assert torch.equal(parts.train, data.train[:4000]) and parts.binarize
+    assert len(parts.test) == 500 and parts.test_labels.bincount().tolist() == [50] * 10
+    grey = data.train[4000:] / 255
+    assert parts.test.unique().tolist() == [0, 1]
+    assert abs((parts.test - grey).mean()) < 0.002 and (parts.test[grey == 1] == 1).all()
+
+
+def test_chapter_7_keeps_the_best_weights_and_stops_when_nothing_is_better(dimension):
+    watch, model = dimension["Best"](patience=2), torch.nn.Linear(1, 1)
+    history = SimpleNamespace(test={"elbo": []})
+    for elbo in (-3.0, -1.0, -2.0):
+        model.weight.data.fill_(elbo)
+        history.test["elbo"].append(elbo)
+        watch(model, history)
+    history.test["elbo"].append(-1.5)
+    with pytest.raises(dimension["Stands"]):
+        watch(model, history)
+    assert watch.epoch == 2 and watch.weights["weight"].item() == -1.0
+
+
+def test_free_bits_charge_at_least_so_much_a_latent(dimension):
+    mean, log_var = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.zeros(2, 2)
+    loss = dimension["free_bits"](0.5)(torch.tensor([-90.0, -80.0]), mean, log_var, mean, 0)
+    assert loss.item() == pytest.approx(85 + 1.0 + 0.5)  # the mean KL of the first is 1 nat
+    warm = dimension["objective_of"]("warm_up")
+    ends = [warm(torch.zeros(2), mean, log_var, mean, step).item() for step in (0, 400, 800, 900)]
+    assert ends == pytest.approx([0, 0.5, 1.0, 1.0])
+
+
+def test_chapter_7_tabulates_its_results(studies):
+    import latent_dimension_tables as tables
+
+    found = results("07-latent-dimension")
+    assert {name: getattr(tables, name)(found) for name in found["tables"]} == found["tables"]
 
 
 def test_chapter_11_tabulates_the_gallery_and_the_literature(studies):

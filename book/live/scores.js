@@ -102,15 +102,25 @@ live.figure("scores", [], function (stage) {
 
   // logistic regression with C = 1 by Newton's steps, as scikit-learn fits it for two classes
   function beta_vae(codes) {
-    const cases = drawn.pairs.map(({ k, rows }) => ({ k, x: [...codes.map((c) => mean(rows.map(([a, b]) => Math.abs(c[a] - c[b])))), 1] }));
-    const d = codes.length, w = new Array(d + 1).fill(0), dot = (x) => vaelib.sum(x.map((v, j) => v * w[j]));
+    const apart = (c, rows) => {
+      let total = 0;
+      for (const [a, b] of rows) total += Math.abs(c[a] - c[b]);
+      return total / SIZE;
+    };
+    const cases = drawn.pairs.map(({ k, rows }) => ({ k, x: [...codes.map((c) => apart(c, rows)), 1] }));
+    const d = codes.length, w = new Array(d + 1).fill(0);
+    const dot = (x) => {
+      let total = 0;
+      for (let j = 0; j <= d; j++) total += x[j] * w[j];
+      return total;
+    };
     for (let round = 0; round < 25; round++) {
       const slope = w.map((v, j) => (j < d ? v : 0)), curve = w.map((_, i) => w.map((_, j) => (i === j ? (i < d ? 1 : 1e-9) : 0)));
       for (const { k, x } of cases.slice(0, GROUPS)) {
         const p = vaelib.sigmoid(dot(x)), far = p * (1 - p);
         for (let i = 0; i <= d; i++) {
           slope[i] += (p - k) * x[i];
-          for (let j = 0; j <= d; j++) curve[i][j] += far * x[i] * x[j];
+          for (let j = 0; j <= i; j++) curve[j][i] = curve[i][j] += far * x[i] * x[j];
         }
       }
       const step = solve(curve, slope), size = Math.max(...step.map(Math.abs));
@@ -131,8 +141,14 @@ live.figure("scores", [], function (stage) {
   }
 
   function factor_vae(codes) {
+    const within = (c, rows) => {
+      let m = 0, total = 0;
+      for (const row of rows) m += c[row] / SIZE;
+      for (const row of rows) total += (c[row] - m) ** 2;
+      return total / (SIZE - 1);
+    };
     const spread = codes.map((c) => variance(c)), votes = drawn.same.map(({ k, rows, lot }) => {
-      const still = codes.map((c, j) => (Math.sqrt(spread[j]) < 0.05 ? Infinity : variance(rows.map((row) => c[row])) / spread[j]));
+      const still = codes.map((c, j) => (Math.sqrt(spread[j]) < 0.05 ? Infinity : within(c, rows) / spread[j]));
       const least = Math.min(...still), tied = still.flatMap((v, j) => (v <= least * (1 + 1e-9) ? [j] : []));
       return { k, j: tied[Math.floor(lot * tied.length)] }; // of equals rounding would choose one
     });

@@ -2,8 +2,8 @@
 
 python book/studies/01-latent-variables.py    about 2 minutes on 2 cores
 
-Writes book/results/01-latent-variables.json, book/images/01-holes.png and 01-planes.png: means over
-three seeds.
+Writes book/results/01-latent-variables.json: means over three seeds. And book/images/01-holes.png,
+01-planes.png, 01-spaces.png and 01-cells.png.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from __future__ import annotations
 import math
 
 import torch
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle, ConnectionPatch
 from reporting import image_path, machine, over_runs, write_results
 from torch import nn
+from torch.distributions import Normal
 
 import vaelib
 from vaelib import losses, plots
@@ -228,6 +231,106 @@ def draw_pictures(data, encoder, decoder, model) -> None:
     figure.savefig(image_path("01-planes.png"), dpi=110)
 
 
+def ring(z):
+    """The decoder's mean of the notebook's model with one latent and an image of two pixels."""
+    return 1.5 * torch.stack([torch.sin(1.8 * z), -torch.cos(1.8 * z)], -1)
+
+
+def ring_densities(x, noise: float = 0.3):
+    """A grid of latents, its step, the prior there, and p(x | z) of points x (N, 2): (N, 801)."""
+    z = torch.linspace(-8, 8, 801, dtype=torch.float64)
+    log_likelihood = Normal(ring(z), noise).log_prob(x.unsqueeze(1)).sum(-1)
+    return z, z[1] - z[0], Normal(0.0, 1.0).log_prob(z).exp(), log_likelihood.exp()
+
+
+def draw_spaces() -> None:
+    """The ring: latent space with prior and a posterior, data space with both maps, and p(x)."""
+    x, span, blue, orange = torch.tensor([[0.0, 1.6]]), 2.6, plots.COLOURS[5], plots.COLOURS[6]
+    z, step, prior, likelihood = ring_densities(x)
+    posterior = likelihood[0] * prior / (likelihood[0] * prior * step).sum()
+    figure = Figure(figsize=(11, 4.3), layout="constrained")
+    latent, data, total = figure.subplots(1, 3, width_ratios=(1, 1.15, 1.15))
+    latent.fill_between(z, prior, color="0.82", label="prior p(z)")
+    latent.plot(z, posterior / 4, color=orange, label="posterior p(z | ★), a quarter as high")
+    latent.set(xlim=(-3.2, 3.2), ylim=(-0.1, 0.62), xlabel="z", yticks=[], title="latent space")
+    latent.legend(frameon=False, fontsize=9, loc="upper center")
+    shown = torch.linspace(-1.6, 1.6, 9, dtype=torch.float64)
+    colours = colormaps["viridis"]((shown + 1.8) / 3.6)
+    latent.scatter(shown, torch.full_like(shown, -0.045), c=colours, s=45, zorder=3)
+    data.plot(*ring(torch.linspace(-1.745, 1.745, 200)).T, color="0.75")
+    for at, colour in zip(shown, colours):
+        shade = 0.08 + 0.5 * math.exp(-(at.item() ** 2) / 2)
+        data.add_patch(Circle(ring(at).tolist(), 0.6, color=colour, alpha=shade, lw=0))
+        data.scatter(*ring(at), color=[colour], s=45, zorder=3)
+    data.scatter(*x[0], marker="*", color=orange, s=170, zorder=4)
+    data.set_title("data space: p(x | z), as dark as p(z)")
+    for z_there, x_there, words, colour, bend in (
+        (shown[6], ring(shown[6]), "decoder", blue, 0.3),
+        (-1.72, (-0.1, 1.62), "", orange, -0.35),
+        (1.72, (-0.1, 1.62), "back, by Bayes' rule", orange, -0.15),
+    ):
+        forth = colour == blue
+        ends = [(float(z_there), -0.045 if forth else 0.46), [float(v) for v in x_there]]
+        spaces = [latent.transData, data.transData]
+        if not forth:
+            ends, spaces = ends[::-1], spaces[::-1]
+        figure.add_artist(
+            ConnectionPatch(
+                *ends,
+                *spaces,
+                arrowstyle="-|>",
+                connectionstyle=f"arc3,rad={bend}",
+                color=colour,
+                lw=1.6,
+                mutation_scale=14,
+                shrinkA=5,
+                shrinkB=5,
+                zorder=5,
+            )
+        )
+        if words:
+            place = (0.15, -2.45) if forth else (-2.45, 2.2)
+            data.text(*place, words, color=colour, fontsize=10)
+    ticks = torch.linspace(-span, span, 140, dtype=torch.float64)
+    _, _, prior, likelihood = ring_densities(torch.cartesian_prod(ticks, ticks))
+    density = (likelihood * prior * step).sum(1).view(140, 140).T
+    extent = (-span, span, -span, span)
+    total.imshow(density, origin="lower", extent=extent, cmap="Blues")
+    generator = torch.Generator().manual_seed(3)
+    codes = torch.randn(300, generator=generator, dtype=torch.float64)
+    drawn = ring(codes) + 0.3 * torch.randn(300, 2, generator=generator, dtype=torch.float64)
+    total.scatter(*drawn.T, s=5, color="black", lw=0)
+    total.set_title("their sum p(x), and 300 draws")
+    for axis in (data, total):
+        axis.set(xlim=(-span, span), ylim=(-span, span), aspect="equal", xlabel="$x_1$")
+    data.set_ylabel("$x_2$")
+    figure.savefig(image_path("01-spaces.png"), dpi=110)
+
+
+def draw_cells() -> None:
+    """The cells of equal prior mass, once as shares of the prior and once in the plane of codes."""
+    figure = Figure(figsize=(8, 4.1), layout="constrained")
+    shares, plane = figure.subplots(1, 2)
+    codes = prior_cells(CELLS, torch.Generator().manual_seed(0))
+    edges = torch.arange(CELLS + 1) / CELLS
+    walls = torch.special.ndtri(edges).clamp(-4, 4)
+    for axis, lines, dots in (
+        (shares, edges, torch.special.ndtr(codes)),
+        (plane, walls, codes),
+    ):
+        for line in lines.tolist():
+            axis.axhline(line, color="0.8", lw=0.6)
+            axis.axvline(line, color="0.8", lw=0.6)
+        axis.scatter(*dots.T, s=5, color=plots.COLOURS[5], lw=0)
+        axis.set_aspect("equal")
+    shares.set(xlim=(0, 1), ylim=(0, 1), title="shares of the prior")
+    shares.set(xlabel="mass to the left of $z_1$", ylabel="mass below $z_2$")
+    plane.set(
+        xlim=(-3, 3), ylim=(-3, 3), xlabel="$z_1$", ylabel="$z_2$", title="the plane of codes"
+    )
+    figure.savefig(image_path("01-cells.png"), dpi=110)
+
+
 def tiled(images, rows: int, columns: int):
     return (
         images.reshape(rows, columns, 28, 28).permute(0, 2, 1, 3).reshape(28 * rows, 28 * columns)
@@ -235,6 +338,8 @@ def tiled(images, rows: int, columns: int):
 
 
 def main() -> None:
+    draw_spaces()
+    draw_cells()
     data = vaelib.load("mnist-5k", binarize=True)
     autoencoder_runs, model_runs = [], []
     for seed in SEEDS:

@@ -2,7 +2,7 @@
 
 python book/studies/02-gaussian-kl.py    about 2 minutes on 2 cores; writes
                                          book/results/02-gaussian-kl.json and
-                                         book/images/02-two-directions.png
+                                         book/images/02-two-directions.png and 02-price-map.png
 
 The fits are computed on a grid in double precision and need no seed; the models are trained with
 each of three seeds.
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 import vaelib
-from vaelib import ConvSpec, metrics
+from vaelib import ConvSpec, losses, metrics
 from vaelib.plots import COLOURS
 
 SEEDS = range(3)
@@ -107,6 +107,22 @@ def components(log_p: Tensor, sd: float = 0.6) -> dict:
     }
 
 
+def trained(data, beta: float, seed: int) -> tuple[vaelib.VAE, str]:
+    """The notebook's model of digits, and the device that trained it."""
+    torch.manual_seed(seed)
+    model = vaelib.VAE(data.image_shape, 16, convs=CONVS, hidden=256)
+    history = vaelib.fit(
+        model,
+        data,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        beta=beta,
+        seed=seed,
+    )
+    return model, history.device
+
+
 def per_latent(beta: float) -> tuple[dict, str]:
     """What the 16 latents of a trained model pay for the test images, over the seeds.
 
@@ -114,17 +130,7 @@ def per_latent(beta: float) -> tuple[dict, str]:
     """
     data, runs = vaelib.load("mnist-5k", binarize=True), []
     for seed in SEEDS:
-        torch.manual_seed(seed)
-        model = vaelib.VAE(data.image_shape, 16, convs=CONVS, hidden=256)
-        history = vaelib.fit(
-            model,
-            data,
-            epochs=EPOCHS,
-            batch_size=BATCH_SIZE,
-            learning_rate=LEARNING_RATE,
-            beta=beta,
-            seed=seed,
-        )
+        model, device = trained(data, beta, seed)
         kl = metrics.kl_per_dimension(model, data.test)
         runs.append(
             {
@@ -135,7 +141,7 @@ def per_latent(beta: float) -> tuple[dict, str]:
             }
         )
         print(beta, seed, runs[-1], flush=True)
-    return over_runs(runs), history.device
+    return over_runs(runs), device
 
 
 def picture(log_p: Tensor, paths: dict[str, Tensor]) -> Figure:
@@ -169,6 +175,43 @@ def picture(log_p: Tensor, paths: dict[str, Tensor]) -> Figure:
     return figure
 
 
+def price_map() -> tuple[Figure, dict]:
+    """Lines of equal price over mean and deviation, its pull, and two latents of 60 test digits.
+
+    Of a model whose training counted each nat of KL four times, so that it must economise.
+    """
+    data = vaelib.load("mnist-5k", binarize=True)
+    mean, log_var = metrics.encode(trained(data, 4.0, 0)[0].cpu(), data.test)
+    kl = losses.kl_to_standard_normal_per_dimension(mean, log_var).mean(0)
+    dearest, cheapest = int(kl.argmax()), int(kl.argmin())
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axis = figure.subplots()
+    across, up = (
+        torch.linspace(low, high, 121)
+        for low, high in ((-3.0, 3.0), (math.log(0.05), math.log(3.0)))
+    )
+    at, log_sd = torch.meshgrid(across, up, indexing="xy")
+    price = losses.kl_to_standard_normal_per_dimension(at, 2 * log_sd)
+    levels = [0.05, 0.2, 0.5, 1, 1.5, 2, 3, 4, 6]
+    lines = axis.contour(at, log_sd.exp(), price, levels, colors=COLOURS[8], linewidths=0.9)
+    axis.clabel(lines, fmt="%g", fontsize=8)
+    at, log_sd = (t[7::15, 6::12] for t in (at, log_sd))
+    pull = (-at, 1 - (2 * log_sd).exp())  # minus the slopes in the mean and in log sd
+    axis.quiver(at, log_sd.exp(), *pull, color="#777777", angles="uv", width=0.003, scale=60)
+    looks = ((dearest, COLOURS[6], "o", "pays most"), (cheapest, COLOURS[3], "s", "pays least"))
+    for latent, colour, marker, label in looks:
+        sd = (log_var[:60, latent] / 2).exp()
+        axis.plot(mean[:60, latent], sd, marker, color=colour, alpha=0.7, ms=4, label=label)
+    axis.plot(0, 1, "*", color="black", markersize=11)
+    axis.set(yscale="log", xlabel="mean", ylabel="standard deviation")
+    ticks = (0.05, 0.1, 0.2, 0.5, 1, 2)
+    axis.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    axis.minorticks_off()
+    axis.legend(loc="lower center", ncols=2, fontsize=9)
+    paid = {"dearest": kl[dearest].item(), "cheapest": kl[cheapest].item()}
+    return figure, paid
+
+
 def main() -> None:
     log_p = two_bumps(2.0)
     paths = {"forward": descend(forward, log_p, STARTS), "reverse": descend(reverse, log_p, STARTS)}
@@ -179,6 +222,7 @@ def main() -> None:
         distances[f"d{round(10 * distance)}"] = row
     beta1, device = per_latent(1.0)
     beta4, _ = per_latent(4.0)
+    drawn, paid = price_map()
     results = {
         "setting": {
             "fits": "quadrature on 1,401 points from -14 to 14, float64, "
@@ -199,9 +243,11 @@ def main() -> None:
         "distances": distances,
         "beta1": beta1,
         "beta4": beta4,
+        "price_map": paid,
     }
     write_results("02-gaussian-kl", results)
     picture(log_p, paths).savefig(image_path("02-two-directions.png"), dpi=110)
+    drawn.savefig(image_path("02-price-map.png"), dpi=110)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 python book/studies/06-likelihoods.py    about 3 minutes on 2 cores; writes
                                          book/results/06-likelihoods.json and
-                                         book/images/06-clinic.png
+                                         book/images/06-clinic.png and 06-sigma.png
 
 The programs of the clinic are not written down twice: they are read from the chapter's notebook.
 """
@@ -170,33 +170,68 @@ def over_seeds(measure, *arguments) -> dict:
     return result
 
 
+# the quiz: panels A to I, in no order that helps
+PANELS = [
+    "log_var_as_sigma",
+    "training_mode",
+    "mean_over_pixels",
+    "kl_sign",
+    "beta_ignored",
+    "squashed_twice",
+    "variance_as_sigma",
+    "grey_pixels",
+    "half_log_var",
+]
+
+
 def draw(path: Path, names: dict, runs: dict) -> None:
-    """Nine panels: the learning curves of a bug, and under them samples of what was trained."""
+    """Nine unnamed panels: how far a bug's report and its truth lie from the healthy program's."""
     figure = Figure(figsize=(10.5, 9.2), layout="constrained")
     panels = figure.subfigures(3, 3).ravel()
-    reference = runs["healthy"]
-    for panel, (key, title) in zip(panels, TITLES.items()):
+    for index, (panel, key, letter) in enumerate(zip(panels, PANELS, "ABCDEFGHI")):
         program, model, reported, audited = runs[key]
+        healthy = runs["healthy_beta4" if key == "beta_ignored" else "healthy"][2]
         curves, images = panel.subplots(2, 1, height_ratios=[2.7, 1])
-        epochs = range(len(reported))
-        curves.plot(
-            range(len(reference[2])), reference[2], color=COLOURS[5], lw=2, label="healthy program"
-        )
-        curves.plot(epochs, reported, "o-", color=COLOURS[6], ms=4, label="this program reports")
-        curves.plot(
-            epochs, audited, "x--", color=COLOURS[3], ms=5, label="the same model, scored rightly"
-        )
-        curves.set(ylim=(-40, 420) if key != "squashed_twice" else (-40, 600), xlim=(-0.2, 5.2))
-        curves.set_title(title, fontsize=11)
+        curves.axhline(0, color=COLOURS[5], lw=2, label="healthy program")
+        for values, style, colour, size, name in (
+            (reported, "o-", COLOURS[6], 5, "this program reports"),
+            (audited, "x--", COLOURS[3], 6, "the same model, scored rightly"),
+        ):
+            above = [min(max(v - h, -1.2e3), 1.2e3) for v, h in zip(values, healthy)]
+            curves.plot(range(1, len(above)), above[1:], style, color=colour, ms=size, label=name)
+        curves.set_yscale("symlog", linthresh=1)
+        curves.set(ylim=(-1500, 1500), xlim=(0.8, 5.2), xticks=range(1, 6))
+        ticks = (-1000, -100, -10, -1, 0, 1, 10, 100, 1000)
+        curves.set_yticks(ticks, [f"{tick}".replace("-", "−") for tick in ticks])
+        curves.minorticks_off()
+        curves.set_title(letter, fontsize=12, fontweight="bold", loc="left")
         curves.grid(alpha=0.3)
-        if key == "mean_over_pixels":
-            curves.legend(frameon=False, fontsize=8, loc="upper right")
-        if list(TITLES).index(key) % 3 == 0:
-            curves.set_ylabel("negative ELBO, nats")
+        if key == "squashed_twice":  # where there is room
+            curves.legend(frameon=False, fontsize=9, loc="lower right")
+        if index % 3 == 0:
+            curves.set_ylabel("nats above the healthy program")
+        if index > 5:
+            curves.set_xlabel("epoch")
         samples = names["pictures"](program, model)[8:15]
         images.imshow(torch.cat(list(samples), 1), cmap="gray_r", vmin=0, vmax=1)
         images.set(xticks=[], yticks=[])
     figure.savefig(path, dpi=110)
+
+
+def draw_sigmas(path: Path, data, scales: dict) -> None:
+    """What each choice of sigma buys: reconstructions and samples of the first seed's models."""
+    rows, labels = [torch.cat([data.test[:7, 0] / 255, torch.zeros(7, 28, 28)])], ["image"]
+    for name, sigma in scales.items():
+        model = trained(data, "gaussian", sigma, SEEDS[0])
+        drawn = model.sample(7, torch.Generator().manual_seed(0))
+        rows.append(torch.cat([model.reconstruct(data.test[:7]), drawn])[:, 0])
+        kl = metrics.elbo_terms(model, data.test, samples=10).kl.mean().item()
+        name = "fixed" if isinstance(sigma, float) else name
+        labels.append(f"{name}: $\\sigma$ = {model.log_sigma.exp().item():.2f}\nKL {kl:.0f} nats")
+    figure = Figure(figsize=(9, 2.9), layout="constrained")
+    titles = ["reconstructions", "samples from the prior"]
+    clinic()["show_rows"](figure.subplots(), rows, labels, titles)
+    figure.savefig(path, dpi=130)
 
 
 def main() -> None:
@@ -215,6 +250,7 @@ def main() -> None:
         **machine("cpu"),
     }
     scales = {"one": 1.0, "learnt": "learnt", "optimal": "optimal"}
+    draw_sigmas(image_path("06-sigma.png"), data, scales)
     measured = {
         "setting": setting,
         "clinic": results,

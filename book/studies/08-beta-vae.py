@@ -2,10 +2,10 @@
 
 python book/studies/08-beta-vae.py    about 4 minutes on 2 cores
 
-Writes book/results/08-beta-vae.json and book/images/08-*.png. Sprites: from the table of
-sprites.py, the angles that 10-measuring.py finds, and the models that ship with vaelib. Digits:
-trained here; each finished run is kept in _build/beta-vae/, so the command can be stopped and given
-again; --seconds S starts no new run after S seconds.
+Writes book/results/08-beta-vae.json, book/images/08-*.png and book/live/models-prices.*. Sprites:
+from the table of sprites.py, the angles that 10-measuring.py finds, and the models that ship with
+vaelib. Digits: trained here; each finished run is kept in _build/beta-vae/, so the command can be
+stopped and given again; --seconds S starts no new run after S seconds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from beta_vae_tables import (
     PRICES,
     chords,
+    going_out,
     key_of,
     standing,
     summarise_capacity,
@@ -27,14 +28,17 @@ from beta_vae_tables import (
 )
 from digit_classifier import Judge
 from in_use import IN_USE
+from plane_models import write_models
 from reporting import (
     RESULTS,
     ROOT,
     cached,
+    existing,
     image_path,
     machine,
     over_runs,
     read_json,
+    rounded,
     stop_time,
     write_results,
 )
@@ -43,10 +47,12 @@ import vaelib
 from vaelib import metrics, objectives, pretrained
 
 KEPT = ROOT / "_build" / "beta-vae"
+SCRIPT = "book/studies/08-beta-vae.py"
 DEVICE = "cpu"
 SEEDS = range(3)
 CAPACITY, GAMMAS = 15.0, (10, 100, 1000)  # of the digits: nats, reached after half the steps
 EPOCHS, BATCH_SIZE, LEARNING_RATE, LATENT_DIM = 20, 100, 2e-3, 16
+RISING_EPOCHS = 120  # of the models whose price rises
 
 
 def objective_of(name: str, weight: float) -> objectives.Objective:
@@ -76,6 +82,9 @@ def scores(data, name: str, weight: float, seed: int) -> dict:
         metrics.elbo_terms(model, drawn, samples=5),
     )
     log_p = metrics.log_likelihood(model, data.test, samples=100)
+    if name == "price" and seed == 0:
+        KEPT.mkdir(parents=True, exist_ok=True)
+        vaelib.save_model(model, KEPT / f"{key_of(weight)}.safetensors")
     return {
         "distortion": test.reconstruction.mean().item(),
         "rate": test.kl.mean().item(),
@@ -87,6 +96,34 @@ def scores(data, name: str, weight: float, seed: int) -> dict:
         "legible_reconstruction": judge().legible(model.reconstruct(data.test)),
         "legible_sample": judge().legible(model.sample(2000, torch.Generator().manual_seed(seed))),
         "seconds": history.seconds,
+    }
+
+
+def rising_price(step: int) -> float:
+    """1 for the first epochs, then up by a constant factor a step to the last of PRICES."""
+    epoch = 4500 // BATCH_SIZE
+    rise = objectives.falling(1.0, PRICES[-1], (RISING_EPOCHS - EPOCHS) * epoch)
+    return rise(max(0, step - EPOCHS * epoch))
+
+
+def while_rising(data, seed: int) -> dict:
+    """The KL of each latent, nats, an epoch a record, while the price rises, and the price then."""
+    torch.manual_seed(seed)
+    model = vaelib.VAE(data.image_shape, LATENT_DIM, convs=(), hidden=256)
+    history = vaelib.fit(
+        model,
+        data,
+        epochs=RISING_EPOCHS,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        objective=objectives.beta_vae(rising_price),
+        seed=seed,
+        device=DEVICE,
+        progress=False,
+    )
+    return {
+        "prices": rounded([rising_price(step) for step in history.steps]),
+        "kl_per_dimension": [rounded(record) for record in history.kl_per_dimension],
     }
 
 
@@ -103,6 +140,10 @@ def main() -> None:
             path = KEPT / f"{name}-{weight:g}-seed{seed}.json"
             run = cached(path, stop, partial(scores, data, name, weight, seed))
             runs.setdefault((name, weight), []).append(run)
+    rising = [
+        cached(KEPT / f"rising-seed{seed}.json", stop, partial(while_rising, data, seed))
+        for seed in SEEDS
+    ]
     sprites_points = [
         {
             r["weight"]: (r["kl"], r["reconstruction"])
@@ -133,6 +174,7 @@ def main() -> None:
             "nats": CAPACITY,
             **{f"g{gamma}": over_runs(runs["gamma", gamma]) for gamma in GAMMAS},
         },
+        "going_out": {"epochs": RISING_EPOCHS - EPOCHS, **going_out(rising)},
         "digits_chords": total([chords(points) for points in digits_points]),
         "sprites": summarise_sprites(study["runs"]),
         "sprites_chords": total([chords(points) for points in sprites_points]),
@@ -150,6 +192,9 @@ def main() -> None:
         },
     }
     write_results("08-beta-vae", results)
+    shown = {key_of(price): KEPT / f"{key_of(price)}.safetensors" for price in PRICES}
+    models = {key: vaelib.load_model(existing(path, SCRIPT)) for key, path in shown.items()}
+    write_models("prices", models, data.test)
     drawn = {
         "rate-distortion": pictures.rate_distortion(results, study),
         "switching-on": pictures.switching_on(study),

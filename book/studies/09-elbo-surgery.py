@@ -26,6 +26,7 @@ from elbo_surgery_tables import (
     at_equal_terms,
     differences,
     ends,
+    image_entropy,
     key_of,
     missing,
     order,
@@ -251,6 +252,7 @@ def page(setting, kinds, bracket, found, measured, rows) -> dict:
             },
         },
         "missing": missing(kinds),
+        "image_entropy": image_entropy(),
         "ratios": ratios(kinds),
         "differences": with_brackets(found, kinds),
         "equal_terms": at_equal_terms(kinds),
@@ -283,6 +285,8 @@ def main() -> None:
         "three-parts": pictures.three_parts(results, list(records)),
         "order": pictures.order_and_correlation(results, table["runs"]),
         "how-many-images": pictures.how_many_images(results),
+        "mismatch": pictures.mismatch(results),
+        "bananas": pictures.bananas(),
     }
     for name, figure in drawn.items():
         figure.savefig(image_path(f"09-{name}.png"), dpi=130)

@@ -17,7 +17,7 @@ import gallery
 import literature
 import torch
 from matplotlib.figure import Figure
-from model_rows import side_by_side
+from model_rows import DPI, side_by_side, strip_box
 from photographs import load_photographs
 from PIL import Image
 from reporting import (
@@ -115,6 +115,21 @@ PICTURES: dict[str, tuple[dict[str, str], Callable[[dict[str, vaelib.VAE]], Figu
 }
 
 
+# which picture's rows the live figure cuts out; a run that stands in two is taken from the first
+ROWS = ("mnist-latents", "mnist-prices", "fashion-latents", "fashion-beta3", "cifar10")
+
+
+def strips() -> dict[str, dict]:
+    """Where a run's reconstructions and samples are, and the images of its data: (l, u, r, l)."""
+    found: dict[str, dict] = {}
+    for picture in ROWS:
+        for row, run in enumerate(PICTURES[picture][0], start=1):
+            boxes = {"images": (0, 0), "reconstructions": (row, 0), "samples": (row, 1)}
+            where = {name: strip_box(*box) for name, box in boxes.items()}
+            found.setdefault(run, {"picture": f"11-{picture}.png", **where})
+    return found
+
+
 def draw() -> set[str]:
     """Every picture whose models are there; the names of those runs that are not."""
     missing: set[str] = set()
@@ -184,7 +199,7 @@ def learning_curves(rows: list[dict]) -> Figure:
 def save_picture(figure: Figure, name: str) -> None:
     """book/images/11-NAME.png, in a palette of 256: a third of the size."""
     stream, path = io.BytesIO(), image_path(f"11-{name}.png")
-    figure.savefig(stream, dpi=110)
+    figure.savefig(stream, dpi=DPI)
     Image.open(stream).convert("RGB").quantize(256).save(path, optimize=True)
     if path.stat().st_size > MOST:
         print(f"{path.name}: {path.stat().st_size:,} bytes, more than {MOST:,}")
@@ -282,6 +297,7 @@ def main() -> None:
             "minutes": sum(row["seconds"] for row in rows) / 60,
             "runs": by_name,
             "codes": codes(),
+            "strips": strips(),
             "nll_by_k": {
                 str(row["k"]): row
                 for row in measured["nll"]

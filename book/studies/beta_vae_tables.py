@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from in_use import gap_limits, gaps_in_use, used
+from in_use import IN_USE, gap_limits, gaps_in_use, used
 from reporting import spread
 
 from vaelib import objectives
@@ -163,6 +163,32 @@ def switched_on(runs: list[dict], at: float = 0.2) -> dict:
         "together": sum(gap == 0 for gap in apart),
         "third_least": min(third for _, _, third in firsts),
         "third_most": max(third for _, _, third in firsts),
+    }
+
+
+def going_out(runs: list[dict]) -> dict:
+    """At which prices latents went out of use while the price rose, a record an epoch.
+
+    ``alone``: how many did so in a record in which no other did; ``together``: the most in one.
+    """
+    prices, crowds = [], []
+    for run in runs:
+        records = run["kl_per_dimension"]
+        last = [
+            max((i for i, record in enumerate(records) if record[j] > IN_USE), default=-1)
+            for j in range(len(records[0]))
+        ]
+        gone = [i + 1 for i in last if i + 1 < len(records)]
+        prices += [run["prices"][i] for i in gone]
+        crowds += [gone.count(i) for i in set(gone)]
+    return {
+        "runs": len(runs),
+        "latents": sum(len(run["kl_per_dimension"][0]) for run in runs),
+        "out": len(prices),
+        "alone": crowds.count(1),
+        "together": max(crowds),
+        "first": min(prices),
+        "last": max(prices),
     }
 
 

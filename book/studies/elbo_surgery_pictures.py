@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from elbo_surgery_tables import COUNTS, KINDS, PARTS, ends, half_width, key_of
 from in_use import mig_in_use
 from matplotlib.figure import Figure
@@ -130,4 +131,50 @@ def order_and_correlation(results: dict, rows: list[dict]) -> Figure:
     axis.minorticks_off()
     axis.grid(alpha=0.3)
     axis.legend(frameon=False)
+    return figure
+
+
+def mismatch(results: dict) -> Figure:
+    """The distortion at each constant price: the least it could be, and what the decoder adds."""
+    figure = Figure(figsize=(7.2, 3), layout="constrained")
+    axis, betas = figure.subplots(), (16, 8, 4, 2, 1)
+    for at, beta in enumerate(betas):
+        kind = results[key_of("beta-vae", beta)]
+        distortion = kind["reconstruction"]["mean"]
+        least = results["image_entropy"] - kind["information"]["mean"]
+        names = ("$H - I$, the least possible", "decoder mismatch") if at == 0 else (None, None)
+        axis.barh(at, least, color=COLOURS[2], label=names[0])
+        axis.barh(at, distortion - least, left=least, color=COLOURS[1], label=names[1])
+        axis.errorbar(least, at, xerr=half_width(kind, "information"), color="black", capsize=3)
+        axis.text(distortion + 0.6, at, f"$D$ = {distortion:.1f}", va="center", fontsize=9)
+    axis.set_yticks(range(len(betas)), [f"β = {beta}" for beta in betas])
+    axis.set(xlabel="nats per image", xlim=(0, 75))
+    axis.legend(frameon=False, loc="upper right")
+    return figure
+
+
+def straightened(z: torch.Tensor, mean: torch.Tensor, sigma: float) -> torch.Tensor:
+    """The map of prop:tc-free for a mixture of round clouds: (n, 2), of standard normal law."""
+    below = torch.special.ndtr((z.unsqueeze(1) - mean) / sigma)
+    log_weight = -((z[:, None, 0] - mean[:, 0]) ** 2) / (2 * sigma**2)
+    weight = log_weight.softmax(1)  # of each cloud, given the first coordinate
+    first, second = below[:, :, 0].mean(1), (weight * below[:, :, 1]).sum(1)
+    return torch.special.ndtri(torch.stack([first, second], 1))
+
+
+def bananas() -> Figure:
+    """Four round clouds, and what the map makes of them that leaves no total correlation."""
+    mean = torch.tensor([[-0.9, 0.0], [0.9, 0.0], [0.0, 1.5], [0.0, -1.5]]).double()
+    sigma, turn = 0.6, torch.linspace(0, 2 * math.pi, 200, dtype=torch.float64)
+    circle = torch.stack([turn.cos(), turn.sin()], 1)
+    figure = Figure(figsize=(7.6, 3.8), layout="constrained")
+    titles = ("the encoder's clouds", "after the map: q(z) is the prior")
+    maps = (lambda z: z, lambda z: straightened(z, mean, sigma))
+    for axis, title, image in zip(figure.subplots(1, 2, sharey=True), titles, maps):
+        for centre, colour in zip(mean, (1, 2, 3, 6)):
+            for radius in (0.5, 1, 1.5):
+                axis.plot(*image(centre + radius * sigma * circle).T, color=COLOURS[colour], lw=1.3)
+        axis.set(title=title, xlim=(-3, 3), ylim=(-3, 3), xlabel="$z_1$", aspect="equal")
+        axis.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("$z_2$")
     return figure

@@ -5,6 +5,7 @@ No part but the dimension-wise KL is known better than its bracket, so that goes
 
 from __future__ import annotations
 
+import math
 import statistics
 
 import numpy as np
@@ -174,6 +175,11 @@ def on_equal_terms(kinds: dict, own: dict) -> dict:
             "rate": statistics.mean(on_the_line(f"information_{end}", "rate") for end in two_ends),
         },
     }
+
+
+def image_entropy() -> float:
+    """The entropy of a sprite's image, nats: at most this, as squares and ellipses repeat."""
+    return math.log(737_280) - (math.log(4) + math.log(2)) / 3
 
 
 def missing(kinds: dict) -> float:

@@ -4,7 +4,8 @@ python book/studies/sprites.py    about an hour on 2 cores, two runs at a time
 
 Five seeds of each. Writes book/results/sprites.json, from which chapters 8 to 10 take their figures
 and numbers, and the models to _build/sprites/, from which shipped.py takes those that ship.
-Interrupted, it goes on where it was: a run is made whose record or model is missing.
+Interrupted, it goes on where it was: a run is made whose record, scores of drawn codes or model is
+missing.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+from in_use import IN_USE
 from reporting import RESULTS, ROOT, machine, model_scores, read_json, rounded
 
 import vaelib
 from vaelib import ConvSpec, disentanglement, losses, metrics, objectives
+from vaelib.models import draw_latents
 from vaelib.saving import write
 
 TABLE = RESULTS / "sprites.json"
@@ -39,15 +42,18 @@ def falling(price: float) -> objectives.Schedule:
     return objectives.falling(40, price, 2000)
 
 
+def rising(capacity: float) -> objectives.Schedule:
+    """From 0 in a straight line to ``capacity`` nats, over the first four fifths of the steps."""
+    return objectives.linear(0, capacity, 4 * STEPS // 5)
+
+
 def objective(method: str, weight: float, dataset_size: int) -> objectives.Objective:
     """What a run descends; each schedule is spelt out in `setting`."""
     return {
         "beta-vae": lambda: objectives.beta_vae(weight),
         "falling-beta": lambda: objectives.beta_vae(falling(weight)),
         "falling-beta-fast": lambda: objectives.beta_vae(falling(weight)),
-        "annealed-capacity": lambda: objectives.annealed_capacity(
-            objectives.linear(0, weight, 4 * STEPS // 5), 100.0
-        ),
+        "annealed-capacity": lambda: objectives.annealed_capacity(rising(weight), 100.0),
         "beta-tcvae": lambda: objectives.beta_tcvae(weight, dataset_size),
         "falling-tcvae": lambda: objectives.beta_tcvae(
             falling(weight), dataset_size, rest=falling(2)
@@ -120,11 +126,16 @@ def learning_rate_of(method: str) -> float:
 
 
 def scores(model, images: torch.Tensor, factors: torch.Tensor, dataset_size: int) -> dict:
-    """A trained model's ELBO and its terms in nats, the KL's parts, the disentanglement scores."""
-    codes, _ = metrics.encode(model, images)
+    """A trained model's ELBO and its terms in nats, the KL's parts, the disentanglement scores.
+
+    Those are of the posterior means of all latents; the same under "in_use" of the means of the
+    latents in use (empty where there are not two), under "drawn" of codes drawn from q(z | x).
+    """
+    mean, log_var = metrics.encode(model, images)
+    drawn = draw_latents(mean, log_var, torch.Generator().manual_seed(SCORED_SEED))
+    rates = losses.kl_to_standard_normal_per_dimension(mean, log_var).mean(0)
+    speak = mean[:, rates > IN_USE]
     parts = metrics.kl_decomposition(model, images, dataset_size, points=2000)._asdict()
-    information = disentanglement.mutual_information(codes, factors)
-    information /= disentanglement.factor_entropy(factors)
     return {
         **model_scores(model, images),
         **{name: values.mean().item() for name, values in parts.items()},
@@ -132,6 +143,17 @@ def scores(model, images: torch.Tensor, factors: torch.Tensor, dataset_size: int
             f"{name}_se": values.std().item() / math.sqrt(len(values))
             for name, values in parts.items()
         },
+        **of_codes(mean, factors),
+        "in_use": of_codes(speak, factors) if speak.shape[1] > 1 else {},
+        "drawn": of_codes(drawn, factors),
+    }
+
+
+def of_codes(codes: torch.Tensor, factors: torch.Tensor) -> dict:
+    """The disentanglement scores of codes (N, d), and what each latent says of each factor."""
+    information = disentanglement.mutual_information(codes, factors)
+    information /= disentanglement.factor_entropy(factors)
+    return {
         "mig_gaps": rounded(disentanglement.mig_gaps(codes, factors).tolist()),
         **disentanglement.scores(codes, factors),
         "information": [rounded(row) for row in information.tolist()],
@@ -198,7 +220,9 @@ def urgency(key: tuple[str, float, int]) -> tuple[int, int]:
 
 def main() -> None:
     records = {key_of(record): record for record in read_runs()}
-    left = [key for key in RUNS if key not in records or not model_path(key).exists()]
+    left = [
+        key for key in RUNS if "drawn" not in records.get(key, {}) or not model_path(key).exists()
+    ]
     left.sort(key=urgency)
     os.environ |= {"OMP_NUM_THREADS": "1"}
     with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("spawn")) as pool:

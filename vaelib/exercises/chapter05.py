@@ -118,3 +118,66 @@ def exercise_5(binarise) -> None:
     )
     same = binarise(images, torch.Generator().manual_seed(0))
     assert torch.equal(drawn, same), "The same generator seed must give the same draw."
+
+
+def _small(seed: int) -> tuple[VAE, torch.Tensor, torch.Tensor]:
+    """A model with a wide posterior, images of zeros and ones, and noise."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = VAE((1, 8, 8), 3, convs=(ConvSpec(4),), hidden=8)
+        torch.nn.init.normal_(model.to_log_var.bias)
+        return model, torch.rand(20, 1, 8, 8).round(), torch.randn(20, 3)
+
+
+def _loss(model: VAE, x: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-likelihood and KL of each image, as vaelib has them."""
+    output, mean, log_var, _ = model(x, noise)
+    return model.log_likelihood(x, output), losses.kl_to_standard_normal(mean, log_var)
+
+
+def exercise_7(my_loss) -> None:
+    """``my_loss(model, x, noise)``: the loss of a minibatch at this noise (eq:minibatch-elbo)."""
+    model, x, noise = _small(7)
+    given = answered(my_loss(model, x, noise))
+    assert isinstance(given, torch.Tensor) and given.shape == (), (
+        "Return one number for the whole minibatch: a tensor without dimensions."
+    )
+    log_likelihood, kl = _loss(model, x, noise)
+    right = losses.negative_elbo(log_likelihood, kl)
+    for wrong, hint in (
+        (-right.mean(), "This is the ELBO; a loss is descended."),
+        (right.sum(), "The images' losses are added up; their mean is wanted."),
+        ((kl - log_likelihood / 64).mean(), "Over pixels the sum is wanted, not the mean."),
+        ((kl / 3 - log_likelihood).mean(), "Over latents the sum is wanted, not the mean."),
+        (-log_likelihood.mean(), "The KL is missing."),
+        ((-kl - log_likelihood).mean(), "The KL has the wrong sign."),
+    ):
+        assert not torch.isclose(given, wrong, rtol=1e-4), hint
+    assert torch.isclose(given, right.mean(), rtol=1e-4), (
+        f"Yours is {given:.3f} nats, the right one {right.mean():.3f}. Is the noise as wide as the "
+        "log-variance says?"
+    )
+    assert given.requires_grad, "The number is right, but no gradient leads back from it."
+
+
+def exercise_8(step) -> None:
+    """``step(model, optimizer, x, noise)``: a training step; the loss comes back as a number."""
+    (model, x, noise), (twin, _, _) = _small(8), _small(8)
+    start = [p.detach().clone() for p in model.parameters()]
+    ours, theirs = (torch.optim.SGD(m.parameters(), lr=1e-3) for m in (twin, model))
+    for number in ("first", "second"):
+        given = answered(step(model, theirs, x, noise))
+        loss = losses.negative_elbo(*_loss(twin, x, noise)).mean()
+        ours.zero_grad()
+        loss.backward()
+        ours.step()
+        pairs = list(zip(model.parameters(), twin.parameters(), strict=True))
+        moved = any(not torch.equal(a, b) for a, b in zip(model.parameters(), start, strict=True))
+        assert moved, "Not one weight has moved."
+        assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in pairs), (
+            f"After the {number} step the weights are not where they should be."
+            + (" What is left of the first step's gradient?" if number == "second" else "")
+        )
+        assert isinstance(given, float) and abs(given - loss.item()) < 1e-3 * loss.item(), (
+            "The weights are right; return the loss before the step, as a Python number."
+        )

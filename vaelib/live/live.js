@@ -27,6 +27,7 @@
   }
 
   window.live = {
+    load, // resolves once a figure has a model or data that it asks for on demand
     // a figure's script calls this once; build(stage) draws it and returns { get, set }, and still()
     // where its picture shows something later than its beginning
     figure(name, needs, build) {

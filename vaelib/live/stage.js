@@ -38,7 +38,7 @@ live.stage = function (element) {
     return {
       set(value) {
         data.value = value;
-        data.textContent = value.toFixed(digits).replace("-", "−");
+        data.textContent = value.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
       },
       element: data,
     };
@@ -128,8 +128,9 @@ live.stage = function (element) {
     };
   }
 
-  // a plane with axes, square and centred unless its two ranges say otherwise; sx, sy map its numbers to the picture's
-  function plane(label, { extent, across = [-extent, extent], upward = [-extent, extent], height = 400, names, parent = root, ticks = 1, rows = ticks,
+  // a plane with axes, square and centred unless its two ranges say otherwise; sx, sy map its numbers to the picture's;
+  // `said` makes the number of a mark below it, such as 10 ** t
+  function plane(label, { extent, across = [-extent, extent], upward = [-extent, extent], height = 400, names, parent = root, ticks = 1, rows = ticks, said = String,
     steps = [across, upward].map(([low, high]) => 0.05 * Math.ceil((high - low) / 7)) }) {
     const side = 400, edge = 34;
     const place = ([low, high], from, to) => (v) => from + ((v - low) / (high - low)) * (to - from);
@@ -137,19 +138,19 @@ live.stage = function (element) {
     const svg = make("svg", { viewBox: `0 0 ${side} ${height}`, role: "group", "aria-label": label, class: "live-plane" });
     const axes = add(make("g", { class: "live-axes", "aria-hidden": "true" }), svg);
     const marks = ([low, high], step) => Array.from({ length: Math.floor(high / step) - Math.ceil(low / step) + 1 }, (_, i) => (Math.ceil(low / step) + i) * step);
-    const words = (t) => String(Number(t.toPrecision(6))).replace("-", "−");
+    const words = (t) => String(Number(Number(t).toPrecision(6))).replace("-", "−");
     for (const t of marks(across, ticks)) {
       add(make("line", { x1: sx(t), x2: sx(t), y1: sy(upward[0]), y2: sy(upward[1]), class: t ? "" : "zero" }), axes);
-      add(make("text", { x: sx(t), y: height - edge + 16, "text-anchor": "middle" }, words(t)), axes);
+      add(make("text", { x: sx(t), y: height - edge + 16, "text-anchor": "middle" }, words(said(t))), axes);
     }
     for (const t of marks(upward, rows)) {
       add(make("line", { x1: sx(across[0]), x2: sx(across[1]), y1: sy(t), y2: sy(t), class: t ? "" : "zero" }), axes);
       add(make("text", { x: edge - 6, y: sy(t) + 4, "text-anchor": "end" }, words(t)), axes);
     }
-    const italic = (text) => make("tspan", { "font-style": "italic" }, text[0]);
+    const italic = (text) => make("tspan", /^\w\d*$/.test(text) ? { "font-style": "italic" } : {}, text[0]);
     const small = (text) => make("tspan", /^\d*$/.test(text.slice(1)) ? { dy: 3, "font-size": "10" } : {}, text.slice(1));
     add(make("text", { x: side - 14, y: height - 3, class: "name" }, italic(names[0]), small(names[0])), axes);
-    add(make("text", { x: 2, y: 16, class: "name" }, italic(names[1]), small(names[1])), axes);
+    add(make("text", { x: names[1].length > 2 ? edge + 4 : 2, y: 16, class: "name" }, italic(names[1]), small(names[1])), axes);
     add(svg, parent);
 
     const at = (event) => {
@@ -177,13 +178,13 @@ live.stage = function (element) {
       return (x, y, rx, ry) => put(made, { cx: sx(x), cy: sy(y), rx: rx * wide, ry: ry * high });
     }
 
-    // a line through points [x, y], or with "area" in its kind what lies between it and the axis; above the plane it is cut
+    // a line through points [x, y], or with "area" in its kind what lies between it and the axis; beyond the plane it is cut
     function path(kind) {
       const made = add(make("path", { class: kind, "aria-hidden": "true" }), svg), area = /area/.test(kind);
-      const [floor] = upward, top = upward[1] + (upward[1] - floor);
+      const inside = (y) => sy(Math.min(upward[1], Math.max(upward[0], y))).toFixed(1);
       return (list) => {
-        const d = list.map(([x, y], i) => `${i ? "L" : "M"}${sx(x).toFixed(1)} ${sy(Math.min(top, y)).toFixed(1)}`).join("");
-        put(made, { d: area && list.length ? `${d}L${sx(list.at(-1)[0]).toFixed(1)} ${sy(0)}L${sx(list[0][0]).toFixed(1)} ${sy(0)}Z` : d });
+        const d = list.map(([x, y], i) => `${i ? "L" : "M"}${sx(x).toFixed(1)} ${inside(y)}`).join("");
+        put(made, { d: area && list.length ? `${d}L${sx(list.at(-1)[0]).toFixed(1)} ${inside(0)}L${sx(list[0][0]).toFixed(1)} ${inside(0)}Z` : d });
       };
     }
 

@@ -1,8 +1,9 @@
 """The directive `{beside} vaelib.losses.kl_standard`: lines of vaelib beside what they stand for.
 
-The code is read from the source when the book is built, without its docstring. Each line of the
-content is `a part of one line of the code :: the symbol or words that stand beside it`. With
-`from` and `to`, parts of two lines, only what lies between them is shown.
+The code is read from the source when the book is built, without its docstring; a module's name,
+`book.start`, stands for all of it. Each line of the content is `a part of one line of the code ::
+the symbol or words that stand beside it`. With `from` and `to`, parts of two lines, only what lies
+between them is shown.
 """
 
 import ast
@@ -20,13 +21,15 @@ SEPARATOR = " :: "
 
 
 def source_of(root: Path, name: str) -> tuple[Path, int, list[str]]:
-    """The file, the number of the first line, and the lines of a function or class, as written.
+    """The file, the number of the first line, and the lines as written.
+
+    Of a function, a class or a module.
 
     Raises:
         ValueError: there is no such function.
     """
     parts = name.split(".")
-    for length in range(len(parts) - 1, 0, -1):
+    for length in range(len(parts), 0, -1):
         path = root.joinpath(*parts[:length]).with_suffix(".py")
         if path.is_file():
             break
@@ -39,13 +42,13 @@ def source_of(root: Path, name: str) -> tuple[Path, int, list[str]]:
         if not inside:
             raise ValueError(f"{name!r}: {path.name} has no {part!r}")
         found = inside[0]
-    assert isinstance(found, Definition)
-    lines = text.splitlines()[found.lineno - 1 : found.end_lineno]
+    first, last = (found.lineno, found.end_lineno) if isinstance(found, Definition) else (1, None)
+    lines = text.splitlines()[first - 1 : last]
     if ast.get_docstring(found) is not None:
         docstring = found.body[0]
         assert docstring.end_lineno is not None
-        del lines[docstring.lineno - found.lineno : docstring.end_lineno - found.lineno + 1]
-    return path, found.lineno, textwrap.dedent("\n".join(lines)).splitlines()
+        del lines[docstring.lineno - first : docstring.end_lineno - first + 1]
+    return path, first, textwrap.dedent("\n".join(lines)).splitlines()
 
 
 def line_with(lines: list[str], part: str) -> int:
@@ -83,7 +86,10 @@ class Beside(SphinxDirective):
         where = path.relative_to(self.env.srcdir).as_posix()
         head = nodes.paragraph("", "", nodes.literal("", self.arguments[0]), nodes.Text(", "))
         head += [nodes.literal("", where), nodes.Text(f", from line {first}")]
-        return [nodes.container("", head, *rows, classes=["beside"])]
+        # a whole module's lines are long, so that what they mean stands below each
+        whole = path.with_suffix("").name == self.arguments[0].rpartition(".")[2]
+        classes = ["beside", *["beside-whole"] * whole]
+        return [nodes.container("", head, *rows, classes=classes)]
 
     def rows(self, lines: list[str]) -> list[nodes.Node]:
         notes: dict[int, str] = {}
