@@ -115,7 +115,8 @@ def test_the_first_block_clones_this_repository_and_opens_the_notebooks():
 
 
 def shell_blocks() -> list[str]:
-    return re.findall(r"^```\n(.*?)^```$", README, re.M | re.S)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
+    return [text for language, text in blocks if not language]
 
 
 @pytest.mark.timeout(900)  # it trains seven models
