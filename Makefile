@@ -1,5 +1,5 @@
 # make book | serve | test | lab | train | notes | outputs | studies | bench | lint | clean
-# make mutation | fuzz | kills | matrix | colab | links
+# make nightly | mutation | fuzz | kills | matrix | colab | links
 # Each target sets up .venv when it is missing or when requirements.txt or pyproject.toml changed.
 
 PYTHON ?= python3
@@ -14,19 +14,20 @@ export JUPYTER_PLATFORM_DIRS := 1
 export SOURCE_DATE_EPOCH := 1700000000
 export FORCE_SOURCE_DATE := 1
 
-.PHONY: help book serve test lab train notes figures outputs studies bench mutation fuzz kills matrix colab links lint clean
+.PHONY: help book serve test lab train notes figures outputs studies bench nightly mutation fuzz kills matrix colab links lint clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make book    render the book into $(BOOK)"
 	@echo "make serve   render it and serve it on http://localhost:8000"
-	@echo "make test    run every notebook and every test"
+	@echo "make test    run every notebook, and every test but the longest (ten minutes)"
 	@echo "make lab     open the notebooks in JupyterLab"
 	@echo "make train   train a small model into runs/ and write its report; CONFIG=FILE VARIATION=B-VAE for another"
 	@echo "make notes   typeset the derivations into latex/vae_maths.pdf (needs LaTeX)"
 	@echo "make outputs run the notebooks and store their outputs"
 	@echo "make studies measure the numbers that the book quotes (an hour)"
 	@echo "make bench   measure how fast training is, and how time and memory grow (half an hour)"
+	@echo "make nightly run the longest tests, which make test leaves out (ten minutes)"
 	@echo "make mutation plant wrong formulas in vaelib and see that a test catches each (minutes)"
 	@echo "make fuzz    10,000 hostile configurations, command lines, files and arguments (minutes)"
 	@echo "make kills   kill a hundred runs, go on with each, and compare the weights bit for bit (minutes)"
@@ -53,8 +54,9 @@ serve: book
 	@$(BIN)/python book/serve.py $(BOOK)
 
 # one core a worker: two notebooks side by side, one thread each, are done sooner than one after the other
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 test: $(STAMP)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval notebooks tests -n auto --dist loadfile
+	@$(PYTEST) --nbval notebooks tests -m "not nightly"
 
 # in a container one is root, which JupyterLab refuses; it listens on loopback, behind its token
 lab: $(STAMP)
@@ -98,6 +100,9 @@ studies: $(STAMP)
 bench: $(STAMP)
 	@for script in speed growth sprites_speed readme; do echo "benchmarks/$$script.py"; \
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
+
+nightly: $(STAMP)
+	@$(PYTEST) tests -m nightly
 
 mutation: $(STAMP)
 	@$(BIN)/python tests/mutation.py

@@ -5,6 +5,7 @@ import shutil
 
 import processes
 import pytest
+import torch
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -23,6 +24,15 @@ FLAGS = [
 def no_process_is_left():
     yield
     processes.end_all()
+
+
+@pytest.fixture
+def one_thread():
+    """As in the processes that tests start, for the same numbers in this one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

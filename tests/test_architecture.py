@@ -14,6 +14,7 @@ ORDER = [
     "device",
     "losses",
     "conv_transpose",
+    "initial_weights",
     "layers",
     "models",
     "saving",

@@ -1,5 +1,6 @@
 """The built book: equations shown once and marked, links alive, nothing loaded from elsewhere."""
 
+import contextlib
 import html.parser
 import re
 import subprocess
@@ -9,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from main_path import main_path
 from test_labels import written
 
@@ -176,10 +178,8 @@ def test_the_modules_pages_say_what_a_field_is_or_nothing(pages):
     text = {path.name: page.text for path, page in pages.items() if path.name.startswith("api")}
     assert len(text) == 4 and not any("Alias for field" in page for page in text.values())
     assert 'id="vaelib.losses.KLTerms"' in text["api-core.html"]
-    for name in pretrained.names():
-        assert f">{name}<" in text["api.html"].replace('<span class="pre">', "").replace(
-            "</span>", ""
-        )
+    plain = re.sub(r"</?span[^>]*>", "", text["api.html"])
+    assert all(f">{name}<" in plain for name in pretrained.names())
 
 
 def test_every_picture_has_alternative_text(pages):
@@ -217,8 +217,8 @@ def test_notebook_pages_launch_colab_and_download(pages):
         )
 
 
-@pytest.fixture
-def seen(browser):
+@contextlib.contextmanager
+def opened(browser):
     """A fresh page, and what went wrong on it: errors, failed requests, requests off the disk."""
     page, wrong = browser.new_page(), []
     # the theme says so itself, on every reader's first visit, and then picks the system's mode
@@ -236,49 +236,62 @@ def seen(browser):
     page.close()
 
 
+@pytest.fixture
+def seen(browser):
+    with opened(browser) as page_and_wrong:
+        yield page_and_wrong
+
+
+# every page but the root, which only leads to the front page
 PAGES = [
-    "book/index.html",
-    "book/notation.html",
-    "book/glossary.html",
-    "book/api.html",
-    "book/api-core.html",
-    *(f"{d}/{n.stem}.html" for n in NOTEBOOKS for d in ("book", "notebooks")),
+    *("book/index", "genindex", "py-modindex", "search"),
+    *re.findall(r"file: (\S+)", (ROOT / "_toc.yml").read_text()),
 ]
+every_page = pytest.mark.parametrize("shown", PAGES, indirect=True, scope="module")
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_reads_from_the_folder_itself(book, seen, name):
-    page, wrong = seen
-    page.goto(f"file://{book}/{name}", wait_until="load")
-    page.wait_for_function(
-        "!window.MathJax || (window.MathJax.startup && window.MathJax.startup.promise)"
-    )
-    page.evaluate("window.MathJax ? window.MathJax.startup.promise : null")
-    assert wrong == []
+def test_every_page_is_looked_at(book, pages):
+    found = {str(path.relative_to(book)) for path in pages} - {"index.html"}
+    assert found == {f"{name}.html" for name in PAGES}
+
+
+class Shown:
+    """A page as a reader has it, formulas typeset and live figures open, and what went wrong."""
+
+    def __init__(self, page, wrong: list[str], book: Path, name: str):
+        self.page, self.wrong, self.name = page, wrong, name
+        page.set_default_timeout(120_000)
+        page.goto(f"file://{book}/{name}.html", wait_until="load")
+        page.wait_for_function("!window.MathJax || window.MathJax.startup?.promise")
+        page.evaluate("window.MathJax?.startup.promise.then(() => null)")
+        for figure in page.locator("figure.live").all():
+            figure.scroll_into_view_if_needed()
+            page.wait_for_function("(figure) => figure.get", arg=figure.element_handle())
+
+    def layout(self, width: int, height: int, media: str = "screen") -> dict:
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.emulate_media(media=media)
+        return self.page.evaluate(LAYOUT)
+
+
+@pytest.fixture(scope="module")
+def shown(request, book, browser):
+    """Loaded once for all its tests, which pytest runs page by page: to typeset takes seconds."""
+    with opened(browser) as (page, wrong):
+        yield Shown(page, wrong, book, request.param)
+
+
+@every_page
+def test_a_page_reads_from_the_folder_itself(shown):
+    page = shown.page
+    assert shown.wrong == []
     assert page.locator("mjx-merror, .system-message, .problematic").count() == 0
-    if re.match(r"book/\d\d-", name):
-        fewest = 15 if "/12-" in name else 20  # the last chapter has commands, and few formulas
+    if re.match(r"book/\d\d-", shown.name):
+        fewest = 15 if "/12-" in shown.name else 20  # the last has commands, and few formulas
         assert page.locator("mjx-container").count() > fewest, "MathJax did not typeset"
         assert page.locator("article .math:not(:has(mjx-container))").count() == 0
-    raw = page.locator("article").inner_text()
+    raw = "".join(page.locator("article").all_inner_texts())
     assert not re.search(r"\\(begin|frac|mathbb|E\b|KL\b)|\{(eq|prf:ref|cite(:\w+)?)\}", raw)
-
-
-def show(page, book: Path, name: str) -> None:
-    """The page as a reader has it: formulas typeset, live figures open."""
-    page.set_default_timeout(120_000)
-    page.goto(f"file://{book}/{name}", wait_until="load")
-    page.wait_for_function("!window.MathJax || window.MathJax.startup?.promise")
-    page.evaluate("window.MathJax?.startup.promise.then(() => null)")
-    for figure in page.locator("figure.live").all():
-        figure.scroll_into_view_if_needed()
-        page.wait_for_function("(figure) => figure.get", arg=figure.element_handle())
-
-
-@pytest.fixture(scope="session")
-def names(book, pages) -> list[str]:
-    """Every page but the root, which only leads to the front page."""
-    return sorted({str(path.relative_to(book)) for path in pages} - {"index.html"})
 
 
 # what is wider than its place and does not show it all; of a formula, what is drawn of it counts
@@ -307,45 +320,19 @@ LAYOUT = """async () => {
 }"""
 
 
-@pytest.fixture(scope="session")
-def layouts(book, browser, names) -> dict[str, dict[str, dict]]:
-    """Of each page, what `LAYOUT` finds on a small laptop, a small phone and A4 paper."""
-    found = {"laptop": {}, "phone": {}, "paper": {}}
-    page = browser.new_page()
-    for name in names:
-        page.emulate_media(media="screen")
-        page.set_viewport_size({"width": 1280, "height": 800})
-        show(page, book, name)
-        found["laptop"][name] = page.evaluate(LAYOUT)
-        page.set_viewport_size({"width": 320, "height": 640})
-        found["phone"][name] = page.evaluate(LAYOUT)
-        # 210 mm less Chromium's margins
-        page.set_viewport_size({"width": 717, "height": 1000})
-        page.emulate_media(media="print")
-        found["paper"][name] = page.evaluate(LAYOUT)
-    page.close()
-    return found
+@every_page
+def test_what_is_wider_than_its_window_scrolls_inside_itself_by_keyboard(shown):
+    laptop, phone = shown.layout(1280, 800), shown.layout(320, 640)
+    for found in (laptop, phone):
+        assert found["excess"] <= 0 and found["unreachable"] == []
+    assert laptop["tables"] == [], "a small laptop shows every table whole"
+    assert phone["skip"], "nothing for paper to hide"
 
 
-def wrong_in(layout: dict[str, dict], what: str) -> dict[str, object]:
-    return {name: found[what] for name, found in layout.items() if found[what]}
-
-
-@pytest.mark.parametrize("window", ["laptop", "phone"])
-def test_what_is_wider_than_its_window_scrolls_inside_itself_by_keyboard(layouts, window):
-    excess = {name: found["excess"] for name, found in layouts[window].items()}
-    assert {name: px for name, px in excess.items() if px > 0} == {}
-    assert wrong_in(layouts[window], "unreachable") == {}
-
-
-def test_a_small_laptop_shows_every_table_whole(layouts):
-    assert wrong_in(layouts["laptop"], "tables") == {}
-
-
-def test_paper_cuts_nothing_off_and_offers_no_skip_link(layouts):
-    assert wrong_in(layouts["paper"], "clipped") == {}
-    assert wrong_in(layouts["paper"], "skip") == {}
-    assert all(found["skip"] for name, found in layouts["phone"].items()), "nothing to hide"
+@every_page
+def test_paper_cuts_nothing_off_and_offers_no_skip_link(shown):
+    paper = shown.layout(717, 1000, "print")  # 210 mm less Chromium's margins
+    assert paper["clipped"] == [] and not paper["skip"]
 
 
 # a page's structure is the same in the dark, so there only its colours are looked at
@@ -368,24 +355,31 @@ ABBREVIATE = """(formulas) => {
 }"""
 
 
-def test_axe_finds_nothing_on_any_page_in_light_or_dark(book, browser, names):
-    """axe-core's rules for WCAG 2.1, A and AA."""
-    from axe_playwright_python.sync_playwright import Axe
+# a page of each kind; `make nightly` looks at the others
+OF_EACH_KIND = {"search", *(f"book/{name}" for name in ("index", "05-vae", "notation"))}
+OF_EACH_KIND |= {"book/playground", "book/command-line", "notebooks/05-vae"}
 
-    axe, found = Axe(), []
-    page = browser.new_page(viewport={"width": 1360, "height": 900}, reduced_motion="reduce")
-    for name in names:
-        show(page, book, name)
-        page.evaluate(ABBREVIATE, name != "book/notation.html")
-        # a colour on its way from one mode to the other is neither's
-        page.add_style_tag(content="*, ::before, ::after { transition: none !important }")
-        for mode, rules in RULES.items():
-            page.evaluate("(mode) => document.documentElement.dataset.theme = mode", mode)
-            options = {"runOnly": rules, "resultTypes": ["violations"], "preload": False}
-            for violation in axe.run(page, options=options).response["violations"]:
-                for node in violation["nodes"]:
-                    found.append((name, mode, violation["id"], node["html"][:200]))
-    page.close()
+
+@pytest.mark.parametrize(
+    "shown",
+    [n if n in OF_EACH_KIND else pytest.param(n, marks=pytest.mark.nightly) for n in PAGES],
+    indirect=True,
+    scope="module",
+)
+def test_axe_finds_nothing_on_a_page_in_light_or_dark(shown):
+    """axe-core's rules for WCAG 2.1, A and AA; the page's last test, which it does not survive."""
+    page, found = shown.page, []
+    page.set_viewport_size({"width": 1360, "height": 900})
+    page.emulate_media(media="screen", reduced_motion="reduce")
+    page.evaluate(ABBREVIATE, shown.name != "book/notation")
+    # a colour on its way from one mode to the other is neither's
+    page.add_style_tag(content="*, ::before, ::after { transition: none !important }")
+    for mode, rules in RULES.items():
+        page.evaluate("(mode) => document.documentElement.dataset.theme = mode", mode)
+        options = {"runOnly": rules, "resultTypes": ["violations"], "preload": False}
+        for violation in Axe().run(page, options=options).response["violations"]:
+            for node in violation["nodes"]:
+                found.append((mode, violation["id"], node["html"][:200]))
     assert found == []
 
 

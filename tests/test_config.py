@@ -496,6 +496,18 @@ def test_iwae_draws_its_samples(file):
         (("[architecture]", "[configuration]"), ["[configuration] is given twice", "line"]),
         (("[configuration]", ""), ["stands before the first section, [configuration]"]),
         (
+            ("z_dimension = 2", "z_dimension = 2\nz_map = 3"),
+            ["[architecture] z_dimension = 2", "z_map leaves no place for it"],
+        ),
+        (
+            ("z_dimension = 2", "z_map = 3\nhidden = [8]"),
+            ["[architecture] hidden = [8]", "z_map leaves no place for it"],
+        ),
+        (
+            ("z_dimension = 2", "z_map = 0"),
+            ["[architecture] z_map = 0", "instead of z_dimension"],
+        ),
+        (
             ("z_dimension = 2", "z_dimension = 2\nhello"),
             ["is neither [section] nor key = value", "hello"],
         ),
@@ -598,6 +610,7 @@ def configurations(draw):
     layers = draw(st.integers(0, 3))
     pairs = st.lists(st.tuples(numbers, numbers), min_size=layers, max_size=layers).map(tuple)
     widths = st.lists(numbers, min_size=layers, max_size=layers).map(tuple)
+    as_map = layers > 0 and draw(st.booleans())
     likelihood = draw(st.sampled_from(LIKELIHOODS))
     words = SIGMA_WORDS.get(likelihood, ())
     kind = draw(st.sampled_from(sorted(SCHEDULES)))
@@ -619,8 +632,9 @@ def configurations(draw):
             conv_kernel_sizes=draw(pairs),
             conv_strides=draw(pairs),
             conv_paddings=draw(pairs),
-            z_dimension=draw(numbers),
-            hidden=draw(st.lists(numbers).map(tuple)),
+            z_dimension=None if as_map else draw(numbers),
+            z_map=draw(numbers) if as_map else None,
+            hidden=() if as_map else draw(st.lists(numbers).map(tuple)),
             activation=draw(st.sampled_from(ACTIVATIONS)),
             likelihood=likelihood,
             sigma=draw(st.sampled_from(words) | floats) if words else None,
@@ -660,3 +674,13 @@ def test_a_path_with_a_hash_stands_in_quotation_marks(file, text, path):
 
 def test_a_quotation_mark_that_is_not_closed_is_a_line(file):
     assert "must be a folder" in refused(file(ORIGINAL, ("../datasets/", '"/a/b #1')))
+
+
+def test_z_map_is_so_many_latents_at_each_place(file):
+    text = SPRITES.replace("z_dimension = 4", "conv_channels = [4, 6]\nz_map = 3")
+    model = build_model(config.read(file(text)))
+    assert model.latent_map and model.hidden == () and model.latent_shape == (3, 16, 16)
+    read_again = config.read(file(config.read(file(text)).text()))
+    assert read_again.architecture.z_map == 3 and read_again.architecture.z_dimension is None
+    with pytest.raises(ConfigError, match=r"\[architecture\] z_map = 3: .* need a convolution"):
+        config.read(file(SPRITES.replace("z_dimension = 4", "z_map = 3")))

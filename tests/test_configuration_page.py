@@ -23,6 +23,8 @@ OF_OTHERS = {
     "conv_kernel_sizes": "`(4, 4)` each",
     "conv_strides": "`(2, 2)` each",
     "conv_paddings": "`(1, 1)` each",
+    "z_dimension": "**needed**, unless `z_map` is there",
+    "z_map": "none",
     "likelihood": "`bernoulli` for grey data sets, `gaussian` for colour and for `folder`",
     "sigma": "`learnt`: from 1.0 with `gaussian`, from 0.1 with `discretised-logistic`",
     "epochs": "**needed**, except for sprites and dsprites",

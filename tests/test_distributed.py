@@ -121,6 +121,7 @@ def test_the_command_line_under_torchrun_writes_and_speaks_once(tmp_path):
     )
 
 
+@pytest.mark.nightly  # one line from two processes is seen above, this refusal below
 def test_the_command_line_under_torchrun_refuses_a_scale_of_the_whole_minibatch_in_one_line(
     tmp_path,
 ):

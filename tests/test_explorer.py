@@ -25,6 +25,14 @@ MODELS = {
         hidden=(),
         likelihood="continuous-bernoulli",
     ),
+    "map": dict(
+        image_shape=(3, 8, 12),
+        latent_dim=24,
+        convs=[ConvSpec(4), ConvSpec(5)],
+        hidden=(),
+        likelihood="gaussian",
+        latent_map=True,
+    ),
     "gaussian": dict(image_shape=(3, 8, 6), latent_dim=1, hidden=7, likelihood="gaussian"),
     "logistic": dict(
         image_shape=(1, 8, 8), latent_dim=3, hidden=7, likelihood="discretised-logistic"
@@ -40,7 +48,7 @@ def build(name: str) -> vaelib.VAE:
     model = vaelib.VAE(**MODELS[name])
     for bias in (p for n, p in model.named_parameters() if n.endswith("bias")):
         torch.nn.init.normal_(bias, std=0.3)
-    if model.latent_dim > 2:
+    if model.latent_dim > 2 and not model.latent_map:
         model.to_mean.weight.data *= torch.linspace(0.5, 2, model.latent_dim)[:, None]
         for head in (model.to_mean, model.to_log_var):
             head.weight.data[1] = 0
@@ -349,3 +357,17 @@ def test_an_installed_vaelib_has_the_pages_parts():
     package = ROOT / "vaelib"
     packed = {path for pattern in patterns for path in package.glob(pattern)}
     assert {p for p in (package / "live").iterdir() if p.suffix not in (".py", "")} <= packed
+
+
+def test_of_many_latents_those_with_the_most_kl_have_sliders(opened):
+    torch.manual_seed(4)
+    model = vaelib.VAE((1, 16, 16), 2 * 64, [ConvSpec(3)], hidden=(), latent_map=True).eval()
+    kl = torch.linspace(0, 1, 128)[torch.randperm(128)]
+    shown = opened(live.explorer(model, images(model), kl=kl.tolist()))
+    sliders = shown.element.locator("input[type=range]")
+    assert sliders.count() == 100
+    assert f"z{kl.argmax() + 1}, KL 1.00" in sliders.first.evaluate("(s) => s.labels[0].innerText")
+    assert "100 of 128 latents have a slider" in shown.element.inner_text()
+    shown.set(z=torch.ones(128).tolist())
+    want = model.decoded(torch.ones(1, 128))[0]
+    assert (torch.tensor(shown.get()["decoded"]).view_as(want) - want).abs().max() < 1e-4

@@ -238,7 +238,8 @@ class Figure:
     def __init__(self, browser, html, name, width=1360, **context):
         self.context = browser.new_context(viewport={"width": width, "height": 900}, **context)
         self.context.set_offline(True)
-        self.page, self.wrong, self.files = self.context.new_page(), [], []
+        self.name, self.page = name, self.context.new_page()
+        self.wrong, self.files = [], []
         ours = re.compile(
             "theme mode|mathjax", re.I
         )  # MathJax comes from the book, not from these pages
@@ -1054,37 +1055,54 @@ def test_what_cannot_be_loaded_is_said_in_one_line(figure):
     assert price.element.get_by_label("β = 1", exact=True).is_checked()
 
 
-@pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("width", [320, 1360])
-def test_a_figure_fits_any_window_and_its_controls_have_names(figure, name, width):
-    shown = figure(name, width=width)
-    assert shown.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+@pytest.fixture(scope="module")
+def alive(request, browser, html):
+    """A figure opened on a phone, once for all the tests of what every figure must be."""
+    one = Figure(browser, html, request.param, width=320)
+    yield one
+    assert one.wrong == []
+    one.context.close()
+
+
+every_figure = pytest.mark.parametrize("alive", FIGURES, indirect=True, scope="module")
+
+
+@every_figure
+def test_a_figure_fits_any_window_and_its_controls_have_names(alive):
     inside = """(figure) => [...figure.querySelectorAll("*")].every((e) =>
       e.closest(".live-said") || e.closest("g") || e.closest("mjx-container") ||
       e.getBoundingClientRect().right <= figure.getBoundingClientRect().right + 1)"""
-    assert shown.element.evaluate(inside)
-    for control in shown.element.locator("input, select, button").all():
+    for width in (320, 1360):
+        alive.page.set_viewport_size({"width": width, "height": 900})
+        alive.page.evaluate("() => new Promise((r) => requestAnimationFrame(() => setTimeout(r)))")
+        assert alive.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, width
+        assert alive.element.evaluate(inside), width
+    for control in alive.element.locator("input, select, button").all():
         assert control.evaluate("(c) => (c.labels?.[0] ?? c).textContent.trim()")
 
 
-@pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(figure, name, scheme):
-    shown = figure(name, color_scheme=scheme, reduced_motion="reduce")
+@every_figure
+def test_axe_finds_nothing(alive):
+    alive.page.set_viewport_size({"width": 1360, "height": 900})
     rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "preload": False}
-    found = Axe().run(shown.page, context=f"#live-{name}", options=rules)
-    assert found.violations_count == 0, found.generate_report()
+    for scheme in ("light", "dark"):
+        alive.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        alive.page.evaluate("(mode) => document.documentElement.dataset.theme = mode", scheme)
+        # a colour on its way from one mode to the other is neither's
+        alive.page.add_style_tag(content="*, ::before, ::after { transition: none !important }")
+        found = Axe().run(alive.page, context=f"#live-{alive.name}", options=rules)
+        assert found.violations_count == 0, found.generate_report()
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_is_light_and_loads_only_when_near(figure, html, name):
-    shown = figure(name)
-    ours = {url.removeprefix("file://") for url in shown.files if "/live/" in url}
+@every_figure
+def test_a_figure_is_light_and_loads_only_when_near(alive, html):
+    name = alive.name
+    ours = {url.removeprefix("file://") for url in alive.files if "/live/" in url}
     ours = [Path(url.partition("?")[0]) for url in ours]
     weight = sum(path.stat().st_size for path in ours) + (FOLDER / f"{name}.png").stat().st_size
     print(f"{name}: {weight / 1000:.0f} kB")
     assert weight < 1.5e6
-    page = shown.context.new_page()
+    page = alive.context.new_page()
     requests = []
     page.on("request", lambda r: requests.append(r.url))
     text, start = (html / f"{name}.html").read_text(), '<figure class="live"'
@@ -1095,21 +1113,22 @@ def test_a_figure_is_light_and_loads_only_when_near(figure, html, name):
     page.wait_for_timeout(300)
     assert any(url.partition("?")[0].endswith("live/live.js") for url in requests)
     assert not [url for url in requests if url.endswith(("network.js", "stage.js", f"{name}.js"))]
+    page.close()
 
 
-def test_without_javascript_and_in_print_the_picture_is_there(browser, html, figure):
-    for name in FIGURES:
-        plain = browser.new_context(java_script_enabled=False)
-        page = plain.new_page()
-        page.goto(f"file://{html}/{name}.html")
-        image = page.locator("img.live-still")
-        assert image.is_visible() and len(image.get_attribute("alt")) > 100
-        plain.close()
-        shown = figure(name)
-        assert not shown.element.locator("img.live-still").is_visible()
-        shown.page.emulate_media(media="print")
-        assert shown.element.locator("img.live-still").is_visible()
-        assert not shown.element.locator(".live-body").is_visible()
+@every_figure
+def test_without_javascript_and_in_print_the_picture_is_there(alive, browser, html):
+    plain = browser.new_context(java_script_enabled=False)
+    page = plain.new_page()
+    page.goto(f"file://{html}/{alive.name}.html")
+    image = page.locator("img.live-still")
+    assert image.is_visible() and len(image.get_attribute("alt")) > 100
+    plain.close()
+    still = alive.element.locator("img.live-still")
+    assert not still.is_visible()
+    alive.page.emulate_media(media="print")
+    assert still.is_visible() and not alive.element.locator(".live-body").is_visible()
+    alive.page.emulate_media(media="screen")
 
 
 def test_the_directive_refuses_what_is_missing(tmp_path):

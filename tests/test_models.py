@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import vaelib
-from vaelib import VAE, ConvSpec
+from vaelib import VAE, ConvSpec, metrics
 from vaelib.layers import conv_sizes
 from vaelib.models import draw_latents
 
@@ -99,6 +99,10 @@ def test_what_the_refusal_says_would_fit_does_fit():
         (dict(latent_dim=2, likelihood="poisson"), "bernoulli, gaussian"),
         (dict(latent_dim=2, activation="sigmoid"), "relu or tanh"),
         (dict(latent_dim=2, image_shape=(28, 28)), "image_shape"),
+        (dict(latent_dim=49, latent_map=True), "hidden = .256,"),
+        (dict(latent_dim=49, latent_map=True, hidden=(), convs=()), "got 0 convolutions"),
+        (dict(latent_dim=50, latent_map=True, hidden=()), "the 7x7 places, such as 49; got 50"),
+        (dict(latent_dim=2, latent_map=True, hidden=()), "such as 49; got 2"),
     ],
 )
 def test_impossible_arguments_are_refused_by_name(arguments, names):
@@ -250,3 +254,76 @@ def test_a_saved_file_says_in_json_what_it_is(tmp_path):
     length = int.from_bytes(header[:8], "little")
     config = json.loads(json.loads(header[8 : 8 + length])["__metadata__"]["config"])
     assert config["latent_dim"] == 2 and config["image_shape"] == [1, 8, 8]
+
+
+def a_map(**arguments) -> VAE:
+    torch.manual_seed(0)
+    convs = [ConvSpec(6), ConvSpec(8)]
+    return VAE((3, 16, 24), 5 * 4 * 6, convs, hidden=(), latent_map=True, **arguments)
+
+
+def test_a_map_of_latents_has_latents_at_each_place_and_no_dense_layer():
+    model = a_map()
+    assert model.latent_shape == (5, 4, 6) and VAE((1, 8, 8), 3).latent_shape == (3,)
+    assert not any(isinstance(layer, torch.nn.Linear) for layer in model.modules())
+    output, mean, log_var, z = model(torch.rand(2, 3, 16, 24))
+    assert output.shape == (2, 3, 16, 24) and mean.shape == log_var.shape == z.shape == (2, 120)
+    many = model(torch.rand(2, 3, 16, 24), samples=7)
+    assert many.z.shape == (7, 2, 120) and many.output.shape == (7, 2, 3, 16, 24)
+    rebuilt = VAE(**model.config)
+    rebuilt.load_state_dict(model.state_dict())
+    assert rebuilt.latent_map
+
+
+def window(convs, axis: int, place: int) -> range:
+    """The rows (axis 0) or columns that a place reads: the recursion of the book's latent map."""
+    step, width, first = 1, 1, 0
+    for conv in convs:
+        first -= conv.padding[axis] * step
+        width += (conv.kernel_size[axis] - 1) * step
+        step *= conv.stride[axis]
+    return range(first + place * step, first + place * step + width)
+
+
+@pytest.mark.parametrize(
+    "convs",
+    [
+        [ConvSpec(3), ConvSpec(4)],
+        [ConvSpec(3, (5, 3), (2, 1), (2, 0)), ConvSpec(4, 3, (1, 3), 1), ConvSpec(2, 2, 2, 0)],
+    ],
+)
+def test_a_place_of_the_map_reads_and_paints_its_window_and_nothing_else(convs):
+    torch.manual_seed(0)
+    _, (height, width) = [*conv_sizes((1, 30, 26), convs)][-2:]
+    arguments = dict(convs=convs, hidden=(), activation="tanh", latent_map=True)
+    model = VAE((1, 30, 26), 2 * height * width, **arguments).double()
+    for place in [(0, 0), (height - 1, width - 1), (height // 2, width // 2)]:
+        image = torch.rand(1, 1, 30, 26, dtype=torch.float64, requires_grad=True)
+        mean = model.encode(image)[0].view(model.latent_shape)[:, place[0], place[1]]
+        (gradient,) = torch.autograd.grad(mean.sum(), image)
+        z = torch.randn(1, *model.latent_shape, dtype=torch.float64)
+        moved = z.clone()
+        moved[0, :, place[0], place[1]] += 1
+        painted = model.decode(moved.flatten(1)) - model.decode(z.flatten(1))
+        inside = torch.zeros(30, 26, dtype=torch.bool)
+        rows, columns = (
+            [n for n in window(convs, axis, place[axis]) if 0 <= n < (30, 26)[axis]]
+            for axis in (0, 1)
+        )
+        inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+        assert torch.equal(gradient[0, 0] != 0, inside)
+        assert torch.equal(painted[0, 0] != 0, inside)
+
+
+def test_a_map_learns_and_its_kl_goes_by_place():
+    data = torch.rand(64, 3, 16, 24)
+    model = a_map(likelihood="gaussian", sigma=0.3)
+    before = metrics.elbo(model, data).mean()
+    vaelib.fit(model, data, epochs=3, batch_size=16, device="cpu", progress=False)
+    assert metrics.elbo(model, data).mean() > before + 10
+    kl = metrics.kl_per_dimension(model, data).view(model.latent_shape)
+    figure = vaelib.plots.kl_map(kl)
+    shown = torch.tensor(figure.axes[0].images[0].get_array().data)
+    torch.testing.assert_close(shown, kl.sum(0))
+    total = metrics.elbo_terms(model, data).kl.mean()
+    torch.testing.assert_close(kl.sum(), total, rtol=1e-5, atol=0)

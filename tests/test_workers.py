@@ -8,7 +8,6 @@ import re
 import sys
 
 import pytest
-import torch
 
 from vaelib.experiments import cli, workers
 from vaelib.experiments.config import ConfigError
@@ -29,15 +28,12 @@ beta = 1
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, one_thread):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TQDM_DISABLE", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     (tmp_path / "tiny.cfg").write_text(CONFIG.format(steps=2))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in each process of a sweep, for the same numbers
-    yield tmp_path
-    torch.set_num_threads(threads)
+    return tmp_path
 
 
 def table(folder):

@@ -49,7 +49,7 @@ def test_one_action_is_one_commit_everywhere():
 def test_the_targets_that_workflows_call_exist():
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
     called = {t for path in WORKFLOWS for t in re.findall(r"run: make (\w+)", path.read_text())}
-    assert called <= targets and {"matrix", "colab", "kills", "book"} <= called
+    assert called <= targets and {"matrix", "colab", "kills", "nightly", "fuzz", "book"} <= called
 
 
 def test_the_oldest_cell_is_the_lower_bounds():
@@ -71,3 +71,11 @@ def test_the_addresses_that_are_checked_are_whole():
     assert len(found) >= 40
     assert "https://keepachangelog.com/en/1.1.0/" in found
     assert not any("localhost" in address or address.endswith((".", ")")) for address in found)
+
+
+def test_what_make_test_leaves_out_make_nightly_runs():
+    targets = dict(
+        re.findall(r"^(\w+): \$\(STAMP\)\n\t(.*)$", (ROOT / "Makefile").read_text(), re.M)
+    )
+    assert targets["test"] == '@$(PYTEST) --nbval notebooks tests -m "not nightly"'
+    assert targets["nightly"] == "@$(PYTEST) tests -m nightly"

@@ -98,3 +98,18 @@ def check_model(
     if sigma not in words and not (isinstance(sigma, (int, float)) and sigma > 0):
         what = f"sigma must be a positive number or one of {', '.join(words)}"
         raise ValueError(f"{what}; got {sigma!r}")
+
+
+def check_latent_map(latent_dim: int, sizes: Sequence[tuple[int, int]], hidden: tuple) -> None:
+    """ValueError unless the grid of the last convolution can hold ``latent_dim`` latents.
+
+    ``sizes`` are the heights and widths of the image and after each convolution.
+    """
+    height, width = sizes[-1]
+    if len(sizes) == 1 or hidden:
+        what = "latents as a map need a convolution, and hidden = (): dense layers lose the places"
+        raise ValueError(f"{what}; got {len(sizes) - 1} convolutions and hidden = {hidden}")
+    if latent_dim % (places := height * width):
+        near = max(round(latent_dim / places), 1) * places
+        what = f"latent_dim must be a multiple of the {height}x{width} places, such as {near}"
+        raise ValueError(f"{what}; got {latent_dim}")

@@ -17,16 +17,18 @@ from vaelib.models import VAE, as_float
 
 INACTIVE = 0.01  # nats: a latent whose KL is below this says next to nothing about the images
 DECIMALS = 2  # of the sliders
+SLIDERS = 100  # at most: of a map of latents those with the most KL
 
 
 def explore(model: VAE, images: Tensor, seed: int = 0, span: float = 3.0, columns: int = 9) -> Any:
     """An ipywidgets box that moves through ``model``'s latents, its sliders by their KL.
 
     The KL of each latent (the summands of eq:kl-standard) is its mean over ``images`` (N, C, H, W),
-    uint8 or floats. Sliders run from -``span`` to ``span`` and widen for values beyond; a traversal
-    shows ``columns`` images over that span. Draws from the prior follow ``seed``. The box's
-    ``explorer`` is the `Explorer` that it shows, its ``sliders[j]`` latent j. Raises ImportError
-    when ipywidgets is missing, ValueError for images that the model can't take.
+    uint8 or floats; at most 100 latents have sliders, those with the most. Sliders run from
+    -``span`` to ``span`` and widen for values beyond; a traversal shows ``columns`` images over
+    that span. Draws from the prior follow ``seed``. The box's ``explorer`` is the `Explorer` that
+    it shows, its ``sliders[j]`` latent j. Raises ImportError when ipywidgets is missing, ValueError
+    for images that the model can't take.
 
     >>> explore(vaelib.load_pretrained("digits-2"), torch.rand(10, 1, 28, 28))
     explore(2 latents, 10 images)
@@ -129,7 +131,8 @@ class _Panel:
             widgets.Image(layout={"align_self": "flex-start"}) for _ in range(3)
         )
         self.original_caption, self.decoded_caption = widgets.Label(), widgets.Label()
-        self.sliders = [self._slider(widgets, latent) for latent in range(len(explorer.kl))]
+        shown = sorted(explorer.order[:SLIDERS])
+        self.sliders = {latent: self._slider(widgets, latent) for latent in shown}
         self.picker = widgets.IntSlider(0, 0, len(explorer.images) - 1, description="image")
         self.picker.observe(lambda _: self._picked(), "value")
         self.start_button = self._button(
@@ -143,7 +146,7 @@ class _Panel:
         self._refresh()
 
     def __repr__(self) -> str:  # what a notebook stores: the same on every machine
-        return f"explore({len(self.sliders)} latents, {len(self.explorer.images)} images)"
+        return f"explore({len(self.explorer.kl)} latents, {len(self.explorer.images)} images)"
 
     def _slider(self, widgets: Any, latent: int) -> Any:
         limit = round(self.explorer.span, DECIMALS)
@@ -154,7 +157,7 @@ class _Panel:
         return slider
 
     def _rows(self, widgets: Any) -> list:
-        ranked = [self.sliders[latent] for latent in self.explorer.order]
+        ranked = [self.sliders[latent] for latent in self.explorer.order[:SLIDERS]]
         active = int((self.explorer.kl >= INACTIVE).sum())
         stacks = [widgets.VBox(ranked[:active])]
         if active < len(ranked):
@@ -193,7 +196,7 @@ class _Panel:
 
     def _refresh(self) -> None:
         explorer = self.explorer
-        for latent in filter(self._differs, range(len(self.sliders))):
+        for latent in filter(self._differs, self.sliders):
             slider, value = self.sliders[latent], round(explorer.z[latent].item(), DECIMALS)
             limit = max(slider.max, math.ceil(abs(value)))
             # a browser updating continuously would answer, late, what it makes of the value

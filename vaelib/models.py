@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vaelib import losses
-from vaelib.checks import check_model, check_whole
+from vaelib.checks import check_latent_map, check_model, check_whole
 from vaelib.choices import FIRST_SIGMA, SIGMA_WORDS
 from vaelib.device import evaluation_mode
-from vaelib.layers import ConvSpec, conv_layers, conv_sizes, dense_layers, mirrored_layers
+from vaelib.initial_weights import initialise
+from vaelib.layers import (
+    ConvSpec,
+    conv_layers,
+    conv_sizes,
+    dense_layers,
+    mirrored_layers,
+)
 
 DEFAULT_CONVS = (ConvSpec(32), ConvSpec(64))
 
@@ -39,8 +47,9 @@ class VAE(nn.Module):
     "continuous-bernoulli" (the decoder returns logits), "gaussian" or "discretised-logistic" (it
     returns means). The last two have one scale exp(log_sigma), shared by all pixels: ``sigma`` is
     "learnt" (from 1, the logistic's from 0.1), a fixed number, or for the Gaussian "optimal"
-    (eq:optimal-sigma, on each minibatch; its running mean in evaluation). A beta-VAE is this same
-    class. Raises ValueError naming the layer when a convolution does not fit its input.
+    (eq:optimal-sigma, on each minibatch; its running mean in evaluation). ``latent_map`` gives each
+    place of the last convolution's grid its share of the latents (``latent_shape``), by 1 x 1
+    convolutions. A beta-VAE is this same class. Raises ValueError naming a layer that can't fit.
     Source: Kingma & Welling (2014), section 3 and appendix C.
 
     >>> model = VAE((1, 28, 28), latent_dim=16)
@@ -58,30 +67,37 @@ class VAE(nn.Module):
         likelihood: str = "bernoulli",
         activation: str = "relu",
         sigma: float | str = "learnt",
+        latent_map: bool = False,
     ):
         super().__init__()
         hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
         check_model(image_shape, latent_dim, hidden, likelihood, activation, sigma)
         self.image_shape, self.latent_dim, self.convs = tuple(image_shape), latent_dim, tuple(convs)
         self.hidden, self.likelihood = hidden, likelihood
-        self.activation, self.sigma = activation, sigma
+        self.activation, self.sigma, self.latent_map = activation, sigma, latent_map
 
         sizes = conv_sizes(self.image_shape, self.convs)
         channels = [self.image_shape[0], *(conv.channels for conv in self.convs)]
-        feature_shape = (channels[-1], *sizes[-1])
-        widths = [math.prod(feature_shape), *hidden]
         act = {"relu": nn.ReLU, "tanh": nn.Tanh}[activation]
-        self.encoder = nn.Sequential(
-            *conv_layers(self.convs, channels, act), nn.Flatten(), *dense_layers(widths, act)
-        )
-        self.to_mean = nn.Linear(widths[-1], latent_dim)
-        self.to_log_var = nn.Linear(widths[-1], latent_dim)
-        from_latent = dense_layers([latent_dim, *reversed(widths)], act)
-        self.decoder = nn.Sequential(
-            *(from_latent if self.convs else from_latent[:-1]),
-            nn.Unflatten(1, feature_shape),
-            *mirrored_layers(self.convs, channels, sizes, act)[:-1],
-        )
+        encoder, features = conv_layers(self.convs, channels, act), (channels[-1], *sizes[-1])
+        self.latent_shape: tuple[int, ...] = (latent_dim,)
+        head: Callable[[], nn.Module]
+        if latent_map:
+            check_latent_map(latent_dim, sizes, hidden)
+            share, width = latent_dim // math.prod(sizes[-1]), channels[-1]
+            self.latent_shape = (share, *sizes[-1])
+            head = partial(nn.Conv2d, width, share, kernel_size=1)
+            from_latent = [nn.Unflatten(1, self.latent_shape), nn.Conv2d(share, width, 1), act()]
+        else:
+            widths = [math.prod(features), *hidden]
+            encoder += [nn.Flatten(), *dense_layers(widths, act)]
+            head = partial(nn.Linear, widths[-1], latent_dim)
+            from_latent = dense_layers([latent_dim, *reversed(widths)], act)
+            from_latent = from_latent if self.convs else from_latent[:-1]
+            from_latent += [nn.Unflatten(1, features)]
+        self.encoder, self.to_mean, self.to_log_var = nn.Sequential(*encoder), head(), head()
+        to_image = mirrored_layers(self.convs, channels, sizes, act)[:-1]
+        self.decoder = nn.Sequential(*from_latent, *to_image)
         if likelihood in SIGMA_WORDS:
             first = FIRST_SIGMA[likelihood] if isinstance(sigma, str) else sigma
             log_sigma = torch.tensor(math.log(first))
@@ -91,12 +107,12 @@ class VAE(nn.Module):
                 self.register_buffer("log_sigma", log_sigma)
         last = [layer for layer in self.decoder if hasattr(layer, "weight")][-1]
         heads = [self.to_mean, self.to_log_var, last]
-        _initialise(self, nn.init.calculate_gain(activation), heads)  # type: ignore[arg-type]
+        initialise(self, nn.init.calculate_gain(activation), heads)  # type: ignore[arg-type]
 
     @property
     def config(self) -> dict:
         """The arguments that build this model again: ``VAE(**model.config)``."""
-        names = "image_shape latent_dim convs hidden likelihood activation sigma"
+        names = "image_shape latent_dim convs hidden likelihood activation sigma latent_map"
         return {name: getattr(self, name) for name in names.split()}
 
     @property
@@ -107,7 +123,8 @@ class VAE(nn.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log_var of q(z | x) (eq:encoder): images (N, C, H, W) to two (N, latent_dim)."""
         features = self.encoder(as_float(x))
-        return _full(self.to_mean(features)), _full(self.to_log_var(features))
+        mean, log_var = self.to_mean(features), self.to_log_var(features)
+        return _full(mean.flatten(1)), _full(log_var.flatten(1))
 
     def decode(self, z: Tensor) -> Tensor:
         """The parameters of p(x | z) (eq:decoder): logits or means (N, C, H, W), not squashed."""
@@ -201,20 +218,3 @@ def draw_latents(
     if not isinstance(noise, Tensor):
         noise = torch.empty_like(mean).normal_(generator=noise)
     return mean + torch.exp(0.5 * log_var) * noise
-
-
-def _initialise(model: nn.Module, gain: float, heads: Sequence[nn.Module]) -> None:
-    """Weights that keep the variance from layer to layer (He et al., 2015).
-
-    PyTorch's own start this model slowly.
-    """
-    for layer in model.modules():
-        if isinstance(layer, nn.ConvTranspose2d):
-            # each output cell is reached by in * k^2 / s^2 weights
-            fan_in = layer.in_channels * math.prod(layer.kernel_size) / math.prod(layer.stride)
-        elif isinstance(layer, (nn.Conv2d, nn.Linear)):
-            fan_in = layer.weight[0].numel()
-        else:
-            continue
-        nn.init.normal_(layer.weight, std=(1.0 if layer in heads else gain) / math.sqrt(fan_in))
-        layer.bias.data.zero_()  # type: ignore[union-attr]  # all have one

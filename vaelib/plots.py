@@ -182,6 +182,24 @@ def heatmap(matrix: Tensor, rows: Sequence[str], columns: Sequence[str], label: 
     return figure
 
 
+def kl_map(kl: Tensor) -> Figure:
+    """Where a map of latents keeps its information: ``kl`` (latents, height, width) in nats.
+
+    Each place shows the sum over its latents; `metrics.kl_per_dimension(model, images)` in the
+    shape ``model.latent_shape`` is such a ``kl``.
+
+    >>> figure = kl_map(torch.ones(16, 8, 8))
+    >>> figure.axes[0].images[0].get_array().max()
+    np.float32(16.0)
+    """
+    figure = Figure(figsize=(3.6, 3), layout="constrained")
+    axis = figure.subplots()
+    picture = axis.imshow(kl.sum(0).cpu(), cmap="Blues", vmin=0)
+    axis.set_axis_off()
+    figure.colorbar(picture, label="KL of the place's latents, nats")
+    return figure
+
+
 def learning_curves(history: History) -> Figure:
     """ELBO, reconstruction and KL over a `History`, train and test, in nats an image.
 

@@ -270,6 +270,16 @@ def _whole_architecture(config: Config, likelihood: str) -> Architecture:
             raise config.error(
                 "architecture", key, f"has {len(value)} for {layers} {counted}; give {layers}"
             )
+    if net.z_dimension is None and net.z_map is None:
+        what = "z_dimension is missing: a whole number, at least 1 (or z_map, latents as a map)"
+        raise ConfigError(f"{config.file}: [architecture] {what}")
+    if net.z_map is not None:
+        for key, clash in (("z_dimension", net.z_dimension), ("hidden", net.hidden or None)):
+            if clash is not None:
+                raise config.error("architecture", key, "z_map leaves no place for it; remove one")
+        if not layers:
+            what = "latents as a map need a convolution, whose grid they keep"
+            raise config.error("architecture", "z_map", what)
     words = SIGMA_WORDS.get(likelihood, ())
     if net.sigma is not None and not words:
         raise config.error(

@@ -34,9 +34,12 @@ def check_shapes(config: Config) -> list[ConvSpec]:
 def build_model(config: Config) -> VAE:
     """The untrained model of ``config``, drawn by its seed; ConfigError when it can't be built."""
     net, convs = config.architecture, check_shapes(config)
+    height, width = conv_sizes(config.image_shape, convs)[-1]
+    latents = net.z_dimension if net.z_map is None else net.z_map * height * width
     arguments: dict[str, Any] = {
         "image_shape": config.image_shape,
-        "latent_dim": net.z_dimension,
+        "latent_dim": latents,
+        "latent_map": net.z_map is not None,
         "convs": convs,
         "hidden": net.hidden,
         "likelihood": net.likelihood,

@@ -47,14 +47,17 @@ def measurements(model: VAE, images: Tensor) -> dict:
 
 
 def pictures(model: VAE, images: Tensor) -> dict[str, Figure]:
-    """Figures of what a trained model does, by name; the manifold where it has two latents."""
+    """Figures of what a trained model does, by name; the manifold only of two latents."""
     generator = torch.Generator(model.device).manual_seed(0)
-    by_kl = metrics.kl_per_dimension(model, images[:HELD_OUT]).argsort(descending=True).tolist()
+    kl = metrics.kl_per_dimension(model, images[:HELD_OUT])
+    by_kl = kl.argsort(descending=True).tolist()
     drawn = {
         "reconstructions": plots.reconstructions(model, images[:10]),
         "samples": plots.samples(model, 50, generator=generator),
         "traversals": plots.traversals(model, images[0], dimensions=tuple(by_kl[:ROWS])),
     }
+    if model.latent_map:
+        drawn["kl map"] = plots.kl_map(kl.view(model.latent_shape))
     return drawn | ({"manifold": plots.manifold(model)} if model.latent_dim == 2 else {})
 
 

@@ -20,6 +20,7 @@ CAPTIONS = {
     "latents": "Where it puts the images that it was not trained on; a colour a label.",
     "traversals": "One image, and one latent at a time moved from -2.5 to 2.5; "
     "the latents with the most KL first.",
+    "kl map": "Where it keeps what it knows: the KL of each place's latents, in nats.",
 }
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">

@@ -159,7 +159,8 @@ class Architecture:
     conv_kernel_sizes: tuple | None = _key(_pairs(1), _SIZES(1, 7, 7, 5, 5))
     conv_strides: tuple | None = _key(_pairs(1), _SIZES(1, 2, 2, 1, 1))
     conv_paddings: tuple | None = _key(_pairs(0), _SIZES(0, 1, 1, 0, 0))
-    z_dimension: int = _key(integer(1), "a whole number, at least 1", MISSING)
+    z_dimension: int | None = _key(integer(1), "a whole number, at least 1")
+    z_map: int | None = _key(integer(1), "a whole number, at least 1, instead of z_dimension")
     hidden: tuple = _key(
         _whole_numbers, "the widths of dense layers, such as [256]; [] for none", ()
     )

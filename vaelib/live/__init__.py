@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vaelib import metrics, plots
-from vaelib.explore import INACTIVE
+from vaelib.explore import INACTIVE, SLIDERS
 from vaelib.models import VAE, as_float
 from vaelib.saving import model_bytes, write
 
@@ -70,10 +70,11 @@ def explorer(
     (N, C, H, W), uint8 or floats, at most 1,000 of them, lie by ``labels`` (N,), or several by
     name. Otherwise each latent has a slider, the latents sorted by their KL (the summands of
     eq:kl-standard), which is measured on ``images`` unless ``kl`` says it in nats; those below 0.01
-    nats are set apart. Twelve of the images are in the page whole. ``names`` are those of the
-    labels' values, ``about`` is a line under the ``title``; ``half`` rounds the weights to float16,
-    half the size. A cell that ends with the page shows it. Raises ValueError for images that the
-    model can't take, or whose channels are neither 1 nor 3.
+    nats are set apart, and of more than 100 those with the most have sliders. Twelve of the images
+    are in the page whole. ``names`` are those of the labels' values, ``about`` is a line under the
+    ``title``; ``half`` rounds the weights to float16, half the size. A cell that ends with the page
+    shows it. Raises ValueError for images that the model can't take, or whose channels are neither
+    1 nor 3.
 
     >>> data = vaelib.load("mnist-5k", binarize=True)
     >>> page = explorer(vaelib.load_pretrained("digits-2"), data.test, data.test_labels)
@@ -85,6 +86,7 @@ def explorer(
         )
     data: dict[str, Any] = {
         "inactive": INACTIVE,
+        "sliders": SLIDERS,
         "kl": None if kl is None else [float(v) for v in kl],
     }
     if images is not None:

@@ -73,10 +73,13 @@ live.figure("explorer", [], function (stage) {
     };
   }
 
-  // ---- any other number of them ----
+  // ---- any other number of them; of a map of latents those with the most KL ----
 
   function sliders(parent) {
-    const order = data.kl ? [...latents].sort((a, b) => data.kl[b] - data.kl[a]) : latents;
+    const all = data.kl ? [...latents].sort((a, b) => data.kl[b] - data.kl[a]) : latents;
+    const order = all.slice(0, data.sliders);
+    if (order.length < all.length) stage.add(stage.make("p", {}, `${order.length} of ${all.length} latents have a slider` +
+      `${data.kl ? ": those with the most KL" : ""}; the others stay where the image or the draw puts them.`), parent);
     const living = stage.group("sliders", parent), idle = order.filter(dead);
     const rest = stage.make("details", { class: "live-dead" }, stage.make("summary", {},
       `${idle.length} dead latent${idle.length === 1 ? "" : "s"}: KL below ${data.inactive} nats`));
@@ -85,15 +88,15 @@ live.figure("explorer", [], function (stage) {
     for (const j of order) {
       const words = named(j) + (data.kl ? `, KL ${fixed(data.kl[j])} nats` : ""), at = dead(j) ? rest : living;
       const moved = (value) => change({ z: state.z.map((v, k) => (k === j ? value : v)) }, j);
-      made[j] = stage.slider(words, { min: -3, max: 3, step: 0.01, value: 0, parent: at, show: fixed }, moved);
+      made.push([j, stage.slider(words, { min: -3, max: 3, step: 0.01, value: 0, parent: at, show: fixed }, moved)]);
     }
     return {
       show() {
-        made.forEach(({ input, set }, j) => {
+        for (const [j, { input, set }] of made) {
           const limit = Math.max(Number(input.max), Math.ceil(Math.abs(state.z[j])));
           stage.put(input, { min: -limit, max: limit });
           set(state.z[j]);
-        });
+        }
       },
     };
   }

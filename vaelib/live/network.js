@@ -108,25 +108,32 @@
 
   function network(base64) {
     const { metadata, tensors } = safetensors(base64), config = JSON.parse(metadata.config);
-    const { image_shape, convs, hidden, latent_dim } = config, act = () => activation(config.activation);
+    const { image_shape, convs, hidden, latent_dim, latent_map } = config, act = () => activation(config.activation);
     const sizes = [image_shape.slice(1)];
     for (const c of convs) sizes.push(sizes.at(-1).map((h, i) => convSize(h, c.kernel_size[i], c.stride[i], c.padding[i])));
     const features = [convs.length ? convs.at(-1).channels : image_shape[0], ...sizes.at(-1)];
-    const widths = [features.reduce((a, b) => a * b), ...hidden];
+    const grid = features.slice(1), widths = [features.reduce((a, b) => a * b), ...hidden];
     const weights = (name) => [tensors[`${name}.weight`], tensors[`${name}.bias`]];
 
     const encoder = [], decoder = [];
     convs.forEach((c, i) => encoder.push(
       conv2d(...weights(`encoder.${encoder.length}`), c.stride, c.padding, sizes[i], sizes[i + 1]), act()));
-    encoder.push(reshape([widths[0]]));
-    for (const _ of hidden) encoder.push(dense(...weights(`encoder.${encoder.length}`)), act());
-    for (const _ of widths) decoder.push(dense(...weights(`decoder.${decoder.length}`)), act());
-    if (!convs.length) decoder.pop();
-    decoder.push(reshape(features));
+    const onGrid = (name) => conv2d(...weights(name), [1, 1], [0, 0], grid, grid); // 1 x 1: places stay
+    if (latent_map) {
+      decoder.push(reshape([latent_dim / grid[0] / grid[1], ...grid]));
+      decoder.push(onGrid("decoder.1"), act());
+    } else {
+      encoder.push(reshape([widths[0]]));
+      for (const _ of hidden) encoder.push(dense(...weights(`encoder.${encoder.length}`)), act());
+      for (const _ of widths) decoder.push(dense(...weights(`decoder.${decoder.length}`)), act());
+      if (!convs.length) decoder.pop();
+      decoder.push(reshape(features));
+    }
     for (let i = convs.length - 1; i >= 0; i--) decoder.push(
       convTranspose2d(...weights(`decoder.${decoder.length}`), convs[i].stride, convs[i].padding, sizes[i + 1], sizes[i]), act());
     if (convs.length) decoder.pop();
-    const toMean = dense(...weights("to_mean")), toLogVar = dense(...weights("to_log_var"));
+    const head = latent_map ? onGrid : (name) => dense(...weights(name));
+    const toMean = head("to_mean"), toLogVar = head("to_log_var");
     const through = (layers, data) => layers.reduce((x, layer) => layer(x), { data: Float64Array.from(data) });
 
     return {
