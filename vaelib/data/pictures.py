@@ -31,7 +31,7 @@ def opened(path: Path) -> ImageFile.ImageFile:
 def is_cut(picture: ImageFile.ImageFile) -> bool:
     """Whether Pillow reads 16-bit values of the picture, not read yet, down to 8."""
     if picture.format == "PPM":
-        return any(tile[3][-1] == 65535 for tile in picture.tile)
+        return any(isinstance(t[3], tuple) and t[3][-1] == 65535 for t in picture.tile)
     return picture.format in ("PNG", "TIFF") and any(";16" in str(tile[3]) for tile in picture.tile)
 
 
