@@ -239,6 +239,33 @@ def test_at_16_no_factor_can_have_a_latent_of_its_own_in_drawn_codes(prices):
     assert row["gap_scale"]["max"] < 0.4 and row["gap_x"]["max"] > 0.6
 
 
+def test_latents_go_out_one_by_one_where_the_price_rises_slowly(prices):
+    gone = prices["going_out"]
+    assert gone["out"] > gone["latents"] / 2 and gone["alone"] > 0.75 * gone["out"]
+    assert gone["together"] == 2 and 4 < gone["first"] < gone["last"] <= 16
+    used = [prices["digits"][f"b{price}"]["used"]["mean"] for price in (1, 2, 4, 8, 16)]
+    assert used[0] == used[1] == 16 and falls(used[1:])
+
+
+def test_a_latent_goes_out_when_it_is_last_in_use(studies):
+    import beta_vae_tables
+
+    run = {
+        "prices": [1.0, 2.0, 3.0, 4.0],
+        "kl_per_dimension": [[1, 0, 1, 1], [0, 1, 1, 1], [1, 0, 0, 1], [0, 0, 0, 0.2]],
+    }
+    gone = beta_vae_tables.going_out([run])
+    assert gone == {
+        "runs": 1,
+        "latents": 4,
+        "out": 3,
+        "alone": 1,
+        "together": 2,
+        "first": 3.0,
+        "last": 4.0,
+    }
+
+
 # chapter 9
 
 

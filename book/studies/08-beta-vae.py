@@ -1,6 +1,6 @@
 """Chapter 8: what a price on the rate does to models of sprites and digits.
 
-python book/studies/08-beta-vae.py    about 4 minutes on 2 cores
+python book/studies/08-beta-vae.py    about 7 minutes on 2 cores
 
 Writes book/results/08-beta-vae.json, book/images/08-*.png and book/live/models-prices.*. Sprites:
 from the table of sprites.py, the angles that 10-measuring.py finds, and the models that ship with

@@ -9,15 +9,15 @@ import torch
 from vaelib.exercises import answered
 
 
-def exercise_3(best_code_prices) -> None:
-    """``best_code_prices(log_likelihood, prior, beta)``: the best encoder's rate and distortion.
+def exercise_3(best_code_costs) -> None:
+    """``best_code_costs(log_likelihood, prior, beta)``: the best encoder's rate and distortion.
 
     The code has K values.
     """
     f64 = torch.float64
 
     def result_of(log_likelihood, prior, beta):
-        given = answered(best_code_prices(log_likelihood, prior, beta))
+        given = answered(best_code_costs(log_likelihood, prior, beta))
         assert isinstance(given, (tuple, list, torch.Tensor)) and len(given) == 2, (
             "Return two numbers, rate and distortion."
         )
