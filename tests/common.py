@@ -2,8 +2,11 @@
 
 import json
 import os
+import struct
+import zlib
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from notebooks import ROOT
@@ -37,3 +40,19 @@ def weights(model):
 def results(name: str) -> dict:
     """What the study ``name`` measured, as the book's pages quote it."""
     return json.loads((ROOT / "book" / "results" / f"{name}.json").read_text())
+
+
+def deep_png(values: np.ndarray, exif: bytes = b"") -> bytes:
+    """A PNG of 16-bit values (height, width, channels), which Pillow can't write in colour."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    height, width, channels = values.shape
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows))
+    chunks += chunk(b"eXIf", exif) * bool(exif)  # behind the pixels, where it may stand
+    return b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IEND", b"")

@@ -25,7 +25,7 @@ TOOLS = ["hypothesis", "nbformat", "nbval", "pytest", "pytest-timeout", "pytest-
 # those of the book, of the notebooks' outputs and of the pinned tools are for the pinned versions
 TESTS = [
     *("arguments", "cli", "config", "data", "device", "disentanglement", "distributed", "download"),
-    *("explore", "faults", "folder", "fuzz", "iwae", "likelihoods", "losses", "metrics"),
+    *("explore", "export", "faults", "folder", "fuzz", "iwae", "likelihoods", "losses", "metrics"),
     *("models", "numerics", "objectives", "plots", "pretrained", "resume", "sprites", "train"),
     "workers",
 ]
@@ -61,7 +61,8 @@ NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
 def oldest() -> list[str]:
     """The lower bounds of pyproject.toml, each taken exactly."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    bounds = [*project["dependencies"], *project["optional-dependencies"]["explore"]]
+    extras = project["optional-dependencies"].values()
+    bounds = [*project["dependencies"], *(bound for extra in extras for bound in extra)]
     return [re.sub(r">=", "==", bound) + ".*" for bound in bounds]
 
 

@@ -18,6 +18,7 @@ FILES = ["*.md", "book/*.md", "book/*.bib", "notebooks/*.ipynb", "latex/derivati
 ADDRESS = re.compile(r"https?://[^\s<>()\[\]{}\"'\\`|]+[^\s<>()\[\]{}\"'\\`|.,;:!?*]")
 LOCAL = re.compile(r"https?://(localhost|127\.|www\.w3\.org/)")
 ANSWERS = (401, 403, 405, 429)
+SECONDS, TRIES = 30, 3
 
 
 def addresses() -> dict[str, str]:
@@ -35,16 +36,18 @@ def addresses() -> dict[str, str]:
 
 def broken(address: str) -> str | None:
     """Why it does not answer; None where it does."""
-    request = urllib.request.Request(address, headers={"User-Agent": "Mozilla/5.0"})
     reason = ""
-    for _ in range(3):
+    for _ in range(TRIES):
         try:
-            with urllib.request.urlopen(request, timeout=30):
+            request = urllib.request.Request(address, headers={"User-Agent": "Mozilla/5.0"})
+            with urllib.request.urlopen(request, timeout=SECONDS):
                 return None
         except urllib.error.HTTPError as error:
             if error.code in ANSWERS:
                 return None
             reason = f"status {error.code}"
+            if error.code < 500:  # of a server in trouble a later try may find it well
+                break
         except (OSError, ValueError) as error:
             reason = str(error)
     return reason

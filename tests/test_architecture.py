@@ -30,6 +30,7 @@ ORDER = [
     "data.sprites",
     "data.dsprites",
     "data.tree",
+    "data.pictures",
     "data.folder",
     "data.load",
     "data",

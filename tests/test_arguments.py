@@ -14,7 +14,7 @@ from vaelib.experiments.measure import measurements
 GREY = torch.randint(
     256, (20, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
 )
-FLOATS = GREY / 255
+FLOATS, LABELS = GREY / 255, torch.zeros(20, dtype=torch.int64)
 
 
 def model(likelihood="bernoulli"):
@@ -87,7 +87,7 @@ def test_a_cycle_of_one_step_would_never_weigh_the_kl():
 
 
 @pytest.mark.parametrize("argument", ["beta", "learning_rate"])
-@pytest.mark.parametrize("value", [math.nan, -1.0, math.inf])
+@pytest.mark.parametrize("value", [math.nan, -1.0, math.inf, "a", None, torch.zeros(2)])
 def test_a_schedule_may_not_leave_the_numbers(argument, value):
     schedule = lambda step: value if step == 2 else 1e-3  # noqa: E731 - named for the call below
     with pytest.raises(
@@ -115,6 +115,25 @@ def test_a_training_that_diverges_at_its_last_step_has_failed(tmp_path):
             checkpoint=path,
         )
     assert not path.exists()
+
+
+def test_held_out_figures_that_are_no_numbers_are_a_failure(tmp_path):
+    """The loss is finite, and so is every weight; the next loss would not be."""
+    path, data = tmp_path / "run.pt", vaelib.ImageData("mine", GREY, GREY, LABELS, LABELS)
+    with pytest.raises(TrainingError, match=r"the test images' figures are not finite \(recons"):
+        fit(model(), data, epochs=1, learning_rate=1e30, progress=False, checkpoint=path)
+    assert not path.exists()
+    large = model()
+    with torch.no_grad():
+        large.to_mean.weight.fill_(1e30)
+    with pytest.raises(TrainingError, match="the held-out images' figures are not finite"):
+        measurements(large, GREY)
+
+
+def test_a_data_set_is_of_tensors():
+    pixels = GREY.numpy()
+    with pytest.raises(ValueError, match=r"^train must be a .*; got ndarray: torch.from_numpy\("):
+        vaelib.ImageData("mine", pixels, GREY, LABELS, LABELS)
 
 
 def linear_to(end):
@@ -194,6 +213,15 @@ def test_a_strangers_file_is_refused_in_one_line(tmp_path, config, words):
         vaelib.load_model(path)
     assert words in str(refusal.value) and str(path) in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_what_can_not_be_opened_is_named(tmp_path):
+    (tmp_path / "folder.safetensors").mkdir()
+    for name, kind in (("folder", IsADirectoryError), ("none", FileNotFoundError)):
+        path = tmp_path / f"{name}.safetensors"
+        with pytest.raises(kind) as refusal:
+            vaelib.load_model(path)
+        assert refusal.value.filename == str(path) and refusal.value.strerror
 
 
 def test_weights_that_are_no_numbers_do_not_load(tmp_path):

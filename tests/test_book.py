@@ -15,6 +15,7 @@ from main_path import main_path
 from test_labels import written
 
 from notebooks import NOTEBOOKS, ROOT
+from vaelib import pretrained
 
 pytestmark = pytest.mark.timeout(900)  # the first test builds the book
 
@@ -170,6 +171,15 @@ def test_no_absolute_path_of_this_machine(book):
             text = path.read_text(errors="ignore")
             for needle in {str(ROOT), str(Path.home()) + "/", "/tmp/pytest"} - {"//"}:
                 assert needle not in text, f"{path.relative_to(book)} has {needle}"
+
+
+def test_the_modules_pages_say_what_a_field_is_or_nothing(pages):
+    """Of a named tuple's, autodoc has but a number to tell."""
+    text = {path.name: page.text for path, page in pages.items() if path.name.startswith("api")}
+    assert len(text) == 4 and not any("Alias for field" in page for page in text.values())
+    assert 'id="vaelib.losses.KLTerms"' in text["api-core.html"]
+    plain = re.sub(r"</?span[^>]*>", "", text["api.html"])
+    assert all(f">{name}<" in plain for name in pretrained.names())
 
 
 def test_every_picture_has_alternative_text(pages):

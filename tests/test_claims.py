@@ -407,6 +407,20 @@ def test_the_total_correlation_below_zero_is_the_bias_of_its_lower_end(measuring
     assert found["reported"] < found["least"]
 
 
+def test_the_recurring_scores_are_those_of_three_factors_of_five(measuring, runs):
+    recurring = measuring["recurring"]
+    assert abs(recurring["beta_vae"] - 4 / 5) < 0.03 and abs(recurring["factor_vae"] - 3 / 5) < 0.03
+    same = [
+        run
+        for run in runs
+        if round(run["beta_vae"], 2) == recurring["beta_vae"]
+        and round(run["factor_vae"], 2) == recurring["factor_vae"]
+    ]
+    for run in same:
+        shape, scale, orientation, x, y = torch.tensor(run["information"]).amax(0).tolist()
+        assert min(scale, x, y) > 0.15 and max(shape, orientation) < 0.12
+
+
 def test_a_turn_is_what_the_seeds_differ_in(measuring):
     turned = measuring["turned"]
     assert turned["rank_mig"] < -0.85 and turned["rank_total_correlation"] > 0.5

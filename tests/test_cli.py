@@ -720,8 +720,14 @@ def test_a_picture_more_changes_nothing_of_a_run_and_is_said(vae, here, mine):
     out, _ = vae("evaluate out --samples 2 --device cpu")
     assert "left out: 2 new, 1 gone\n" in out
     assert re.search(rf"^images +{len(held_out) - 1}$", out, re.M)
-    (here / "out" / "pictures.json").write_text("[]")
-    assert "out/pictures.json: damaged" in vae("evaluate out --device cpu", 2)[1]
+    kept = here / "out" / "pictures.json"
+    listing = json.loads(kept.read_text())
+    listing["test"].update(listing["train"])  # the ELBO of what was trained on looks better
+    for changed in ("[]", json.dumps(listing), kept.read_text().replace("sha256", "sha255")):
+        kept.write_text(changed)
+        err = vae("evaluate out --device cpu", 2)[1]
+        assert err.startswith("vaelib: out/pictures.json: damaged or changed; ")
+        assert err.count("\n") == 1
     (here / "out" / "pictures.json").unlink()
     out, _ = vae("evaluate out --samples 2 --device cpu")
     assert "out/pictures.json is missing: the run may have trained on some of these" in out
@@ -785,8 +791,8 @@ def test_a_minibatch_that_no_memory_holds_is_a_line(vae, here, monkeypatch):
     text = "[configuration]\ndataset = sprites\n[architecture]\nconv_channels = [4]\n"
     text += "z_dimension = 3\n[hyperparameters]\nsteps = 2\nbatch_size = 3000000\nbeta = 4\n"
     (here / "s.cfg").write_text(text)
-    gigabytes = 4 * 3e6 * (64 * 64 + 4 * 32 * 32) * 2 / 1e9
-    monkeypatch.setattr(from_config, "physical_memory", lambda: int(1e9 * gigabytes - 1e6))
+    gigabytes = 4 * 3e6 * ((64 * 64 + 4 * 32 * 32) * 2 + 2 * 64 * 64) / 1e9
+    monkeypatch.setattr(from_config, "free_memory", lambda: int(1e9 * gigabytes - 1e6))
     _, err = vae("-c s.cfg -v B-VAE --device cpu", 2)
     assert f"batch_size = 3000000: a minibatch needs {gigabytes:.1f} GB at least" in err
     assert err.count("\n") == 1 and not (here / "runs").exists()
@@ -805,10 +811,10 @@ def test_memory_that_runs_out_is_a_line(vae, here, monkeypatch, error):
 
 
 def test_images_that_no_memory_holds_are_a_line(vae, sprites_run, monkeypatch):
-    monkeypatch.setattr(finished_run, "physical_memory", lambda: 4 * 1000 * 32 * 32)
+    monkeypatch.setattr(finished_run, "free_memory", lambda: 4 * 1000 * 32 * 32)
     for command in ("evaluate s --images 1001", "sample s --number 1001"):
         _, err = vae(f"{command} --device cpu", 2)
-        assert "1001: these images take 0.0 GB, and this machine has 0.0\n" in err
+        assert "1001: these images take 0.0 GB, and 0.0 are free\n" in err
 
 
 def test_a_picture_may_go_into_a_new_folder(vae, here):

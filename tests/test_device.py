@@ -49,6 +49,18 @@ def test_another_c_library_is_left_alone(monkeypatch):
     assert device.keep_heap.__wrapped__() is False
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux says what is free")
+def test_memory_that_others_hold_is_not_free(monkeypatch):
+    """Asked for more, Linux ends the process without a word."""
+    assert 0 < device.free_memory() < device.physical_memory()
+    files = {"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable:    5000 kB\n"}
+    files["/sys/fs/cgroup/memory.max"] = "max\n"
+    monkeypatch.setattr(device.Path, "read_text", lambda path: files[str(path)])
+    assert device.free_memory() == 5000 * 1024
+    files["/sys/fs/cgroup/memory.max"] = "1048576\n"
+    assert device.free_memory() == 2**20
+
+
 def test_cudnn_stays_on_and_is_left_as_it_was():
 
     def settings() -> tuple[bool, bool, bool]:

@@ -75,3 +75,67 @@ def test_a_chapter_has_at_least_four_exercises_each_with_a_folded_solution(path)
     exercises = re.findall(r"^:label: (ex-[\d-]+)$", page, re.M)
     solutions = re.findall(r"^`{3,}\{solution\} (ex-[\d-]+)\n:class: dropdown$", page, re.M)
     assert len(exercises) >= 4 and exercises == solutions
+
+
+def parts_of_the_loss(model, x, noise):
+    mean, log_var = model.encode(x)
+    logits = model.decode(mean + torch.exp(log_var / 2) * noise)
+    pixels = nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
+    return pixels, losses.kl_to_standard_normal_per_dimension(mean, log_var)
+
+
+@pytest.mark.parametrize(
+    ("combine", "hint"),
+    [
+        (lambda pixels, kl: (pixels.flatten(1).mean(1) + kl.sum(1)).mean(), "Over pixels the sum"),
+        (lambda pixels, kl: (pixels.flatten(1).sum(1) + kl.mean(1)).mean(), "Over latents the sum"),
+        (lambda pixels, kl: pixels.sum() + kl.sum(), "their mean is wanted"),
+        (lambda pixels, kl: pixels.flatten(1).sum(1) + kl.sum(1), "one number for the whole"),
+        (lambda pixels, kl: (pixels.flatten(1).sum(1) - kl.sum(1)).mean(), "wrong sign"),
+        (lambda pixels, kl: pixels.flatten(1).sum(1).mean(), "KL is missing"),
+        (lambda pixels, kl: -(pixels.flatten(1).sum(1) + kl.sum(1)).mean(), "This is the ELBO"),
+        (lambda pixels, kl: (pixels.sum() + kl.sum()).detach() / len(kl), "no gradient leads back"),
+    ],
+)
+def test_a_wrong_loss_is_told_what_is_wrong(combine, hint):
+    assert hint in verdict("5.7", lambda *given: combine(*parts_of_the_loss(*given)))
+
+
+def test_the_width_of_the_noise_is_asked_for():
+    class Wide:
+        def __init__(self, model):
+            self.decode = model.decode
+            self.encode = lambda x: [
+                part * scale for part, scale in zip(model.encode(x), (1, 2), strict=True)
+            ]
+
+    def wide(model, x, noise):
+        pixels, _ = parts_of_the_loss(Wide(model), x, noise)
+        _, kl = parts_of_the_loss(model, x, noise)
+        return (pixels.flatten(1).sum(1) + kl.sum(1)).mean()
+
+    assert "as wide as the log-variance says" in verdict("5.7", wide)
+
+
+@pytest.mark.parametrize(
+    ("leave_out", "hint"),
+    [
+        ("zero_grad", "After the second step .* first step's gradient"),
+        ("backward", "Not one weight"),
+        ("step", "Not one weight"),
+        ("item", "return the loss"),
+    ],
+)
+def test_a_step_that_lacks_a_line_is_not_right(leave_out, hint):
+    def step(model, optimizer, x, noise):
+        pixels, kl = parts_of_the_loss(model, x, noise)
+        loss = (pixels.flatten(1).sum(1) + kl.sum(1)).mean()
+        if leave_out != "zero_grad":
+            optimizer.zero_grad()
+        if leave_out != "backward":
+            loss.backward()
+        if leave_out != "step":
+            optimizer.step()
+        return loss if leave_out == "item" else loss.item()
+
+    assert re.search(hint, verdict("5.8", step))

@@ -5,6 +5,7 @@ run that nothing happened to.
 """
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -40,6 +41,7 @@ PATHS = {
         run_folder.CONFIG,
     )
 }
+FINAL = [PATHS[run_folder.MODEL], PATHS[run_folder.METRICS]]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def here(made, tmp_path, monkeypatch):
 
 def kept():
     """What a finished run is judged by: its model and its metrics, as bytes."""
-    return [(RUN / name).read_bytes() for name in (run_folder.MODEL, run_folder.METRICS)]
+    return [path.read_bytes() for path in FINAL]
 
 
 def one_line(capsys, *words):
@@ -278,20 +280,120 @@ def test_a_full_disk_is_one_line(here, capsys):
     assert kept() == before
 
 
-def test_a_folder_that_may_not_be_written_is_one_line(here, monkeypatch, capsys):
-    """Root may write everywhere, so the answer of the system is given in its place."""
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 256 kB, a third of which the run's files take."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only Linux's root may mount a small disk; see the limit on files above")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
 
-    def refused(path, *arguments, **options):
-        if "out" in Path(path).parts:
-            raise PermissionError(13, "Permission denied", str(path))
-        return opened(path, *arguments, **options)
 
-    opened = Path.open
+def test_a_small_disk_that_is_full_is_one_line_and_nothing_is_lost(here, small_disk, capsys):
+    """Full from the beginning, after an epoch, and at the end, where the report is written."""
+    before, run_there = kept(), small_disk / "out"
+    there = [*COMMAND[:-1], str(run_there), "--resume"]
+    filler, left, lines = small_disk / "filler", 250, 0
+    while left > 0:
+        filler.write_bytes(bytes(1024 * left))
+        status = cli.main(there)
+        err = capsys.readouterr().err
+        if status == 0:
+            break
+        assert status == 2 and err.startswith("vaelib: ") and err.count("\n") == 1, err
+        assert "No space left on device" in err
+        assert not list(small_disk.rglob("*.partial"))
+        left, lines = left - 40, lines + 1
+    assert lines >= 2 and status == 0
+    assert [(run_there / path.relative_to(RUN)).read_bytes() for path in FINAL] == before
+
+
+FORBIDDING = """
+import ctypes, os, sys
+# of root this process keeps the name and not the right to write everywhere (CAP_DAC_OVERRIDE),
+# nor to read (CAP_DAC_READ_SEARCH)
+if os.geteuid() == 0:
+    for right in (1, 2):
+        if ctypes.CDLL(None).prctl(24, right, 0, 0, 0):
+            sys.exit("the rights were not given up")
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[2], sys.argv[1]])
+"""
+TYPING = """
+import contextlib, io, json, os, sys
+from vaelib.experiments import cli, run
+run.pictures = lambda model, images: {}
+said = []
+for path, mode, arguments in json.loads(sys.argv[1]):
+    before = os.stat(path).st_mode
+    os.chmod(path, mode)
+    with contextlib.redirect_stderr(io.StringIO()) as err:
+        status = cli.main(arguments)
+    os.chmod(path, before)
+    said.append((status, err.getvalue()))
+sys.__stdout__.write(chr(10) + json.dumps(said))
+"""
+
+
+@pytest.fixture
+def as_anyone(here):
+    """Type (path, its mode meanwhile, arguments) as one who is not root; (status, err) of each."""
+    if os.name != "posix" or (os.geteuid() == 0 and sys.platform != "linux"):
+        pytest.skip("of root only Linux takes away the right to write everywhere")
+
+    def run(*typed):
+        command = [sys.executable, "-c", FORBIDDING, json.dumps(typed), TYPING]
+        ended = subprocess.run(command, capture_output=True, text=True, cwd=here, timeout=280)
+        assert ended.returncode == 0, ended.stderr
+        return [tuple(said) for said in json.loads(ended.stdout.splitlines()[-1])]
+
+    return run
+
+
+def test_a_folder_that_may_not_be_written_is_one_line(here, as_anyone):
+    """And the run in it is as it was, to be gone on with."""
+    before, final = everything(here), kept()
+    new = ["-c", "tiny.cfg", "-v", "VAE", "--device", "cpu", "--output", "new/of/mine"]
+    said = as_anyone(
+        ("out", 0o555, ["evaluate", "out", "--device", "cpu", "--samples", "1"]),
+        ("out", 0o555, ["sample", "out", "--device", "cpu"]),
+        ("out", 0o555, ["export", "out"]),
+        (".", 0o555, new),
+        (".", 0o555, ["sweep", "tiny.cfg", "--seeds", "1", "--device", "cpu"]),
+    )
+    assert everything(here) == before
+    names = ["out/results.json", "out/samples-seed0.png", "out/export", "new", "runs"]
+    assert said == [(2, f"vaelib: {name}: Permission denied\n") for name in names]
     PATHS[run_folder.RESULTS].unlink()
-    monkeypatch.setattr(Path, "open", refused)
-    monkeypatch.setattr(Path, "unlink", lambda path, missing_ok=False: None)
-    assert cli.main([*COMMAND, "--resume"]) == 2
-    one_line(capsys, "out/", "Permission denied")
+    go_on = [*COMMAND, "--resume"]
+    (status, err), after = as_anyone(("out", 0o555, go_on), ("out", 0o755, go_on))
+    assert status == 2 and err.count("\n") == 1
+    assert err.startswith("vaelib: out/") and err.endswith(": Permission denied\n")
+    assert after == (0, "") and kept() == final
+
+
+def test_what_may_not_be_read_is_one_line(here, made, as_anyone):
+    before = everything(here)
+    again = ["-c", "tiny.cfg", *COMMAND[2:-1], "new"]
+    typed = {
+        "out/model.safetensors": ["sample", "out"],
+        "out/results.json": ["sample", "out"],
+        "out/config.cfg": ["sample", "out"],
+        "out/pictures.json": ["evaluate", "out", "--device", "cpu"],
+        "tiny.cfg": again,
+        str(made / "images"): again,
+    }
+    said = as_anyone(*((path, 0o000, arguments) for path, arguments in typed.items()))
+    *of_files, of_folder = (f"{path}: Permission denied\n" for path in typed)
+    lines = [*of_files, f"folder: {of_folder}"]
+    assert said == [(2, f"vaelib: {line}") for line in lines]
+    assert everything(here) == before
+
+
+def everything(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])

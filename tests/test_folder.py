@@ -3,14 +3,16 @@ skipped and counted.
 """
 
 import os
+import struct
 import tarfile
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from common import REAL
+from common import REAL, deep_png
 from PIL import Image
 
 import vaelib
@@ -216,7 +218,7 @@ def test_a_small_file_of_gigabytes_is_left_out(tree):
 
 
 def test_pictures_that_do_not_fit_into_memory_are_refused(tree, monkeypatch):
-    monkeypatch.setattr(folder, "physical_memory", lambda: 20 * 3 * 8 * 8 - 1)
+    monkeypatch.setattr(folder, "free_memory", lambda: 20 * 3 * 8 * 8 - 1)
     with pytest.raises(DataError, match=r"its pictures take 0.0 GB, .*; take a smaller image_size"):
         load(tree[0])
 
@@ -231,8 +233,95 @@ def test_sixteen_bits_hold_fewer_where_no_value_is_greater(tmp_path, values, bit
         data = load(tmp_path, colour=False)
     levels = torch.cat([data.train, data.test]).unique().tolist()
     assert levels == sorted({value >> (bits - 8) for value in values})
-    told = [f"folder: no 16-bit grey is above {max(values)}: read as values of {bits} bits"]
+    told = [f"folder: no 16-bit value is above {max(values)}: read as values of {bits} bits"]
     assert [str(warning.message) for warning in said] == told * (bits < 16)
+
+
+@pytest.mark.parametrize(("most", "bits"), [(4095, 12), (65535, 16), (255, 8), (9000, 14)])
+def test_sixteen_bits_a_colour_are_read_like_greys(tmp_path, most, bits):
+    """Pillow gives the upper 8, which are 0 to 15 where 12 are in use."""
+    values = np.random.default_rng(0).integers(0, most, (8, 8, 3), endpoint=True)
+    values[0, 0] = most, 0, most
+    for i in range(2):
+        (tmp_path / f"{i}.png").write_bytes(deep_png(values))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        data = load(tmp_path)
+    expected = torch.from_numpy(values.transpose(2, 0, 1) >> (bits - 8))
+    assert torch.equal(data.train[0].long(), expected)
+    told = f"folder: no 16-bit value is above {most}: read as values of {bits} bits"
+    assert [str(warning.message) for warning in said] == [told] * (bits < 16)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_the_transparency_of_sixteen_bits_says_nothing_of_the_colours_bits(tmp_path, channels):
+    """12-bit values with an alpha of all 16 bits, as the programs of microscopes write them."""
+    values = np.full((8, 8, channels), 2048)
+    values[..., -1], values[0, :, -1] = 65535, 0
+    values[1, 1, 0] = 4095
+    for i in range(2):
+        (tmp_path / f"{i}.png").write_bytes(deep_png(values))
+    with pytest.warns(UserWarning, match="no 16-bit value is above 4095"):
+        image = load(tmp_path).train[0]
+    assert (image[:, 0] == 255).all() and (image[:, 2:] == 128).all() and image[0, 1, 1] == 255
+
+
+def test_a_photograph_of_sixteen_bits_is_turned_as_its_camera_says(tmp_path):
+    values = np.zeros((8, 8, 3), dtype=int)
+    values[0] = 65535
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for i in range(2):
+        content = deep_png(values, exif.tobytes().removeprefix(b"Exif\0\0"))
+        (tmp_path / f"{i}.png").write_bytes(content)
+    image = load(tmp_path).train[0]
+    assert (image[:, :, -1] == 255).all() and (image[:, :, :-1] == 0).all()
+
+
+def test_colours_that_pillow_cuts_are_left_out_unless_all_their_bits_are_in_use(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4096, (8, 8, 3))
+    for i in range(2):
+        picture(tmp_path / f"{i}.png", i)
+    path = tmp_path / "2.ppm"
+    path.write_bytes(b"P6 8 8 65535\n" + values.astype(">u2").tobytes())
+    with pytest.warns(UserWarning, match="colours of 16 bits, of which Pillow reads the upper 8"):
+        assert [name for name, _ in load(tmp_path).skipped] == ["2.ppm"]
+    path.write_bytes(b"P6 8 8 65535\n" + (16 * values).astype(">u2").tobytes())
+    data = load(tmp_path)
+    images = torch.cat([data.train, data.test]).long()
+    expected = torch.from_numpy(values.transpose(2, 0, 1) >> 4)
+    assert min((image - expected).abs().max() for image in images) <= 1, "Pillow rounds them"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_tiff_of_sixteen_bits_a_colour_is_read_whole(tmp_path, order, compressed):
+    values = np.random.default_rng(0).integers(0, 4095, (8, 8, 3), endpoint=True)
+    for i in range(2):
+        (tmp_path / f"{i}.tif").write_bytes(deep_tiff(values, order, compressed))
+    with pytest.warns(UserWarning, match="read as values of 12 bits"):
+        data = load(tmp_path)
+    assert torch.equal(data.train[0].long(), torch.from_numpy(values.transpose(2, 0, 1) >> 4))
+
+
+def deep_tiff(values: np.ndarray, order: str, compressed: bool) -> bytes:
+    """A TIFF of 16-bit colours, which Pillow can't write."""
+    height, width, channels = values.shape
+    pixels = values.astype(f"{order}u2").tobytes()
+    strip = zlib.compress(pixels) if compressed else pixels
+    tags = {
+        **{256: (4, width), 257: (4, height), 258: (3, None), 259: (3, 8 if compressed else 1)},
+        **{262: (3, 2), 273: (4, 140), 277: (3, channels), 278: (4, height), 279: (4, len(strip))},
+        **{284: (3, 1)},
+    }
+    entries = b"".join(
+        struct.pack(f"{order}HHII", tag, kind, 3, 134)
+        if number is None
+        else struct.pack(f"{order}HHI{'I' if kind == 4 else 'Hxx'}", tag, kind, 1, number)
+        for tag, (kind, number) in tags.items()
+    )
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HIH", 42, 8, len(tags))
+    return head + entries + bytes(4) + struct.pack(f"{order}3H", 16, 16, 16) + strip
 
 
 def test_a_flat_folder_has_one_label(tmp_path):

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from common import deep_png
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -353,6 +354,9 @@ PICTURES = {
     **{f"{form}.png": encoded(form, "RGB") for form in ("PNG", "JPEG", "BMP", "TIFF", "WEBP")},
     "grey.gif": encoded("GIF", "P"),
     "deep.png": encoded("PNG", "I;16"),
+    "colours.png": deep_png(np.full((5, 6, 3), 4095)),
+    "clear.png": deep_png(np.full((5, 6, 2), 4095)),
+    "colours.ppm": b"P6 3 3 65535\n" + bytes(54),
     "float.tiff": encoded("TIFF", "F"),
     "clear.webp": encoded("WEBP", "RGBA"),
     "bits.pgm": b"P5 3 3 4095\n" + bytes(18),

@@ -192,7 +192,7 @@ def test_the_configuration_says_what_vaelib_says(figure, tmp_path, monkeypatch):
         ]
         assert table == layers, text
         numbers = shown.numbers()
-        assert numbers["weights in all"] == sum(own for _, own in layers)
+        assert numbers["parameters in all"] == sum(own for _, own in layers)
     assert right >= 15 and len(wrong) >= 20
 
 

@@ -8,9 +8,11 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from common import results
+from PIL import Image
 
 from notebooks import NOTEBOOKS, ROOT, read
 
@@ -113,19 +115,21 @@ def test_the_first_block_clones_this_repository_and_opens_the_notebooks():
 
 
 def shell_blocks() -> list[str]:
-    return re.findall(r"^```\n(.*?)^```$", README, re.M | re.S)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
+    return [text for language, text in blocks if not language]
 
 
-def type_commands(folder, wanted=lambda line: True, epochs=3):
-    """The README's commands as written, in a shell that has no vaelib; with its my.cfg."""
+def type_commands(folder, name, wanted=lambda line: True, epochs=None):
+    """The README's commands on a configuration as written, in a shell that has no vaelib."""
     activate = Path(sys.prefix) / "bin" / "activate"
     if not activate.exists():
         pytest.skip("this Python is no virtual environment")
     (folder / ".venv").symlink_to(sys.prefix)
-    (cfg,) = re.findall(r"^```ini\n# my\.cfg\n(.*?)^```$", README, re.M | re.S)
-    assert "epochs = 3\n" in cfg
-    (folder / "my.cfg").write_text(cfg.replace("epochs = 3\n", f"epochs = {epochs}\n"))
-    (block,) = [block for block in shell_blocks() if "\nvaelib -c" in block]
+    (cfg,) = re.findall(rf"^```ini\n# {re.escape(name)}\n(.*?)^```$", README, re.M | re.S)
+    cfg, times = re.subn(r"(?<=^epochs = )\d+", lambda was: str(epochs or was[0]), cfg, flags=re.M)
+    assert times == 1
+    (folder / name).write_text(cfg)
+    (block,) = [block for block in shell_blocks() if f"\nvaelib -c {name} " in block]
     assert block.startswith(". .venv/bin/activate\n")
     typed = "".join(line for line in block.splitlines(keepends=True) if wanted(line))
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT)}
@@ -134,20 +138,33 @@ def type_commands(folder, wanted=lambda line: True, epochs=3):
         ["bash", "-e", "-c", typed], cwd=folder, env=environment, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
-    assert (folder / "runs/mine/export/explorer.html").exists()
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_your_own_pictures_train_as_the_readme_says(tmp_path):
+    (tmp_path / "pictures" / "noise").mkdir(parents=True)
+    for i in range(60):
+        pixels = np.random.default_rng(i).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / "noise" / f"{i}.jpg")
+    type_commands(tmp_path, "pictures.cfg")
+    assert (tmp_path / "runs/pictures-vae/report.html").exists()
+    assert (tmp_path / "runs/pictures-vae/samples-seed0.png").exists()
 
 
 def test_the_commands_about_one_model_run_in_a_shell_that_has_no_vaelib(tmp_path):
     """All that the text has on my.cfg but the sweep, after one epoch instead of three."""
     others = ("vaelib -c mnist-5k ", "vaelib sweep ")
-    type_commands(tmp_path, lambda line: not line.startswith(others), epochs=1)
+    type_commands(tmp_path, "my.cfg", lambda line: not line.startswith(others), epochs=1)
+    assert (tmp_path / "runs/mine/export/explorer.html").exists()
     assert json.loads((tmp_path / "runs/mine/results.json").read_text())["evaluation"]
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)  # it trains six models
 def test_the_commands_run_as_written_in_a_shell_that_has_no_vaelib(tmp_path):
-    type_commands(tmp_path)
+    type_commands(tmp_path, "my.cfg")
+    assert (tmp_path / "runs/mine/export/explorer.html").exists()
     assert (tmp_path / "runs/mnist-5k-vae/report.html").exists()
     assert json.loads((tmp_path / "runs/mine/results.json").read_text())["elbo"] > -230
     table = (tmp_path / "runs/my-sweep/sweep.csv").read_text().splitlines()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -48,6 +50,20 @@ def physical_memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # Windows has no sysconf
         return 2**62
+
+
+def free_memory() -> int:
+    """The bytes that can still be had before the system ends a process to get them.
+
+    Linux says so, and in a container what its limit is; elsewhere it is `physical_memory`.
+    """
+    free = physical_memory()
+    with suppress(OSError, AttributeError):
+        text = Path("/proc/meminfo").read_text()
+        free = 1024 * int(re.search(r"^MemAvailable: +(\d+) kB", text, re.M).group(1))  # type: ignore[union-attr]
+    with suppress(OSError, ValueError):  # "max" without a limit
+        free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return free
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import asdict, dataclass, field
 
 import torch
@@ -43,7 +44,13 @@ class History:
         return len(self.train["elbo"])
 
     def log(self, split: str, reconstruction: float, kl: float) -> None:
-        """Append an epoch to ``split``, "train" or "test"; elbo = -(reconstruction + kl)."""
+        """Append an epoch to ``split``, "train" or "test"; elbo = -(reconstruction + kl).
+
+        Raises TrainingError where they are not finite.
+        """
+        if not (math.isfinite(reconstruction) and math.isfinite(kl)):
+            what = f"reconstruction {reconstruction:g}, KL {kl:g}"
+            raise TrainingError(f"the {split} images' figures are not finite ({what}); {HINT}")
         for term, value in zip(TERMS, (reconstruction, kl, -(reconstruction + kl))):
             getattr(self, split)[term].append(value)
 

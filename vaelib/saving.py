@@ -141,13 +141,15 @@ def load_model(path: str | Path) -> VAE:
     """The model that `save_model` wrote to ``path``, on the CPU.
 
     Raises ValueError naming the file when it is not one of those, or not as it was written, or its
-    weights are not finite.
+    weights are not finite; OSError when it can't be opened.
 
     >>> save_model(VAE((1, 28, 28), latent_dim=2), "model.safetensors", half=True)
     >>> model = load_model("model.safetensors")
     >>> next(model.parameters()).dtype
     torch.float32
     """
+    with Path(path).open("rb"):  # its errors name the file and why; those of safe_open may not
+        pass
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}

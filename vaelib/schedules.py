@@ -66,7 +66,11 @@ def as_schedule(name: str, value: float | Schedule) -> Schedule:
 
     def checked(step: int) -> float:
         now = schedule(step)
-        if not 0 <= now < math.inf:
+        try:
+            allowed = bool(0 <= now < math.inf)
+        except (TypeError, ValueError, RuntimeError):  # a word, an array, None
+            allowed = False
+        if not allowed:
             raise ValueError(f"{name} must be at least 0 at every step; got {now!r} at step {step}")
         return now
 

@@ -32,7 +32,7 @@ live.figure("configuration", ["settings", "configuration-schema"], function (sta
   const refusal = stage.add(stage.make("p", { class: "live-refusal" }), right);
   const numbers = stage.group("numbers", right);
   const table = stage.add(stage.make("table", { class: "live-layers" }), stage.group("wide"));
-  const weights = stage.number("weights in all", numbers, "", { digits: 0 });
+  const weights = stage.number("parameters in all", numbers, "", { digits: 0 });
   const rate = stage.number("numbers in an image, for each latent", numbers, "", { digits: 1 });
 
   function field(key, box) {
@@ -55,14 +55,14 @@ live.figure("configuration", ["settings", "configuration-schema"], function (sta
     refusal.textContent = found.mistake ?? "";
     for (const part of [table, numbers]) part.hidden = Boolean(found.mistake);
     if (!found.mistake) show(found);
-    stage.say(found.mistake ?? `The model has ${weights.element.textContent} weights in ${found.all.length} layers.`);
+    stage.say(found.mistake ?? `The model has ${weights.element.textContent} parameters in ${found.all.length} layers.`);
   }
 
   function show({ shape, all, weights: sum }) {
     const row = (cells, tag) => stage.make("tr", {}, ...cells.map((words) => stage.make(tag, {}, words)));
     const counted = (n) => n.toLocaleString("en-US");
     const rows = [["image", shape, 0], ...all].map(([name, size, own]) => row([name, size.join(" × "), counted(own)], "td"));
-    table.replaceChildren(stage.make("thead", {}, row(["layer", "leaves", "weights"], "th")), stage.make("tbody", {}, ...rows));
+    table.replaceChildren(stage.make("thead", {}, row(["layer", "leaves", "parameters"], "th")), stage.make("tbody", {}, ...rows));
     weights.set(sum);
     rate.set(shape.reduce((a, b) => a * b) / all.find(([name]) => name === "mean")[1][0]);
   }

@@ -1,7 +1,8 @@
 """Chapter 5: the VAE of digits, over five seeds; and the front page's picture.
 
 python book/studies/05-vae.py    about 10 minutes on 2 cores; writes book/results/05-vae.json,
-                                 book/images/manifold.png and 05-samples.png
+                                 book/images/manifold.png, 05-curves.png and
+                                 05-samples.png
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ def main() -> None:
     }
     write_results("05-vae", results)
     plots.manifold(model, size=20).savefig(image_path("manifold.png"), dpi=110)
+    _, history = trained(data, 16, seed=0)
+    plots.learning_curves(history).savefig(image_path("05-curves.png"), dpi=110)
 
 
 if __name__ == "__main__":

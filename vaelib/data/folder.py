@@ -19,16 +19,12 @@ from tqdm.auto import tqdm
 
 from vaelib.choices import FOLDER_OPTIONS
 from vaelib.data.images import DataError, ImageData
+from vaelib.data.pictures import colours, deep, is_cut, opened
 from vaelib.data.tree import SELDOM, Parts, label, parts, picture_files
-from vaelib.device import physical_memory
+from vaelib.device import free_memory
 
 NAMED = 10  # unreadable files in a warning; all are in `FolderImages.skipped`
-# by what a file holds and not by its name: of others, such as EPS, Pillow starts a program
-FORMATS = (
-    *("AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "JXL", "MPO", "PNG", "PPM"),
-    *("TIFF", "WEBP"),
-)
-DEEP = {".pgm", ".png", ".tif", ".tiff"}  # whose greys may be of 16 bits
+DEEP = {".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff"}  # whose values may be of 16 bits
 BITS = (8, 10, 12, 14, 16)
 
 Listing = Mapping[str, Mapping[str, str]]
@@ -66,13 +62,13 @@ def folder(
     others come or go. ``split`` is the listing of earlier data: exactly its pictures are read, and
     a warning counts those that are new, gone or changed since, all of which are left out.
 
-    A photograph's turn (EXIF) is followed, transparency is laid on white. Greys of 16 bits are cut
-    to 8: the upper 8 of the 8, 10, 12, 14 or 16 that hold their greatest value. Links are followed,
-    hidden files are not looked at. Memory: image_size^2 bytes a grey picture, three times that in
-    colour: 60,000 of 32 x 32 in colour are 184 MB. A file that can't be read is skipped; a warning
-    names the first of them and counts all. Raises DataError when no two pictures are left, the
-    pictures would not fit into memory, a link leads into a folder again, or folders' names leave in
-    doubt what is to test on; ValueError for an argument out of range.
+    A photograph's turn (EXIF) is followed, transparency is laid on white. Values of 16 bits are cut
+    to 8: the upper 8 of the 8, 10, 12, 14 or 16 that hold the greatest of them all. Links are
+    followed, hidden files are not looked at. Memory: image_size^2 bytes a grey picture, three times
+    that in colour: 60,000 of 32 x 32 in colour are 184 MB. A file that can't be read is skipped; a
+    warning names the first of them and counts all. Raises DataError when no two pictures are left,
+    the pictures would not fit into memory, a link leads into a folder again, or folders' names
+    leave in doubt what is to test on; ValueError for an argument out of range.
 
     >>> for label, grey in [("dark", 40), ("bright", 200)]:
     ...     Path("pictures", label).mkdir(parents=True)
@@ -162,25 +158,29 @@ def _digest(path: Path) -> str:
 
 
 def _refuse_too_many(root: Path, size: int) -> None:
-    if size > (most := physical_memory()):
-        what = f"its pictures take {size / 1e9:,.1f} GB, and this machine has {most / 1e9:,.1f}"
+    if size > (most := free_memory()):
+        what = f"its pictures take {size / 1e9:,.1f} GB, and {most / 1e9:,.1f} are free"
         raise DataError(f"folder: {root}: {what}; take a smaller image_size, or fewer")
 
 
 def _bits(root: Path, files: Iterable[str]) -> int:
-    """How many bits hold the greatest value of the pictures' 16-bit greys; 16 without any."""
+    """How many bits hold the greatest of the pictures' 16-bit values; 16 without any."""
     greatest = -1
     for file in files:
         if Path(file).suffix.lower() in DEEP:
             try:
-                with _opened(root / file) as picture:
-                    if picture.mode.startswith("I"):
-                        greatest = max(greatest, int(np.asarray(picture).max()))
+                with opened(root / file) as picture:
+                    cut = is_cut(picture)
+                    if (values := deep(picture, root / file)) is not None:
+                        greatest = max(greatest, int(colours(values).max()))
+                    elif cut:
+                        upper = int(colours(np.asarray(picture)).max())
+                        greatest = max(greatest, 256 * upper + 255)
             except Exception:  # it is met again when it is read, and named
                 continue
     bits = next((n for n in BITS if greatest < 2**n), 16) if greatest >= 0 else 16
     if bits < 16:
-        _warn(f"folder: no 16-bit grey is above {greatest}: read as values of {bits} bits")
+        _warn(f"folder: no 16-bit value is above {greatest}: read as values of {bits} bits")
     return bits
 
 
@@ -212,24 +212,19 @@ def _read(
     return pixels[: len(kept)], kept
 
 
-def _opened(path: Path) -> Image.Image:
-    """A picture whose pixels are not read yet."""
-    if not path.is_file():  # to open a pipe would wait for ever
-        raise ValueError("not a file")
-    Image.init()
-    with warnings.catch_warnings():  # a small file may hold gigabytes of pixels
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
-
-
 def _decode(path: Path, size: int, channels: int, bits: int) -> np.ndarray:
     """One picture as uint8 (channels, size, size)."""
-    with _opened(path) as file:
+    with opened(path) as file:
         file.draft(None, (2 * size, 2 * size))  # a large JPEG is read at a part of its size
-        picture: Image.Image = ImageOps.exif_transpose(file)
-        if picture.mode.startswith("I"):
-            levels = np.asarray(picture).astype(np.int64) >> (bits - 8)
-            picture = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+        picture: Image.Image = file
+        cut = is_cut(file)
+        if (values := deep(file, path)) is not None:
+            picture = Image.fromarray((values >> (bits - 8)).clip(0, 255).astype(np.uint8))
+            picture.info = file.info
+        elif bits < 16 and cut:
+            what = f"colours of 16 bits, of which Pillow reads the upper 8, and {bits} are in use"
+            raise ValueError(f"{what}; make it a PNG")
+        picture = ImageOps.exif_transpose(picture)
         if picture.mode == "F":
             raise ValueError("its pixels are floating-point numbers")
         if picture.has_transparency_data:

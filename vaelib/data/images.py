@@ -46,6 +46,13 @@ class ImageData:
     # of what made the images, known only where they are drawn
     factor_names: ClassVar[tuple[str, ...]] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("train", "test"):
+            if not isinstance(images := getattr(self, name), Tensor):
+                hint = f": torch.from_numpy({name})" * (type(images).__name__ == "ndarray")
+                what = f"{name} must be a torch.Tensor; got {type(images).__name__}"
+                raise ValueError(f"{what}{hint}")
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one image."""

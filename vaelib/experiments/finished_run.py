@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from vaelib import losses, metrics
 from vaelib.data import FactorImages
-from vaelib.device import physical_memory
+from vaelib.device import free_memory
 from vaelib.experiments import report
 from vaelib.experiments.config import ConfigError
 from vaelib.experiments.from_config import checked_device, load_data
@@ -113,6 +113,6 @@ def _bar_of_images(model: VAE, number: int) -> Iterator[None]:
 
 def _refuse_too_many(option: str, images: int, model: VAE) -> None:
     size = 4 * images * math.prod(model.image_shape)
-    if size > (most := physical_memory()):
-        what = f"these images take {size / 1e9:,.1f} GB, and this machine has {most / 1e9:,.1f}"
+    if size > (most := free_memory()):
+        what = f"these images take {size / 1e9:,.1f} GB, and {most / 1e9:,.1f} are free"
         raise ConfigError(f"{option} {images}: {what}")

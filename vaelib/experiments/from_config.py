@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 
 from vaelib import objectives, schedules
 from vaelib.data import FactorImages, ImageData, load
-from vaelib.device import physical_memory, pick_device
+from vaelib.device import free_memory, pick_device
 from vaelib.experiments.config import Config, ConfigError
 from vaelib.layers import ConvSpec, conv_sizes
 from vaelib.models import VAE
@@ -92,7 +93,8 @@ def load_data(
 def check_memory(config: Config, data: ImageData | FactorImages, device: torch.device) -> None:
     """ConfigError when a minibatch alone is more than the machine's memory holds; of a CPU.
 
-    Counted are the numbers that every layer of convolutions leaves, in float32, for the gradients.
+    Counted are the numbers that every layer of convolutions leaves, in float32, for the gradients,
+    and each pixel's logit and term of the loss.
     """
     own, stream = config.hyperparameters, isinstance(data, FactorImages)
     images = own.batch_size if stream else min(own.batch_size, len(data))
@@ -100,9 +102,11 @@ def check_memory(config: Config, data: ImageData | FactorImages, device: torch.d
     channels = config.image_shape[0], *(conv.channels for conv in convs)
     layers = zip(channels, conv_sizes(config.image_shape, convs))
     numbers = sum(depth * height * width for depth, (height, width) in layers)
-    needed = 4 * images * numbers * (1 + own.samples)  # encoded once, decoded so often
-    if device.type == "cpu" and needed > (most := physical_memory()):
-        what = f"a minibatch needs {needed / 1e9:,.1f} GB at least, and there are {most / 1e9:,.1f}"
+    pixels = math.prod(config.image_shape)
+    # encoded once, decoded so often
+    needed = 4 * images * (numbers + own.samples * (numbers + 2 * pixels))
+    if device.type == "cpu" and needed > (most := free_memory()):
+        what = f"a minibatch needs {needed / 1e9:,.1f} GB at least, and {most / 1e9:,.1f} are free"
         raise config.error("hyperparameters", "batch_size", f"{what}; take a smaller one")
 
 

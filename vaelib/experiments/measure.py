@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vaelib import losses, metrics, plots
 from vaelib.data.factors import HELD_OUT
+from vaelib.history import HINT, TrainingError
 from vaelib.models import VAE
 
 SIDE, WIDEST = 64, 4096  # pixels to which small images and their sheet are magnified
@@ -21,7 +22,10 @@ ROWS = 10  # latents in a picture of traversals, those with the most KL first
 
 
 def measurements(model: VAE, images: Tensor) -> dict:
-    """The ELBO and its terms on ``images``, means in nats, its error, the KL of each latent."""
+    """The ELBO and its terms on ``images``, means in nats, its error, the KL of each latent.
+
+    Raises TrainingError where they are not finite.
+    """
     terms = metrics.elbo_terms(model, images)
     kl = metrics.kl_per_dimension(model, images)
     found = {
@@ -33,6 +37,9 @@ def measurements(model: VAE, images: Tensor) -> dict:
         "active_units": int((metrics.active_units(model, images) > 0.01).sum()),
         "kl_per_dimension": kl.tolist(),
     }
+    if not all(map(math.isfinite, (found["elbo"], *found["kl_per_dimension"]))):
+        what = f"ELBO {found['elbo']:g}, KL {found['kl']:g}"
+        raise TrainingError(f"the held-out images' figures are not finite ({what}); {HINT}")
     if model.likelihood == "discretised-logistic":
         bits = losses.bits_per_dimension(terms.elbo.mean(), images[0].numel())
         found["bits_per_dimension"] = bits.item()

@@ -35,6 +35,7 @@ from vaelib.experiments.run_folder import (
     finished,
     is_new_run,
     keep_config,
+    keep_listing,
     keep_results,
     listing,
     made_of_the_model,
@@ -84,7 +85,7 @@ def train(
             keep_config(folder, config)
         # a kill between the two leaves the first alone, and nothing learnt
         if isinstance(data, FolderImages) and not kept(folder / CHECKPOINT):
-            write(folder / PICTURES, json.dumps(data.listing, indent=0) + "\n")
+            keep_listing(folder, data.listing)
     training = config.hyperparameters
     try:
         history = fit(

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,13 @@ def keep_results(folder: Path, result: dict) -> None:
     if "files" not in result:
         kept = {name: (folder / name).read_bytes() for name in (CONFIG, METRICS, MODEL)}
         result = {"files": {name: _sha256(content) for name, content in kept.items()}, **result}
-    text = json.dumps({**result, "sha256": _sha256(json.dumps(result).encode())}, indent=1)
-    write(folder / RESULTS, text + "\n")
+    _keep_json(folder / RESULTS, result)
+
+
+def _keep_json(path: Path, content: dict) -> None:
+    """Write ``content``, with its digest, as JSON."""
+    sealed = {**content, "sha256": _sha256(json.dumps(content).encode())}
+    write(path, json.dumps(sealed, indent=1) + "\n")
 
 
 def finished(folder: Path, log: Callable) -> dict | None:
@@ -158,18 +163,25 @@ def made_of_the_model(folder: Path) -> list[Path]:
     return [*exported, *folder.glob("samples-seed*.png"), folder / REPORT, folder / RESULTS]
 
 
+def keep_listing(folder: Path, listing: Mapping) -> None:
+    """Write the pictures of a run, as `FolderImages` lists them, into ``folder``."""
+    _keep_json(folder / PICTURES, dict(listing))
+
+
 def listing(folder: Path) -> dict | None:
-    """The pictures of the run in ``folder``, as `FolderImages` lists them; None of other data."""
+    """What `keep_listing` wrote; None of other data, ConfigError where it is not as it was."""
     where = folder / PICTURES
     try:
-        found = json.loads(where.read_text(encoding="utf-8", errors="surrogateescape"))
-        if all(isinstance(found[part], dict) for part in ("train", "test", "beside")):
+        found: Any = json.loads(where.read_text())
+        digest = found.pop("sha256")
+        if digest == _sha256(json.dumps(found).encode()):
             return found
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         pass
-    raise ConfigError(f"{where}: damaged; without it nobody knows which pictures were held out")
+    what = "damaged or changed; without it nobody knows which pictures were held out"
+    raise ConfigError(f"{where}: {what}")
 
 
 def load_run(folder: Path) -> tuple[Config, VAE]:

@@ -129,7 +129,10 @@ def _key(parse: Callable[[str], object], allowed: str, default: object = None) -
 
 _NAMES = ", ".join(choice.display_name for choice in DATASETS.values())
 _FORMS = ", ".join(" ".join([kind, *names]) for kind, names in SCHEDULES.items())
-_SCHEDULES = f"one of {_FORMS}; all but {' and '.join(WITHOUT_BETA)} also with tc before it"
+_LEAST = "STEPS at least 1, PERIOD at least 2"
+_SCHEDULES = (
+    f"one of {_FORMS}; {_LEAST}; all but {' and '.join(WITHOUT_BETA)} also with tc before it"
+)
 _PAIRS = "pairs of whole numbers, each at least {}, one pair a convolution"
 _SIZES = (_PAIRS + ", such as [({}, {}), ({}, {})]").format
 

@@ -5,13 +5,15 @@ LaTeX becomes pages: `latex_labels` reads macros and numbers, `tex_to_myst` tran
 equations and figures the numbers of the PDF, `equation_checks` ties equations to the cells that
 test them. `chapter_links` links a chapter's forms, `results` brings measured numbers, `glossary`
 links terms, `citations` prints round brackets, `live` puts figures that move into a page,
-`command_line` writes the reference of vaelib's options, `csp` says which scripts may run there.
+`command_line` writes the reference of vaelib's options, `api` the table of its shipped models,
+`csp` says which scripts may run there.
 """
 
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
 from . import (
+    api,
     beside,
     boxes,
     chapter_links,
@@ -38,6 +40,7 @@ PARTS = (
     citations,
     live,
     command_line,
+    api,
     csp,
 )
 

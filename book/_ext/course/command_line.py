@@ -12,6 +12,8 @@ from sphinx.util.typing import ExtensionMetadata
 
 from vaelib.experiments.cli import parsers
 
+from .tables import table
+
 
 def called(action: argparse.Action) -> str:
     """An option as it is typed, such as `-c FILE, --config FILE`."""
@@ -24,21 +26,6 @@ def called(action: argparse.Action) -> str:
 def explained(action: argparse.Action) -> str:
     """Its help, in which argparse has `%` twice."""
     return (action.help or "").replace("%%", "%")
-
-
-def table(rows: list[tuple[str, str]]) -> nodes.table:
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (35, 65)), cols=2)
-    head, body = nodes.thead(), nodes.tbody()
-    head += row(nodes.Text("option"), nodes.Text("what it does"))
-    for option, what in rows:
-        body += row(nodes.literal(option, option), nodes.Text(what))
-    group += head
-    group += body
-    return nodes.table("", group)
-
-
-def row(*cells: nodes.Node) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells))
 
 
 def usage(parser: argparse.ArgumentParser) -> str:
@@ -62,7 +49,10 @@ def section(parser: argparse.ArgumentParser) -> nodes.section:
     made += nodes.title("", "", nodes.literal(parser.prog, parser.prog))
     made += nodes.paragraph("", about)
     made += nodes.literal_block(usage(parser), usage(parser), language="text")
-    made += table(rows)
+    made += table(
+        {"option": 35, "what it does": 65},
+        ((nodes.literal(option, option), nodes.Text(what)) for option, what in rows),
+    )
     if more:
         made += nodes.literal_block(more, more, language="text")
     if parser.epilog:
