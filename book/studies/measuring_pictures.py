@@ -7,7 +7,7 @@ import statistics
 import numpy as np
 from in_use import IN_USE, shown
 from matplotlib.figure import Figure
-from measuring_tables import AGREEMENT, LABELS, SCORES, label, rank_correlations, values
+from measuring_tables import AGREEMENT, LABELS, MIG, SCORES, label, rank_correlations, values
 
 from vaelib.data.sprites import FACTOR_NAMES
 from vaelib.plots import COLOURS
@@ -100,7 +100,7 @@ def agreement(groups: dict[tuple, list[dict]], runs: list[dict]) -> Figure:
     for method in LABELS:
         mine = [run for setting, some in groups.items() if setting[0] == method for run in some]
         if mine:
-            at = values(mine, "factor_vae"), values(mine, "mig")
+            at = values(mine, "factor_vae"), values(mine, MIG)
             style = dict(s=34, alpha=0.8, linewidths=0, color=COLOURS[METHOD_COLOURS[method]])
             right.scatter(*at, marker=markers[method], label=method, **style)
     right.set(xlabel="FactorVAE score", ylabel="MIG", title="two scores, a mark a run")
