@@ -239,9 +239,13 @@ def test_at_16_no_factor_can_have_a_latent_of_its_own_in_drawn_codes(prices):
     assert row["gap_scale"]["max"] < 0.4 and row["gap_x"]["max"] > 0.6
 
 
-def test_latents_go_out_one_by_one_where_the_price_rises_slowly(prices):
+def test_latents_go_out_alone_about_as_often_as_chance_gives(prices):
     gone = prices["going_out"]
-    assert gone["out"] > gone["latents"] / 2 and gone["alone"] > 0.75 * gone["out"]
+    each, times = gone["out"] / gone["runs"], math.log(gone["last"] / gone["first"])
+    epochs = times / math.log(16) * gone["epochs"]  # from 1 to 16 by a constant factor
+    by_chance = gone["out"] * (1 - 1 / epochs) ** (each - 1)
+    assert abs(gone["alone"] - by_chance) < 3
+    assert gone["out"] > gone["latents"] / 2
     assert gone["together"] == 2 and 4 < gone["first"] < gone["last"] <= 16
     used = [prices["digits"][f"b{price}"]["used"]["mean"] for price in (1, 2, 4, 8, 16)]
     assert used[0] == used[1] == 16 and falls(used[1:])
