@@ -1,4 +1,4 @@
-// A link to an equation, box or figure in a folded block opens what is folded around it.
+// Folded blocks: a link to an equation, box or figure in a folded block opens what is around it.
 addEventListener("load", () => {
   const FOLDED = ".toggle-hidden, details:not([open])";
 
@@ -10,6 +10,10 @@ addEventListener("load", () => {
       else if (block.matches(".toggle-hidden")) block.querySelector(":scope > .admonition-title").click();
     target.scrollIntoView();
   }
+
+  // the contents' own folds have no name for a screen reader
+  for (const fold of document.querySelectorAll("nav summary"))
+    fold.setAttribute("aria-label", `Pages of ${fold.closest("li").querySelector("a").textContent.trim()}`);
 
   open();
   addEventListener("hashchange", open);
