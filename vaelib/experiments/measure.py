@@ -37,7 +37,7 @@ def measurements(model: VAE, images: Tensor) -> dict:
         "active_units": int((metrics.active_units(model, images) > 0.01).sum()),
         "kl_per_dimension": kl.tolist(),
     }
-    if not all(map(math.isfinite, (found["elbo"], *found["kl_per_dimension"]))):
+    if not (terms.elbo.isfinite().all() and kl.isfinite().all()):
         what = f"ELBO {found['elbo']:g}, KL {found['kl']:g}"
         raise TrainingError(f"the held-out images' figures are not finite ({what}); {HINT}")
     if model.likelihood == "discretised-logistic":
