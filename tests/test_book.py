@@ -371,8 +371,8 @@ def test_axe_finds_nothing_on_a_page_in_light_or_dark(shown):
     page, found = shown.page, []
     page.set_viewport_size({"width": 1360, "height": 900})
     page.emulate_media(media="screen", reduced_motion="reduce")
-    # what is wide is marked anew after a layout
-    page.evaluate("() => new Promise((r) => requestAnimationFrame(() => setTimeout(r, 100)))")
+    # what is wide on the screen, and was not on paper, is marked anew
+    page.evaluate("() => dispatchEvent(new Event('resize'))")
     page.evaluate(ABBREVIATE, shown.name != "book/notation")
     # a colour on its way from one mode to the other is neither's
     page.add_style_tag(content="*, ::before, ::after { transition: none !important }")
