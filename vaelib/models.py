@@ -15,13 +15,7 @@ from vaelib.checks import check_latent_map, check_model, check_whole
 from vaelib.choices import FIRST_SIGMA, SIGMA_WORDS
 from vaelib.device import evaluation_mode
 from vaelib.initial_weights import initialise
-from vaelib.layers import (
-    ConvSpec,
-    conv_layers,
-    conv_sizes,
-    dense_layers,
-    mirrored_layers,
-)
+from vaelib.layers import ConvSpec, conv_layers, conv_sizes, dense_layers, mirrored_layers
 
 DEFAULT_CONVS = (ConvSpec(32), ConvSpec(64))
 

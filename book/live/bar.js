@@ -4,17 +4,14 @@
 live.figure("bar", ["ring"], function (stage) {
   const { images, grid, log_evidence, log_posterior, log_joint, elbo, kl, expected_log_likelihood, slopes } = live.ring;
   const state = { image: "top", mean: 0.5, log_var: 0, samples: 1, seed: 1 };
-  const draws = 8192, bins = 60, highest = 4, least = Math.log(0.05 ** 2), most = Math.log(2 ** 2);
+  const draws = 8192, bins = 60, highest = 4;
   let noise = [], noisy, x, evidence, posterior;
 
   const left = stage.group("left"), right = stage.group("right");
-  const height = (log_var) => Math.exp(-log_var / 2) / Math.sqrt(2 * Math.PI); // of q's top
   const plane = stage.plane("q over the posterior", { across: [-3.2, 3.2], upward: [0, highest], height: 270, steps: [0.05, 0.1], names: ["z", "density"], parent: left });
   const shape = plane.path("live-area truth"), prior = plane.path("live-curve quiet"), bell = plane.path("live-curve claim");
   prior(grid.map((z) => [z, Math.exp(live.ring.log_prior(z))]).filter(([z]) => Math.abs(z) <= 3.2));
-  const top = plane.handle("The top of q: its mean, and by its height its width", (mean, y) =>
-    change({ mean, log_var: Math.min(most, Math.max(least, -2 * Math.log(Math.max(y, 0.01) * Math.sqrt(2 * Math.PI)))) }),
-  (z) => `mean ${z.toFixed(2)}, standard deviation ${Math.exp(state.log_var / 2).toFixed(2)}`);
+  const top = plane.bell([2 * Math.log(0.05), 2 * Math.log(2)], (mean, log_var) => change({ mean, log_var }));
 
   stage.add(stage.make("p", { class: "live-row" }, ...stage.formula("grey: the posterior p(z | x); line: q(z); dashed: the prior p(z)")), left);
 
@@ -58,7 +55,7 @@ live.figure("bar", ["ring"], function (stage) {
     shape(seen.map((z) => [z, Math.exp(posterior(z))]));
     bell(Array.from({ length: 161 }, (_, i) => mean + (i - 80) * 0.05 * deviation).filter((z) => Math.abs(z) <= 3.2)
       .map((z) => [z, Math.exp(vaelib.normal_log_density([z], [mean], [log_var]))]));
-    top.set(mean, height(log_var));
+    top(mean, log_var);
 
     if (noisy !== state.seed) {
       const { normal } = vaelib.generator((noisy = state.seed));
@@ -66,10 +63,8 @@ live.figure("bar", ["ring"], function (stage) {
     }
     const log_weights = noise.map((e) => log_joint(x, mean + deviation * e) + 0.5 * (Math.log(2 * Math.PI) + log_var + e * e));
     let bound = 0;
-    for (let from = 0; from < draws; from += samples) {
-      const set = log_weights.slice(from, from + samples), largest = Math.max(...set);
-      bound += (largest + Math.log(vaelib.sum(set.map((w) => Math.exp(w - largest))) / samples)) * (samples / draws);
-    }
+    for (let from = 0; from < draws; from += samples)
+      bound += (vaelib.logsumexp(log_weights.slice(from, from + samples)) - Math.log(samples)) * (samples / draws);
     const lower = elbo(x, mean, log_var), gap = evidence - lower;
     shown.evidence.set(evidence), shown.elbo.set(lower), shown.gap.set(gap), shown.bound.set(bound);
     shown.likelihood.set(expected_log_likelihood(x, mean, log_var)), shown.kl.set(kl(mean, log_var));
@@ -89,8 +84,8 @@ live.figure("bar", ["ring"], function (stage) {
     }
     const tallest = Math.max(...counts, draws / 20);
     columns.forEach((column, i) => (column.style.height = `${(100 * counts[i]) / tallest}%`));
-    const words = [0, 1].map((half) => `${(start + (half * length) / 2).toFixed(1).replace("-", "−")}`);
-    ruler.replaceChildren(...words.map((text) => stage.make("span", {}, text)), stage.make("b", {}, `log p(x) = ${evidence.toFixed(2).replace("-", "−")}`));
+    const words = [0, 1].map((half) => stage.fixed(start + (half * length) / 2, 1));
+    ruler.replaceChildren(...words.map((text) => stage.make("span", {}, text)), stage.make("b", {}, `log p(x) = ${stage.fixed(evidence)}`));
   }
 
   // ascent along the gradient, each direction in units of q's own width; never more than a tenth at once

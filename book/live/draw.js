@@ -65,9 +65,9 @@ live.figure("draw", ["mnist-z2", "mnist-z16", "digits"], function (stage) {
       log_likelihoods.push(log_likelihood);
       log_weights.push(log_likelihood + vaelib.normal_log_density(z, zeros, zeros) - vaelib.normal_log_density(z, mean, log_var));
     }
-    const n = log_weights.length, top = Math.max(...log_weights);
+    const n = log_weights.length;
     const d = -vaelib.sum(log_likelihoods) / n, r = vaelib.sum(vaelib.kl_per_dimension(mean, log_var));
-    const bound = -top - Math.log(vaelib.sum(log_weights.map((w) => Math.exp(w - top))) / n);
+    const bound = Math.log(n) - vaelib.logsumexp(log_weights);
     distortion.set(d), rate.set(r), negative_elbo.set(d + r), tighter.set(bound);
     bars.set([[[d, "claim"], [r, "recipe"]], [[bound, "meaning"]]]);
     if (n < draws.length) return true;

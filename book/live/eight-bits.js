@@ -53,8 +53,8 @@ live.figure("eight-bits", [], function (stage) {
   function costs() {
     const { location, sigma, level } = state, { log_density, log_below } = families[state.family];
     const log_p = (v) => log_density((v - location) / sigma) - Math.log(sigma), nodes = 1000;
-    const logs = Array.from({ length: nodes }, (_, i) => log_p(level - 0.5 + (i + 0.5) / nodes)), top = Math.max(...logs);
-    const log_mass = top + Math.log(vaelib.sum(logs.map((v) => Math.exp(v - top))) / nodes);
+    const logs = Array.from({ length: nodes }, (_, i) => log_p(level - 0.5 + (i + 0.5) / nodes));
+    const log_mass = vaelib.logsumexp(logs) - Math.log(nodes);
     const upTo = (v) => log_below((v - location) / sigma), beyond = (v) => log_below((location - v) / sigma);
     const log_folded = level === 0 ? upTo(0.5) : level === 255 ? beyond(254.5) : log_mass;
     return {

@@ -2,7 +2,7 @@
 "use strict";
 
 live.figure("gallery", ["gallery-runs"], function (stage) {
-  const { images, runs } = window.VAELIB_DATA["gallery-runs"];
+  const { images, runs, in_use } = window.VAELIB_DATA["gallery-runs"];
   const state = { run: "mnist-z2" };
   const sets = [...new Set(Object.values(runs).map((run) => run.data))];
   const among = (data) => Object.entries(runs).filter(([, run]) => run.data === data);
@@ -34,7 +34,7 @@ live.figure("gallery", ["gallery-runs"], function (stage) {
   const rate = stage.number("rate R, the KL", numbers, "nats"), elbo = stage.number("ELBO = −D − R", numbers, "nats", { digits: 1 });
   const descended = stage.number("descended: D + β R", numbers, "nats", { digits: 1 });
   const active = stage.number("latents whose mean moves (variance above 0.01)", numbers, "", whole);
-  const used = stage.number("latents of more than 0.1 nats", numbers, "", whole);
+  const used = stage.number(`latents of more than ${in_use} nats`, numbers, "", whole);
   const minutes = stage.number("training on one core", numbers, "minutes", { digits: 1 });
 
   const bars = stage.add(stage.make("svg", { viewBox: "0 0 400 150", class: "live-latents", role: "img" }), stage.group("right"));
@@ -74,7 +74,7 @@ live.figure("gallery", ["gallery-runs"], function (stage) {
     descended.set(run.reconstruction + run.beta * run.kl);
     descended.element.parentElement.hidden = tc(run);
     active.set(run.active_units);
-    used.set(run.kl_per_dimension.filter((kl) => kl > 0.1).length);
+    used.set(run.kl_per_dimension.filter((kl) => kl > in_use).length);
     minutes.set(run.seconds / 60);
     command.textContent = `python book/studies/gallery.py --only ${state.run}`;
     draw(run);

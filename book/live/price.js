@@ -6,7 +6,7 @@ live.figure("price", ["sprites-films", "sprites-vae"], function (stage) {
   const { films, starts, in_use, side } = window.VAELIB_DATA["sprites-films"];
   const names = ["sprites-vae", ...onDemand], end = films[names[0]].steps.length - 1;
   const state = { model: names[0], start: "heart", latent: null, value: 2.5, record: end };
-  const values = [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5];
+  const fixed = (v) => stage.fixed(v, 1), values = [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5];
   const pixels = Object.fromEntries(Object.entries(starts).map(([name, bits]) => [name, [...vaelib.bitsOf(bits)]]));
   let origin = [], order = [], left = [], drawing = false, playing = false;
 
@@ -42,10 +42,6 @@ live.figure("price", ["sprites-films", "sprites-vae"], function (stage) {
   const capacity = stage.number("capacity C", numbers, "nats");
   const paid = stage.number("D + βR, which training lowers", numbers, "nats");
   const used = stage.number(`latents in use, KL above ${in_use} nats`, numbers, "", { digits: 0 });
-
-  function fixed(v) {
-    return v.toFixed(1).replace("-", "−");
-  }
 
   // the other models are fetched when they are asked for, half a megabyte each
   async function choose(name) {

@@ -2,7 +2,7 @@
 "use strict";
 
 live.figure("rate-distortion", ["plane-models"], function (stage) {
-  const { series, shown, side, sheets } = window.VAELIB_DATA["plane-models"];
+  const { series, shown, side, sheets, in_use } = window.VAELIB_DATA["plane-models"];
   const kinds = Object.keys(series), colours = { latents: "claim", prices: "recipe" };
   const levels = Object.fromEntries(kinds.map((kind) => [kind, vaelib.bytesOf(sheets[kind])]));
   const state = { kind: "latents", at: 0 };
@@ -29,7 +29,7 @@ live.figure("rate-distortion", ["plane-models"], function (stage) {
   const rate = stage.number("rate R", numbers, "nats", { colour: "recipe" });
   const distortion = stage.number("distortion D", numbers, "nats", { colour: "claim" });
   const negative_elbo = stage.number("R + D, the negative ELBO", numbers, "nats");
-  const used = stage.number("latents in use, KL above 0.1 nats", numbers, "", { digits: 0 });
+  const used = stage.number(`latents in use, KL above ${in_use} nats`, numbers, "", { digits: 0 });
   const chart = stage.add(stage.make("svg", { class: "live-line live-kl", viewBox: "0 0 400 84", role: "img" }), right);
 
   const wide = shown * side, pictures = stage.group("wide strips");
@@ -55,7 +55,7 @@ live.figure("rate-distortion", ["plane-models"], function (stage) {
     ring(model.rate, model.distortion, reach, (reach * (plane.sx(1) - plane.sx(0))) / (plane.sy(0) - plane.sy(1)));
     equal([[Math.max(0, elbo - upward[1]), Math.min(elbo, upward[1])], [Math.min(across[1], elbo - upward[0]), Math.max(upward[0], elbo - across[1])]]);
     rate.set(model.rate), distortion.set(model.distortion), negative_elbo.set(elbo);
-    used.set(model.kl.filter((kl) => kl > 0.1).length);
+    used.set(model.kl.filter((kl) => kl > in_use).length);
     bars(model);
     originals.draw(half(kind, 0, false)), rebuilt.draw(half(kind, at + 1, false)), drawn.draw(half(kind, at + 1, true));
     stage.say(`${model.words}: rate ${model.rate.toFixed(1)}, distortion ${model.distortion.toFixed(1)}, together ${elbo.toFixed(1)} nats; ${used.element.textContent} of ${model.kl.length} latents in use.`);
@@ -68,7 +68,7 @@ live.figure("rate-distortion", ["plane-models"], function (stage) {
     chart.replaceChildren(stage.make("text", { x: 2, y: 80, class: "start" }, `KL of each latent, the largest ${kl[0].toFixed(2)} nats`));
     kl.forEach((value, j) => {
       const height = Math.max(0.7, (60 * value) / largest);
-      stage.add(stage.make("rect", { x: 2 + j * step, y: 64 - height, width: Math.max(0.6, step - Math.min(2, step / 4)), height, class: value > 0.1 ? "paid" : "dead" }), chart);
+      stage.add(stage.make("rect", { x: 2 + j * step, y: 64 - height, width: Math.max(0.6, step - Math.min(2, step / 4)), height, class: value > in_use ? "paid" : "dead" }), chart);
     });
   }
 

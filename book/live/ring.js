@@ -31,10 +31,7 @@ live.ring = (function () {
   const pull = ([x1, x2], sin, cos) => (radius * speed * (x1 * cos + x2 * sin)) / sigma ** 2;
   const score = (x, z) => pull(x, Math.sin(speed * z), Math.cos(speed * z)) - z;
 
-  function log_evidence(x) {
-    const terms = grid.map((z) => log_joint(x, z)), top = Math.max(...terms);
-    return top + Math.log(step * vaelib.sum(terms.map((t) => Math.exp(t - top))));
-  }
+  const log_evidence = (x) => Math.log(step) + vaelib.logsumexp(grid.map((z) => log_joint(x, z)));
   function log_posterior(x) {
     const evidence = log_evidence(x);
     return (z) => log_joint(x, z) - evidence;

@@ -39,9 +39,7 @@ live.figure("two-bells", ["ring"], function (stage) {
     const grey = bells.path("live-area"), seen = line.map((z, i) => [z, ps[i]]).filter(([z]) => z >= across[0] && z <= across[1]);
     grey(seen);
     view = { of: state.target, bell: bells.path("live-curve"), more: below.path("live-area recipe"), less: below.path("live-area claim") };
-    view.top = bells.handle("The top of q: its mean, and by its height its width", (mean, y) =>
-      change({ mean, log_var: Math.min(most, Math.max(least, -2 * Math.log(Math.max(y, 0.01) * Math.sqrt(2 * Math.PI)))) }),
-    (z) => `mean ${z.toFixed(2)}, standard deviation ${Math.exp(state.log_var / 2).toFixed(2)}`);
+    view.top = bells.bell([least, most], (mean, log_var) => change({ mean, log_var }));
   }
 
   function change(part) {
@@ -58,7 +56,7 @@ live.figure("two-bells", ["ring"], function (stage) {
     view.bell(inside.map(([z, i]) => [z, qs[i]]));
     view.more(inside.map(([z, i]) => [z, Math.max(0, pays[state.direction][i])]));
     view.less(inside.map(([z, i]) => [z, Math.min(0, pays[state.direction][i])]));
-    view.top.set(mean, Math.exp(-log_var / 2) / Math.sqrt(2 * Math.PI));
+    view.top(mean, log_var);
     stage.say(`q has mean ${mean.toFixed(2)} and standard deviation ${Math.exp(log_var / 2).toFixed(2)}; ` +
       `reverse ${reverse.element.textContent}, forward ${forward.element.textContent} nats.`);
   }

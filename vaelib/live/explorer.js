@@ -9,7 +9,7 @@ live.figure("explorer", [], function (stage) {
   const levels = data.images ? vaelib.bytesOf(data.images) : [], shown = data.shown ?? [];
   const pixels = (i) => Array.from(levels.subarray(i * area, (i + 1) * area), (level) => level / 255);
   const latents = Array.from({ length: latent_dim }, (_, j) => j);
-  const named = (j) => `z${j + 1}`, fixed = (v) => v.toFixed(2).replace("-", "−");
+  const named = (j) => `z${j + 1}`, fixed = (v) => stage.fixed(v);
   const dead = (j) => data.kl !== null && data.kl[j] < data.inactive;
   const state = { z: latents.map(() => 0), image: shown.length ? 0 : null, seed: 0, colour: Object.keys(data.groups ?? {})[0] };
   let posterior = null; // of the image

@@ -160,6 +160,10 @@
 
   const softplus = (v) => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v)));
   const sum = (values) => values.reduce((a, b) => a + b, 0);
+  function logsumexp(values) {
+    const top = Math.max(...values);
+    return top + Math.log(sum(values.map((v) => Math.exp(v - top))));
+  }
 
   // log p(x | z) of eq:decoder from logits
   const bernoulli_log_likelihood = (x, logits) => sum(logits.map((v, i) => x[i] * v - softplus(v)));
@@ -188,7 +192,7 @@
   const model = (name) => (models[name] ??= network(window.VAELIB_MODELS[name]));
 
   window.vaelib = {
-    model, safetensors, generator, bytesOf, bitsOf, sum, convSize, outputPadding, sigmoid, softplus,
+    model, safetensors, generator, bytesOf, bitsOf, sum, logsumexp, convSize, outputPadding, sigmoid, softplus,
     bernoulli_log_likelihood, bernoulli_entropy, kl_per_dimension, normal_log_density,
   };
 })();

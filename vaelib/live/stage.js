@@ -29,6 +29,9 @@ live.stage = function (element) {
   // words with their formulas' letters slanted: a letter that stands alone is a variable
   const formula = (text) => text.split(/(?<![A-Za-z])([a-z])(?![A-Za-z])/).map((part, i) => (i % 2 ? make("i", {}, part) : part));
 
+  // with the sign of minus, and none before a zero
+  const fixed = (value, digits = 2) => value.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
+
   // numbers are read by people rounded, and by tests whole: <data value="85.321">85.32</data>
   function number(label, parent, unit = "", { digits = 2, colour } = {}) {
     const data = make("data");
@@ -38,7 +41,7 @@ live.stage = function (element) {
     return {
       set(value) {
         data.value = value;
-        data.textContent = value.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
+        data.textContent = fixed(value, digits);
       },
       element: data,
     };
@@ -220,7 +223,17 @@ live.stage = function (element) {
       return { set, element: dot };
     }
 
-    return { svg, sx, sy, at, points, words: mark, ellipse, path, handle };
+    // a handle on the top of a normal density q: where it stands is the mean, how high it is the log_var, kept in a range
+    function bell([least, most], moved) {
+      const peak = Math.sqrt(2 * Math.PI);
+      let now = 0;
+      const top = handle("The top of q: its mean, and by its height its width",
+        (mean, y) => moved(mean, Math.min(most, Math.max(least, -2 * Math.log(Math.max(y, 0.01) * peak)))),
+        (mean) => `mean ${mean.toFixed(2)}, standard deviation ${Math.exp(now / 2).toFixed(2)}`);
+      return (mean, log_var) => top.set(mean, Math.exp(-(now = log_var) / 2) / peak);
+    }
+
+    return { svg, sx, sy, at, points, words: mark, ellipse, path, handle, bell };
   }
 
   // curves over one axis, each named at its end: { name, colour, dashed, points: [[x, y], ...] };
@@ -287,5 +300,5 @@ live.stage = function (element) {
   root.append(said);
   element.classList.add("live-open");
 
-  return { element, make, put, add, group, number, say, slider, choice, menu, button, paint, image, bars, plane, curves, formula, seen, animate, still };
+  return { element, make, put, add, group, fixed, number, say, slider, choice, menu, button, paint, image, bars, plane, curves, formula, seen, animate, still };
 };

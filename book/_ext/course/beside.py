@@ -87,7 +87,7 @@ class Beside(SphinxDirective):
         head = nodes.paragraph("", "", nodes.literal("", self.arguments[0]), nodes.Text(", "))
         head += [nodes.literal("", where), nodes.Text(f", from line {first}")]
         # a whole module's lines are long, so that what they mean stands below each
-        whole = path.with_suffix("").name == self.arguments[0].rpartition(".")[2]
+        whole = where == f"{self.arguments[0].replace('.', '/')}.py"
         classes = ["beside", *["beside-whole"] * whole]
         return [nodes.container("", head, *rows, classes=classes)]
 

@@ -17,7 +17,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -268,6 +268,7 @@ def plane_models_script() -> str:
         sheets[kind] = base64.b64encode(levels.tobytes()).decode()
     side = 28
     value = {"series": series, "shown": levels.shape[1] // side // 2, "side": side}
+    value |= {"in_use": study("in_use").IN_USE}
     return live.data_script("plane-models", {**value, "sheets": sheets})
 
 
@@ -292,7 +293,7 @@ def gallery_script() -> str:
     from vaelib import live
 
     results = json.loads((BOOK / "results" / "11-gallery.json").read_text("utf8"))
-    value: dict[str, dict] = {"images": {}, "runs": {}}
+    value: dict[str, Any] = {"images": {}, "runs": {}, "in_use": study("in_use").IN_USE}
     for name, run in results["runs"].items():
         kept = {key: run[key] for key in SHOWN_OF_A_RUN}
         if name in results["strips"]:
