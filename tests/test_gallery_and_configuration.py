@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 import torch
 from common import results
-from course import live
+from course import live_data
 from PIL import Image
 from test_live import figure, html  # noqa: F401, fixtures
 
@@ -216,7 +216,7 @@ def test_every_mistake_to_try_is_one_and_a_field_can_be_edited(figure):  # noqa:
     menu.select_option("none")
     field = shown.element.get_by_label("z_dimension")
     field.fill("eight")
-    allowed = json.loads(live.configuration_script().partition(" = ")[2].rstrip(";\n"))
+    allowed = json.loads(live_data.configuration_script().partition(" = ")[2].rstrip(";\n"))
     sentence = allowed["sections"]["architecture"]["z_dimension"]
     assert refusal.text_content() == (
         f"my.cfg: [architecture] z_dimension = eight: must be {sentence}"

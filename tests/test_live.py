@@ -19,7 +19,8 @@ from notebooks import ROOT
 from vaelib import disentanglement, pretrained
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
-from course import live
+from course import live_data
+from course.live import SHARED
 
 FOLDER = ROOT / "book" / "live"
 ENGINE = ROOT / "vaelib" / "live" / "network.js"
@@ -77,7 +78,7 @@ def differs(page, name: str, model, x: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("name", pretrained.names())
 def test_the_engine_is_pytorch_for_every_shipped_model(engine, name):
-    engine.add_script_tag(content=live.model_script(name))
+    engine.add_script_tag(content=live_data.model_script(name))
     worst = differs(engine, name, vaelib.load_pretrained(name), images(name))
     print(f"{name}: {worst:.1e}")
     assert worst < 1e-4
@@ -106,7 +107,7 @@ def test_the_engine_is_pytorch_for_uneven_models(engine, monkeypatch, tmp_path, 
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     name = f"uneven-{id(options)}"
     (tmp_path / "uneven.safetensors").rename(tmp_path / f"{name}.safetensors")
-    engine.add_script_tag(content=live.model_script(name))
+    engine.add_script_tag(content=live_data.model_script(name))
     assert differs(engine, name, model, torch.rand(50, *model.image_shape)) < 1e-4
 
 
@@ -304,9 +305,7 @@ def figure(browser, html):
 
 
 def test_every_script_stands_in_the_book_and_every_figure_has_its_script():
-    assert sorted(FIGURES) == sorted(
-        p.stem for p in FOLDER.glob("*.js") if p.name not in live.SHARED
-    )
+    assert sorted(FIGURES) == sorted(p.stem for p in FOLDER.glob("*.js") if p.name not in SHARED)
 
 
 def test_the_plane_shows_what_vaelib_computes(figure):

@@ -4,7 +4,8 @@ import json
 
 import pytest
 import torch
-from test_live import ENGINE, FOLDER, figure, html, live  # noqa: F401
+from course import live_data
+from test_live import ENGINE, FOLDER, figure, html  # noqa: F401
 from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits, linear, relu
 
@@ -21,7 +22,7 @@ def trainer(browser):
     page.add_script_tag(content="window.live = {}")
     for script in SCRIPTS:
         page.add_script_tag(content=script.read_text())
-    page.add_script_tag(content=live.small_digits_script())
+    page.add_script_tag(content=live_data.small_digits_script())
     page.add_script_tag(
         content="""
         const trainer = live.trainer(vaelib), digits = VAELIB_DATA["digits-14"];
@@ -133,7 +134,7 @@ def test_each_bug_fails_its_own_check_and_the_healthy_program_passes_all(trainer
 
 
 def test_the_digits_reach_the_page(trainer):
-    train, test, labels, test_labels = live.small_digits()
+    train, test, labels, test_labels = live_data.small_digits()
     got = json.loads(
         trainer.evaluate("() => JSON.stringify([[...images], [...test], digits.labels])")
     )
@@ -165,7 +166,7 @@ def runs(trainer, hidden, *settings):
 def twin(seed: int) -> float:
     """The test ELBO of vaelib's own model after 1,000 steps on the same digits."""
     torch.manual_seed(seed)
-    train, test, *_ = (images.view(-1, 1, 14, 14) for images in live.small_digits()[:2])
+    train, test, *_ = (images.view(-1, 1, 14, 14) for images in live_data.small_digits()[:2])
     model = vaelib.VAE(image_shape=(1, 14, 14), latent_dim=2, convs=[], hidden=(128,))
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     for step in range(1000):
@@ -246,7 +247,7 @@ AGAIN = """([steps, beta, seed, latent_dim, z]) => {
 
 def test_the_figure_shows_what_vaelib_computes(figure, trainer):  # noqa: F811
     shown = figure("playground")
-    _, test, *_ = live.small_digits()
+    _, test, *_ = live_data.small_digits()
     names = ("encoder.1", "to_mean", "to_log_var", "decoder.0", "decoder.2")
     for seed, beta, latent_dim in ((0, 1, 2), (1, 4, 2), (2, 0.5, 8)):
         state = dict(seed=seed, beta=beta, latent_dim=latent_dim, hidden=32, learning_rate=0.01)

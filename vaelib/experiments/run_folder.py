@@ -63,6 +63,11 @@ def _keep_json(path: Path, content: dict) -> None:
     write(path, json.dumps(sealed, indent=1) + "\n")
 
 
+def _unsealed(found: dict) -> bool:
+    """Whether ``found`` is what `_keep_json` wrote; its digest is taken out."""
+    return found.pop("sha256", None) == _sha256(json.dumps(found).encode())
+
+
 def finished(folder: Path, log: Callable) -> dict | None:
     """The results of a run that is finished, and whole; else None.
 
@@ -142,10 +147,9 @@ def results(folder: Path) -> dict | None:
     """What a finished run came to; None of one that is not finished."""
     try:
         found: Any = json.loads((folder / RESULTS).read_text())
-        digest = found.pop("sha256", None)
-        old = digest is None and "files" not in found  # of a run before there were digests
-        if not old and digest != _sha256(json.dumps(found).encode()):
-            raise ValueError(digest)
+        old = not {"sha256", "files"} & set(found)  # of a run before there were digests
+        if not _unsealed(found) and not old:
+            raise ValueError("not as it was written")
         return found
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -173,12 +177,11 @@ def listing(folder: Path) -> dict | None:
     where = folder / PICTURES
     try:
         found: Any = json.loads(where.read_text())
-        digest = found.pop("sha256")
-        if digest == _sha256(json.dumps(found).encode()):
+        if _unsealed(found):
             return found
     except FileNotFoundError:
         return None
-    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         pass
     what = "damaged or changed; without it nobody knows which pictures were held out"
     raise ConfigError(f"{where}: {what}")

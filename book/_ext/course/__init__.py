@@ -4,8 +4,9 @@ LaTeX becomes pages: `latex_labels` reads macros and numbers, `tex_to_myst` tran
 `derivation` puts the result into a page, `boxes` draws its theorems. Marks: `numbering` gives
 equations and figures the numbers of the PDF, `equation_checks` ties equations to the cells that
 test them. `chapter_links` links a chapter's forms, `results` brings measured numbers, `glossary`
-links terms, `citations` prints round brackets, `live` puts figures that move into a page,
-`command_line` writes the reference of vaelib's options, `api` the table of its shipped models,
+links terms, `citations` prints round brackets, `live` puts figures that move into a page and
+`live_data` makes what they read, `command_line` writes the reference of vaelib's options, `api`
+the table of its shipped models, `beside` puts code beside mathematics, `tables` makes a table,
 `csp` says which scripts may run there.
 """
 
