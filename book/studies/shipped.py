@@ -43,7 +43,7 @@ EPOCHS, BATCH_SIZE, LEARNING_RATE = 40, 100, 2e-3
 def sprites_model(name: str) -> dict:
     objective, key = SPRITES[name]
     path = study.model_path(key)
-    records = {study.key_of(record): record for record in study.read_runs()}
+    records = {study.key_of(record): record for record in study.read_study()["runs"]}
     record = records[key] if key in records and path.exists() else study.run(*key)
     write(pretrained.FOLDER / f"{name}.safetensors", path.read_bytes())
     data = vaelib.load("sprites", image_size=32)

@@ -14,6 +14,7 @@ import json
 import math
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from reporting import RESULTS, ROOT, machine, model_scores, read_json, rounded
 
 import vaelib
 from vaelib import ConvSpec, disentanglement, losses, metrics, objectives
+from vaelib.data.factors import FactorImages
 from vaelib.models import draw_latents
 from vaelib.saving import write
 
@@ -47,12 +49,20 @@ def rising(capacity: float) -> objectives.Schedule:
     return objectives.linear(0, capacity, 4 * STEPS // 5)
 
 
+# falling-beta with twice the learning rate: how much of the result is the time that training had
+FAST = "falling-beta-fast"
+# falling-beta on sprites whose centre moves half as far down as to the right: what mechanism.py
+# predicts of the angle between the latents and x and y
+HALF_Y = "falling-beta-half-y"
+
+
 def objective(method: str, weight: float, dataset_size: int) -> objectives.Objective:
     """What a run descends; each schedule is spelt out in `setting`."""
     return {
         "beta-vae": lambda: objectives.beta_vae(weight),
         "falling-beta": lambda: objectives.beta_vae(falling(weight)),
-        "falling-beta-fast": lambda: objectives.beta_vae(falling(weight)),
+        FAST: lambda: objectives.beta_vae(falling(weight)),
+        HALF_Y: lambda: objectives.beta_vae(falling(weight)),
         "annealed-capacity": lambda: objectives.annealed_capacity(rising(weight), 100.0),
         "beta-tcvae": lambda: objectives.beta_tcvae(weight, dataset_size),
         "falling-tcvae": lambda: objectives.beta_tcvae(
@@ -61,8 +71,6 @@ def objective(method: str, weight: float, dataset_size: int) -> objectives.Objec
     }[method]()
 
 
-# falling-beta with twice the learning rate: how much of the result is the time that training had
-FAST = "falling-beta-fast"
 METHODS = [
     ("falling-beta", 4),
     (FAST, 4),
@@ -75,10 +83,20 @@ METHODS = [
 RUNS = [(method, weight, seed) for seed in SEEDS for method, weight in METHODS]
 
 
+def images_of(method: str) -> FactorImages:
+    """Sprites; for HALF_Y those in the middle half of the rows, 16 of the 32 values of y."""
+    sprites = vaelib.load("sprites", image_size=32)
+    if method != HALF_Y:
+        return sprites
+    down = torch.tensor([0, 0, 0, 0, sprites.factor_sizes[4] // 4])
+    sizes = (*sprites.factor_sizes[:4], sprites.factor_sizes[4] // 2)
+    return replace(sprites, factor_sizes=sizes, draw=lambda rows: sprites.draw(rows + down))
+
+
 def run(method: str, weight: float, seed: int) -> dict:
     """Train and score one model; its record, and its weights in MODELS."""
     torch.set_num_threads(1)
-    sprites = vaelib.load("sprites", image_size=32)
+    sprites = images_of(method)
     images, factors = sprites.sample(SCORED, torch.Generator().manual_seed(SCORED_SEED))
     torch.manual_seed(seed)
     model = vaelib.VAE(sprites.image_shape, LATENT_DIM, CONVS, HIDDEN)
@@ -184,6 +202,7 @@ def setting() -> dict:
         "falling-beta": "beta from 40 to the weight over the first 2,000 steps, "
         "by a constant factor a step",
         FAST: f"the same, learning rate {learning_rate_of(FAST)}",
+        HALF_Y: "as falling-beta; of y only the middle 16 of 32 values",
         "falling-tcvae": "total correlation's weight as in falling-beta, "
         "the rest's from 40 to 2 likewise",
         "annealed-capacity": f"capacity from 0 to the weight, in nats, over {rise} steps, "
@@ -193,22 +212,18 @@ def setting() -> dict:
     }
 
 
-def read_study() -> dict:
+def read_study(table: Path = TABLE, script: str = SCRIPT) -> dict:
     """The setting and the runs; SystemExit where the study was not made yet."""
-    return read_json(TABLE, SCRIPT)
+    return read_json(table, script)
 
 
-def read_runs() -> list[dict]:
-    return read_study()["runs"] if TABLE.exists() else []
-
-
-def write_runs(runs: list[dict]) -> None:
-    """The whole table, replaced at once, a run a line, in the order of RUNS."""
-    order = {key: i for i, key in enumerate(RUNS)}
-    runs = sorted(runs, key=lambda r: order.get(key_of(r), len(order)))
+def write_runs(table: Path, runs: list[dict], order: list[tuple]) -> None:
+    """The whole table, replaced at once, a run a line, in the order given."""
+    places = {key: i for i, key in enumerate(order)}
+    runs = sorted(runs, key=lambda r: places.get(key_of(r), len(places)))
     lines = ",\n".join(json.dumps(record, allow_nan=False) for record in runs)
-    TABLE.parent.mkdir(exist_ok=True)
-    write(TABLE, f'{{"setting": {json.dumps(setting())},\n"runs": [\n{lines}\n]}}\n')
+    table.parent.mkdir(exist_ok=True)
+    write(table, f'{{"setting": {json.dumps(setting())},\n"runs": [\n{lines}\n]}}\n')
 
 
 def urgency(key: tuple[str, float, int]) -> tuple[int, int]:
@@ -218,18 +233,24 @@ def urgency(key: tuple[str, float, int]) -> tuple[int, int]:
     return (0 if method in order[:2] else 1 + (seed > 2) * (1 + (method in order[4:])), seed)
 
 
-def main() -> None:
-    records = {key_of(record): record for record in read_runs()}
+def make(table: Path, runs: list[tuple], at_once: int, first=None) -> None:
+    """Make the runs that ``table`` lacks, so many at once; write each as it ends.
+
+    The table's order is that of ``runs``; ``first``, a key to sort by, may be another to make them.
+    """
+    made = read_json(table, SCRIPT)["runs"] if table.exists() else []
+    records = {key_of(record): record for record in made}
     left = [
-        key for key in RUNS if "drawn" not in records.get(key, {}) or not model_path(key).exists()
+        key
+        for key in sorted(runs, key=first or runs.index)
+        if "drawn" not in records.get(key, {}) or not model_path(key).exists()
     ]
-    left.sort(key=urgency)
     os.environ |= {"OMP_NUM_THREADS": "1"}
-    with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
         for future in as_completed([pool.submit(run, *key) for key in left]):
             record = future.result()
             records[key_of(record)] = record
-            write_runs(list(records.values()))
+            write_runs(table, list(records.values()), runs)
             print(
                 key_of(record),
                 *(f"{k} {record[k]:.3f}" for k in ("mig", "elbo", "kl")),
@@ -239,4 +260,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    make(TABLE, RUNS, os.cpu_count() or 1, urgency)
