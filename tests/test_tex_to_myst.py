@@ -251,14 +251,32 @@ def test_labels_are_numbered_as_latex_does():
     }
 
 
+def test_a_chapters_second_derivation_counts_on(tmp_path):
+    (tmp_path / "derivations").mkdir()
+    box = r"\begin{lemma}\label{lem:%s}\end{lemma}\begin{equation}\label{eq:%s}\end{equation}"
+    for name in "abc":
+        (tmp_path / "derivations" / f"{name}.tex").write_text(box % (name, name))
+    frame = "\n".join(
+        rf"\derivation{{{n}}}{{{name}}}" for n, name in ((8, "a"), (8, "b"), (9, "c"))
+    )
+    (tmp_path / "vae_maths.tex").write_text(frame)
+    notes = read_notes(tmp_path)
+    assert {k: v.number for k, v in notes.labels.items()} == {
+        **{"lem:a": "8.1", "eq:a": "8.1", "lem:b": "8.2", "eq:b": "8.2"},
+        **{"lem:c": "9.1", "eq:c": "9.1"},
+    }
+    assert notes.boxes_before == {"a": 0, "b": 1, "c": 0}
+    text = Walk(notes, 8, pytest.fail, 1).convert((tmp_path / "derivations" / "b.tex").read_text())
+    assert ":number: 8.2\n" in text
+
+
 @pytest.mark.parametrize(
     "source", sorted((ROOT / "latex" / "derivations").glob("*.tex")), ids=lambda p: p.stem
 )
 def test_the_derivations_keep_to_the_subset(source):
     notes, warnings = read_notes(ROOT / "latex"), []
-    text = Walk(notes, notes.chapters[source.stem], warnings.append).convert(
-        source.read_text("utf8")
-    )
+    chapter, before = notes.chapters[source.stem], notes.boxes_before[source.stem]
+    text = Walk(notes, chapter, warnings.append, before).convert(source.read_text("utf8"))
     assert not warnings
     for label, known in notes.labels.items():
         if known.derivation == source.stem and known.kind not in ("equation", "figure", "section"):

@@ -21,6 +21,7 @@ from in_use import gaps, scored, used
 from measuring_tables import MIG, label, middle, values
 from reporting import RESULTS, ROOT, image_path, machine, read_json, write_results
 from scipy.stats import spearmanr
+from turning import standardised, turned_against
 
 import vaelib
 from vaelib import disentanglement, losses, metrics, pretrained
@@ -118,24 +119,19 @@ def turned_back(runs: list[dict], images: int) -> list[dict]:
         return [{**run, "mig_in_use": migs[run["seed"]]} for run in kept]
     data = vaelib.load("sprites", image_size=32)
     drawn_images, factors = data.sample(images, torch.Generator().manual_seed(2026))
-    position = factors[:, 3:].double()
-    position = (position - position.mean(0)) / position.std(0)
+    position = standardised(factors[:, 3:].double())
     turned = []
     for run, path in zip(runs, paths):
         code = metrics.encode(vaelib.load_model(path), drawn_images)[0].double()
         pair = torch.tensor(run["information"])[:, 3:].sum(1).topk(2).indices
-        plane = (code[:, pair] - code[:, pair].mean(0)) / code[:, pair].std(0)
-        slopes = torch.linalg.lstsq(position, plane).solution.T
-        U, _, Vh = torch.linalg.svd(slopes)
-        nearest = U @ Vh  # the nearest rotation or reflection
-        angle = math.degrees(math.atan2(nearest[0, 1], nearest[0, 0]))
+        plane = standardised(code[:, pair])
+        degrees, nearest = turned_against(plane, position)
         straight = code.clone()
         straight[:, pair] = plane @ nearest
         turned.append(
             {
                 "seed": run["seed"],
-                # exchanging or flipping latents does not count
-                "degrees": abs((angle + 45) % 90 - 45),
+                "degrees": degrees,
                 "mig": disentanglement.mig(code, factors),
                 "mig_in_use": run["mig_in_use"],
                 "mig_turned_back": disentanglement.mig(straight, factors),

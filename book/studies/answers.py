@@ -3,6 +3,7 @@
 python book/studies/answers.py predict    what the theory says of runs not yet made: seconds
 python book/studies/answers.py train      makes them: twenty minutes on one core; goes on where it
                                           was
+python book/studies/answers.py turn       turns two finished models and trains on: five minutes
 python book/studies/answers.py            compares: seconds
 
 The prediction. At the best posterior variance, 1 / sigma^2 = 1 + h / beta in each coordinate, h
@@ -21,6 +22,14 @@ a quarter of the curvature. The angle then has its price, so:
 2. the rate of the latent of x exceeds that of y by log 2 = 0.69 nats, to 0.2.
 
 Nothing but y's range differs from falling-beta of sprites.py, whose five seeds are the comparison.
+
+A second one, made when the first had come true, before its own run. With y halved x also begins to
+pay earlier, so that one latent may have taken x before a second was there to mix with: the order
+might explain the angle as well. So take a finished model of either kind, turn its two latents of
+position by 30 degrees, with encoder and decoder, and train on, 1,000 steps at the price 4. The
+order of long ago cannot turn it back. The price of the turn can, where there is one:
+
+3. with y halved the angle falls below 10 degrees; with y as it is it stays above 20.
 """
 
 from __future__ import annotations
@@ -28,21 +37,28 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import statistics
 from pathlib import Path
 
 import sprites as study
 import torch
-from reporting import RESULTS, machine
+from matplotlib.figure import Figure
+from reporting import RESULTS, image_path, machine, markdown, read_json
 from torch.func import jvp
+from turning import standardised, turned_against
 
 import vaelib
-from vaelib import losses, metrics, pretrained
+from vaelib import disentanglement, losses, metrics, pretrained
 from vaelib.models import draw_latents
+from vaelib.plots import COLOURS
 from vaelib.saving import write
 
 SCRIPT = "book/studies/answers.py"
 RUNS_TABLE, TABLE = RESULTS / "sprites-answers.json", RESULTS / "answers.json"
 RUNS = [(study.HALF_Y, 4, seed) for seed in study.SEEDS]
+SHIPPED, X, Y = "sprites-beta-vae", 3, 4  # the factors' columns
+SWITCHED_ON = 0.2  # nats
+TURNED, TURNED_STEPS, LEFT_MOST, LEFT_LEAST = 30.0, 1000, 10.0, 20.0
 MOST_DEGREES, MEAN_DEGREES, RATES_APART, TOLERANCE = 10.0, 5.0, math.log(2), 0.2
 
 
@@ -80,7 +96,7 @@ def curvatures(model: vaelib.VAE, images: torch.Tensor) -> dict:
 
 def prediction() -> dict:
     """What is expected of the runs, from the model that ships alone."""
-    model = pretrained.load_pretrained("sprites-beta-vae")
+    model = pretrained.load_pretrained(SHIPPED)
     images, _ = vaelib.load("sprites", image_size=32).held_out()
     found = curvatures(model, images)
     beta = 4.0
@@ -102,6 +118,230 @@ def prediction() -> dict:
     }
 
 
+def turn(model: vaelib.VAE, pair: list[int], degrees: float) -> None:
+    """Turns two latents, in place: the same pictures from codes that are turned.
+
+    Their log-variances cannot follow, for the clouds stay upright: both get the mean of
+    the two. Training finds better ones in a few steps.
+    """
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    U = torch.tensor([[c, -s], [s, c]])
+    with torch.no_grad():
+        for head, mixing in ((model.to_mean, U.T), (model.to_log_var, torch.full((2, 2), 0.5))):
+            head.weight[pair] = mixing @ head.weight[pair]
+            head.bias[pair] = mixing @ head.bias[pair]
+        first = model.decoder[0]
+        first.weight[:, pair] = first.weight[:, pair] @ U
+
+
+def train_turned(model: vaelib.VAE, method: str) -> dict:
+    """Turns a finished model's latents of position and trains on; the angle every 100 steps."""
+    torch.set_num_threads(1)
+    sprites = study.images_of(method)
+    images, factors = sprites.sample(2000, torch.Generator().manual_seed(study.SCORED_SEED))
+    position = standardised(factors[:, X:].double())
+    code = metrics.encode(model, images)[0]
+    known = disentanglement.mutual_information(code, factors)
+    pair = known[:, X:].sum(1).topk(2).indices.tolist()
+
+    def now() -> float:
+        code = metrics.encode(model, images)[0][:, pair].double()
+        return turned_against(standardised(code), position)[0]
+
+    record = {"before": now()}
+    turn(model, pair, TURNED)
+    record |= {"steps": [0], "degrees": [now()]}
+
+    def watch(model, history):
+        record["steps"].append(history.steps[-1])
+        record["degrees"].append(now())
+        print(method, history.steps[-1], f"{record['degrees'][-1]:.1f}", flush=True)
+
+    vaelib.fit(
+        model,
+        sprites,
+        steps=TURNED_STEPS,
+        batch_size=study.BATCH_SIZE,
+        learning_rate=study.LEARNING_RATE,
+        objective=vaelib.objectives.beta_vae(4.0),
+        seed=0,
+        device=study.DEVICE,
+        progress=False,
+        on_record=watch,
+    )
+    return record
+
+
+def turn_both() -> None:
+    halved = vaelib.load_model(study.model_path((study.HALF_Y, 4, 0)))
+    whole = pretrained.load_pretrained(SHIPPED)
+    for name, model, method in (("halved", halved, study.HALF_Y), ("whole", whole, "falling-beta")):
+        known = json.loads(TABLE.read_text()).get("trained_on", {})
+        if name not in known:
+            update(TABLE, trained_on={**known, name: train_turned(model, method)})
+
+
+def compare(predicted: dict) -> dict:
+    """What came out: of each run the angle, the rates and the curvatures; and what was predicted.
+
+    From the models that `train` has left; without them, what they were when they were there.
+    """
+    table = read_json(RUNS_TABLE, SCRIPT)
+    before = read_json(RESULTS / "10-measuring.json", "book/studies/10-measuring.py")["turned"]
+    if all(study.model_path(key).exists() for key in RUNS):
+        runs = [measured(record) for record in table["runs"]]
+    else:
+        runs = read_json(TABLE, SCRIPT)["turned"]["runs"]
+    degrees = [run["degrees"] for run in runs]
+    apart = [run["x"]["rate"] - run["y"]["rate"] for run in runs]
+    within = [abs(value - RATES_APART) <= TOLERANCE for value in apart]
+    strong, weak = sorted(row["by_variance"] for row in predicted["latents"].values())[:0:-1]
+    costs = {
+        "before": [
+            cost_of_turning((strong, weak), predicted["beta"], run["degrees"])
+            for run in before["runs"]
+        ],
+        "after": [cost_of_turning((strong, weak / 4), predicted["beta"], d) for d in degrees],
+    }
+    old = [run["degrees"] for run in before["runs"]]
+    return {
+        "runs": runs,
+        "before": old,
+        "before_words": listed(old),
+        "degrees": degrees,
+        "words": listed(degrees, 1),
+        "mean": statistics.mean(degrees),
+        "most": max(degrees),
+        "within": sum(d <= MOST_DEGREES for d in degrees),
+        "angles_as_predicted": max(degrees) <= MOST_DEGREES
+        and statistics.mean(degrees) < MEAN_DEGREES,
+        "x_earlier": [run["y"]["on"] - run["x"]["on"] for run in runs],
+        "rates_apart": apart,
+        "mean_rates_apart": statistics.mean(apart),
+        "rates_within": sum(within),
+        "rates_as_predicted": all(within),
+        "costs": costs,
+        "table": turned_table(runs),
+        "setting": table["setting"],
+    }
+
+
+def listed(values: list[float], digits: int = 0) -> str:
+    *first, last = (f"{value:.{digits}f}" for value in values)
+    return f"{', '.join(first)} and {last}"
+
+
+def measured(record: dict) -> dict:
+    """Of a run: how its two latents of position are turned, and what each of them is."""
+    key = study.key_of(record)
+    model = vaelib.load_model(study.model_path(key))
+    images, factors = study.images_of(key[0]).sample(
+        study.SCORED, torch.Generator().manual_seed(study.SCORED_SEED)
+    )
+    code = metrics.encode(model, images)[0].double()
+    information = torch.tensor(record["information"])
+    pair = information[:, X:].sum(1).topk(2).indices
+    position = standardised(factors[:, X:].double())
+    degrees, nearest = turned_against(standardised(code[:, pair]), position)
+    of_x = int(nearest[:, 0].abs().argmax())
+    found = curvatures(model, images[:2000])
+    of = {
+        name: {"latent": pair[at].item(), **found[str(pair[at].item())]}
+        for name, at in (("x", of_x), ("y", 1 - of_x))
+    }
+    gaps, history = record["mig_gaps"], record["history"]
+    for row in of.values():  # the first record in which it cost more than SWITCHED_ON nats
+        costs = [record[row["latent"]] for record in history["kl_per_dimension"]]
+        row["on"] = next(s for s, cost in zip(history["steps"], costs) if cost > SWITCHED_ON)
+    return {
+        "seed": record["seed"],
+        "degrees": degrees,
+        "used": len(found),
+        "mig": record["mig"],
+        "gap_x": gaps[X],
+        "gap_y": gaps[Y],
+        **of,
+    }
+
+
+def turned_table(runs: list[dict]) -> str:
+    rows = {
+        "turned against x and y by": lambda run: f"{run['degrees']:.1f}°",
+        "latents in use": lambda run: str(run["used"]),
+        "the latent of x switches on at step": lambda run: f"{run['x']['on']:,}",
+        "that of y": lambda run: f"{run['y']['on']:,}",
+        "rate of the latent of x, nats": lambda run: f"{run['x']['rate']:.2f}",
+        "of the latent of y": lambda run: f"{run['y']['rate']:.2f}",
+        "the first exceeds the second by": lambda run: f"{run['x']['rate'] - run['y']['rate']:.2f}",
+        "curvature of x, by the encoder's noise": lambda run: f"{by_noise(run['x']):.0f}",
+        "curvature of y": lambda run: f"{by_noise(run['y']):.0f}",
+    }
+    head = ["seed", *(str(run["seed"]) for run in runs)]
+    body = [[name, *map(cell, runs)] for name, cell in rows.items()]
+    return markdown([head, *body])
+
+
+def by_noise(row: dict, beta: float = 4.0) -> float:
+    """The curvature that a latent's variance tells of."""
+    return beta * (row["inverse_variance"] - 1)
+
+
+def latents_table(predicted: dict) -> str:
+    """Of each latent in use of the model that ships, its factor and both curvatures."""
+    model = pretrained.load_pretrained(SHIPPED)
+    sprites = vaelib.load("sprites", image_size=32)
+    known = disentanglement.mutual_information(
+        metrics.encode(model, sprites.held_out()[0])[0], sprites.held_out()[1]
+    )
+    share = known / disentanglement.factor_entropy(sprites.held_out()[1])
+    rows = [
+        ["latent of", "rate, nats", "$1/\\sigma_j^2$", "curvature by the noise", "by the decoder"]
+    ]
+    for latent, row in sorted(predicted["latents"].items(), key=lambda item: -item[1]["rate"]):
+        rows.append(
+            [
+                sprites.factor_names[int(share[int(latent)].argmax())],
+                f"{row['rate']:.2f}",
+                f"{row['inverse_variance']:.0f}",
+                f"{row['by_variance']:.0f}",
+                f"{row['by_decoder']:.0f}",
+            ]
+        )
+    return markdown(rows)
+
+
+def picture(results: dict) -> Figure:
+    """The angles of both kinds of runs, and what a turn costs in each."""
+    turned, predicted = results["turned"], results["prediction"]
+    curvature = sorted(row["by_variance"] for row in predicted["latents"].values())[:0:-1]
+    kinds = {
+        "y as far as x": (turned["before"], tuple(curvature), COLOURS[6]),
+        "y half as far": (turned["degrees"], (curvature[0], curvature[1] / 4), COLOURS[5]),
+    }
+    figure = Figure(figsize=(9.4, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.2))
+    for at, (name, (degrees, pair, colour)) in enumerate(kinds.items()):
+        spots = [at + 0.09 * (seed - 2) for seed in range(len(degrees))]
+        left.plot(spots, degrees, "o", color=colour, ms=7)
+        angles = torch.linspace(0, 45, 91).tolist()
+        costs = [cost_of_turning(pair, predicted["beta"], angle) for angle in angles]
+        right.plot(angles, costs, color=colour, lw=2, label=name)
+        right.plot(
+            degrees,
+            [cost_of_turning(pair, predicted["beta"], angle) for angle in degrees],
+            "o",
+            color=colour,
+            ms=7,
+        )
+    left.plot([0.6, 1.4], [MOST_DEGREES] * 2, ":", color="black", label="predicted: below")
+    left.set_xticks([0, 1], kinds)
+    left.set(xlim=(-0.5, 1.5), ylim=(0, 45), ylabel="turned against x and y, degrees")
+    right.set(xlabel="turn, degrees", ylabel="price, nats", xlim=(0, 45), ylim=(-0.02, None))
+    for axis in (left, right):
+        axis.legend(frameon=False)
+    return figure
+
+
 def update(path: Path, **parts: dict) -> None:
     old = json.loads(path.read_text()) if path.exists() else {}
     write(path, json.dumps({**old, **parts}, indent=1, allow_nan=False) + "\n")
@@ -111,12 +351,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["predict", "train"])
+    parser.add_argument("what", choices=["predict", "train", "turn"], nargs="?")
     what = parser.parse_args().what
     if what == "train":
         study.make(RUNS_TABLE, RUNS, at_once=1)
-    else:
+    elif what == "turn":
+        turn_both()
+    elif what == "predict":
         update(TABLE, setting=machine("cpu"), prediction=prediction())
+    else:
+        predicted = read_json(TABLE, f"{SCRIPT} predict")["prediction"]
+        update(TABLE, turned=compare(predicted), latents_table=latents_table(predicted))
+        picture(read_json(TABLE, SCRIPT)).savefig(image_path("answers-turned.png"), dpi=130)
 
 
 if __name__ == "__main__":

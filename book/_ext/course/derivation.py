@@ -50,7 +50,12 @@ class Derivation(SphinxDirective):
                 name,
                 location=self.get_location(),
             )
-        walk = Walk(notes, chapter, lambda text: logger.warning("%s", text, location=str(source)))
+        walk = Walk(
+            notes,
+            chapter,
+            lambda text: logger.warning("%s", text, location=str(source)),
+            notes.boxes_before.get(name, 0),
+        )
         renderer.nested_render_text(walk.convert(source.read_text("utf8")), self.lineno)
         return []
 

@@ -1,10 +1,12 @@
 """What the LaTeX sources say of themselves: macros, chapters and the number of every label.
 
-Equations, boxes, figures and subsections are numbered `chapter.n` by counting them in their file,
-as LaTeX does, so that the book and the PDF agree wherever a derivation is rendered.
+Equations, boxes, figures and subsections are numbered `chapter.n` by counting them, as LaTeX does,
+so that the book and the PDF agree wherever a derivation is rendered. Where a chapter has more than
+one derivation, the count goes on.
 """
 
 import re
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +23,7 @@ BOXES = (
     "example",
     "algorithm",
 )
+COUNTED = ("subsection", "equation", "figure", "box")
 COMMENT = re.compile(r"(?<!\\)%.*")
 MACRO = re.compile(r"^\\newcommand\{\\(\w+)\}(?:\[(\d)\])?\{(.*)\}\s*$", re.M)
 CHAPTER = re.compile(r"\\derivation\{(\d+)\}\{([\w-]+)\}")
@@ -42,6 +45,8 @@ class Label:
 class Notes:
     chapters: dict[str, int] = field(default_factory=dict)
     labels: dict[str, Label] = field(default_factory=dict)
+    # of each derivation, the boxes that its chapter has before it
+    boxes_before: dict[str, int] = field(default_factory=dict)
 
 
 def macros(style: str) -> dict[str, str | list[str | int]]:
@@ -54,24 +59,26 @@ def macros(style: str) -> dict[str, str | list[str | int]]:
     return found
 
 
-def number_labels(text: str, chapter: int, derivation: str) -> dict[str, Label]:
-    """Every label of one derivation.
+def number_labels(
+    text: str, chapter: int, derivation: str, counts: Counter[str] | None = None
+) -> dict[str, Label]:
+    """Every label of one derivation; ``counts`` is what its chapter has so far, and grows.
 
     Boxes share one counter; subsections, labelled equations and figures have their own.
     """
     labels: dict[str, Label] = {}
-    counts = dict.fromkeys(("subsection", "equation", "figure", "box"), 0)
+    counts = Counter() if counts is None else counts
     kind = counter = ""
     for section, environment, label in LANDMARK.findall(COMMENT.sub("", text)):
         if label:
             if kind == "equation":
                 counts["equation"] += 1
-            number = f"{chapter}.{counts[counter]}" if counter in counts else str(chapter)
+            number = f"{chapter}.{counts[counter]}" if counter in COUNTED else str(chapter)
             labels[label] = Label("section" if kind == "subsection" else kind, number, derivation)
             continue
         kind = section or environment
         counter = "box" if kind in BOXES else kind
-        if counter in counts and kind != "equation":
+        if counter in COUNTED and kind != "equation":
             counts[counter] += 1
     return labels
 
@@ -82,10 +89,13 @@ def read_notes(latex: Path) -> Notes:
     if frame.is_file():
         text = COMMENT.sub("", frame.read_text("utf8"))
         notes.chapters = {name: int(number) for number, name in CHAPTER.findall(text)}
+    counts: dict[int, Counter[str]] = defaultdict(Counter)
     for name, chapter in notes.chapters.items():
         source = latex / "derivations" / f"{name}.tex"
         if source.is_file():
-            notes.labels |= number_labels(source.read_text("utf8"), chapter, name)
+            notes.boxes_before[name] = counts[chapter]["box"]
+            text = source.read_text("utf8")
+            notes.labels |= number_labels(text, chapter, name, counts[chapter])
     return notes
 
 

@@ -11,11 +11,12 @@ from sphinx.config import Config
 def load_results(app: Sphinx, config: Config) -> None:
     """book/results/05-vae.json is the substitution `vae`, start.json is `start`.
 
-    Those of the long studies are none.
+    So are those of the other pages; those of the long studies are none.
     """
     results = {}
     folder = Path(app.srcdir, "book", "results")
-    for path in sorted([*folder.glob("[0-9]*.json"), *folder.glob("start.json")]):
+    pages = [folder / f"{name}.json" for name in ("start", "answers")]
+    for path in sorted([*folder.glob("[0-9]*.json"), *filter(Path.exists, pages)]):
         name = re.sub(r"^\d+-", "", path.stem).replace("-", "_")
         results[name] = json.loads(path.read_text("utf8"))
     config.myst_substitutions = {**(config.myst_substitutions or {}), **results}

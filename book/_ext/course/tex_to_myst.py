@@ -72,9 +72,11 @@ def is_long(latex: str) -> bool:
 class Walk:
     """Turns pandoc's tree into MyST text, one derivation at a time."""
 
-    def __init__(self, notes: Notes, chapter: int | None, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, notes: Notes, chapter: int | None, warn: Callable[[str], None], boxes: int = 0
+    ) -> None:
         self.notes, self.chapter, self.warn = notes, chapter, warn
-        self.boxes = 0
+        self.boxes = boxes  # so many has the chapter so far
 
     def convert(self, text: str) -> str:
         for bare in BARE_EQUATION.findall(text):
