@@ -215,7 +215,7 @@ def compare(predicted: dict) -> dict:
         "within": sum(d <= MOST_DEGREES for d in degrees),
         "angles_as_predicted": max(degrees) <= MOST_DEGREES
         and statistics.mean(degrees) < MEAN_DEGREES,
-        "x_earlier": [run["y"]["on"] - run["x"]["on"] for run in runs],
+        "x_first": sum(run["x"]["on"] < run["y"]["on"] for run in runs),
         "rates_apart": apart,
         "mean_rates_apart": statistics.mean(apart),
         "rates_within": sum(within),
@@ -223,6 +223,21 @@ def compare(predicted: dict) -> dict:
         "costs": costs,
         "table": turned_table(runs),
         "setting": table["setting"],
+    }
+
+
+def of_turned(found: dict) -> dict:
+    """The second prediction, and what came of either half."""
+    halved, whole = (found[kind]["degrees"] for kind in ("halved", "whole"))
+    return {
+        "steps": TURNED_STEPS,
+        "turned": TURNED,
+        "halved_below": LEFT_MOST,
+        "whole_above": LEFT_LEAST,
+        "halved_as_predicted": halved[-1] < LEFT_MOST,
+        "whole_as_predicted": min(whole) > LEFT_LEAST,
+        "halved_falls": halved[1] - halved[-1],
+        "whole_falls": whole[1] - whole[-1],
     }
 
 
@@ -361,7 +376,13 @@ def main() -> None:
         update(TABLE, setting=machine("cpu"), prediction=prediction())
     else:
         predicted = read_json(TABLE, f"{SCRIPT} predict")["prediction"]
-        update(TABLE, turned=compare(predicted), latents_table=latents_table(predicted))
+        trained_on = read_json(TABLE, f"{SCRIPT} turn")["trained_on"]
+        update(
+            TABLE,
+            turned=compare(predicted),
+            trained_on={**trained_on, **of_turned(trained_on)},
+            latents_table=latents_table(predicted),
+        )
         picture(read_json(TABLE, SCRIPT)).savefig(image_path("answers-turned.png"), dpi=130)
 
 
