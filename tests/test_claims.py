@@ -129,6 +129,13 @@ def test_trained_until_they_stand_more_latents_are_better_and_after_20_epochs_wo
     assert min(stood) > 3 * early["epoch"]
 
 
+def test_importance_samples_find_part_of_a_gap_and_raise_no_alarm(dimension):
+    one, many = means(dimension["z1"]), means(dimension["z64"])
+    short = one["exact_log_likelihood"] - one["log_likelihood"]
+    assert short > 3 * (one["k1000"] - one["k100"])
+    assert many["log_likelihood"] - many["elbo"] > one["exact_log_likelihood"] - one["elbo"] + 1
+
+
 def test_what_is_not_needed_is_switched_off(dimension):
     used = [dimension[f"z{size}"]["used"]["mean"] for size in SIZES]
     assert used[:5] == list(SIZES[:5])
