@@ -220,6 +220,14 @@ def test_a_higher_price_buys_samples_up_to_4_and_no_further(prices):
     assert rebuilt[1] > rebuilt[2] > rebuilt[3] > rebuilt[4]
 
 
+def test_the_elbo_is_best_at_1_and_so_barely_is_the_estimate_of_the_likelihood(prices):
+    rows = prices["digits"]
+    assert max(rows, key=lambda b: rows[b]["elbo"]["mean"]) == "b1"
+    order = sorted(rows, key=lambda b: -rows[b]["log_likelihood"]["mean"])
+    best, second = (rows[b]["log_likelihood"] for b in order[:2])
+    assert order[0] == "b1" and best["mean"] - second["mean"] < 2 * second["sd"]
+
+
 def test_chords_pass_and_the_constant_price_4_is_beaten_all_the_same(prices):
     assert prices["sprites_chords"]["held"] == prices["sprites_chords"]["of"]
     assert prices["standing"]["lost"]["least"] > 2
