@@ -761,6 +761,119 @@ def test_a_turned_square_has_the_examples_total_correlation(figure):
     )
 
 
+def test_a_turn_costs_what_the_kl_and_the_curvature_say(figure):
+    figure, g = figure("turn"), torch.Generator().manual_seed(60)
+    for _ in range(20):
+        a, b, c, d = torch.rand(4, generator=g).tolist()
+        turn, ratio, h, beta = (
+            round(180 * a),
+            1 + 19 * b,
+            10 + round(590 * c),
+            0.5 + round(31 * d) / 2,
+        )
+        figure.set(turn=turn, ratio=ratio, curvature=h, beta=beta)
+        cosine, sine = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+        U = torch.tensor([[cosine, -sine], [sine, cosine]], dtype=torch.float64)
+        curvature = U @ torch.tensor([h, h / ratio], dtype=torch.float64).diag() @ U.T
+        precision = 1 + curvature.diagonal() / beta
+        sigma = precision.rsqrt()
+        kl = vaelib.losses.kl_to_standard_normal(
+            torch.zeros(1, 2, dtype=torch.float64), 2 * sigma.log()[None]
+        )
+        cost = beta * kl.item() + 0.5 * (curvature.diagonal() * sigma**2).sum().item()
+        whole = torch.eye(2, dtype=torch.float64) + curvature / beta
+        bound = beta / 2 * torch.logdet(whole).item()
+        want = [bound, cost - bound, cost, *curvature.diagonal().tolist(), *sigma.tolist()]
+        assert list(figure.numbers().values()) == pytest.approx(want, rel=1e-4, abs=1e-6)
+
+
+def test_the_turns_pairs_are_those_of_the_model_that_ships(figure):
+    figure, rows = figure("turn"), results("answers")["prediction"]["latents"].values()
+    x, y, scale = sorted((row["by_variance"] for row in rows), reverse=True)
+    for name, other in (
+        ("x and y", y),
+        ("x and y, y's range halved", y / 4),
+        ("x and scale", scale),
+    ):
+        figure.element.get_by_role("button", name=name, exact=True).click()
+        state = figure.get()
+        assert (state["curvature"], state["beta"]) == (round(x), 4)
+        assert state["ratio"] == pytest.approx(x / other, rel=2e-3)
+    # the wide direction is dragged: to the right, a turn by 90 degrees
+    dot = figure.element.get_by_role("slider", name="The end of the wide direction")
+    box = figure.element.locator(".live-plane").bounding_box()
+    figure.page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 0.46 * box["height"])
+    assert abs(figure.get()["turn"] - 90) <= 4 and dot.get_attribute("aria-valuetext")
+
+
+def density_of_the_second_world(law, turn: float, image: list[float]) -> tuple[float, list]:
+    """At an image, from the map's Jacobian matrix by autograd; and its code there."""
+    normal = torch.distributions.Normal(torch.zeros((), dtype=torch.float64), 1.0)
+    c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+    back = torch.tensor([[c, s], [-s, c]], dtype=torch.float64)
+
+    def code_of(x: torch.Tensor) -> torch.Tensor:
+        y = x if law is normal_law else normal.icdf(law.cdf(x))
+        turned = back @ y
+        return turned if law is normal_law else law.icdf(normal.cdf(turned))
+
+    x = torch.tensor(image, dtype=torch.float64)
+    code = code_of(x)
+    slope = torch.autograd.functional.jacobian(code_of, x)
+    density = law.log_prob(code).sum().exp() * torch.linalg.det(slope).abs()
+    return density.item(), code.tolist()
+
+
+normal_law = torch.distributions.Normal(torch.zeros((), dtype=torch.float64), 1.0)
+WIDE = torch.tensor(math.sqrt(3), dtype=torch.float64)
+PRIORS = {
+    "uniform": torch.distributions.Uniform(-WIDE, WIDE),
+    "normal": normal_law,
+    "exponential": torch.distributions.TransformedDistribution(
+        torch.distributions.Exponential(torch.ones((), dtype=torch.float64)),
+        torch.distributions.AffineTransform(torch.tensor(-1.0, dtype=torch.float64), 1.0),
+    ),
+}
+
+
+def test_two_worlds_have_one_density_and_two_codes(figure):
+    figure, g = figure("two-models"), torch.Generator().manual_seed(61)
+    draws = torch.randn(40_000, 2, generator=g, dtype=torch.float64)
+    for number in range(20):
+        name = list(PRIORS)[number % 3]
+        law, turn = PRIORS[name], round(90 * torch.rand(1, generator=g).item())
+        image = law.icdf(0.03 + 0.94 * torch.rand(2, generator=g, dtype=torch.float64)).tolist()
+        figure.set(prior=name, turn=turn, image=image)
+        density, code = density_of_the_second_world(law, turn, image)
+        plain = law.log_prob(torch.tensor(image, dtype=torch.float64)).sum().exp().item()
+        assert density == pytest.approx(plain, rel=1e-6)
+        shown = list(figure.numbers().values())
+        want = [plain, density, image[0], code[0], image[1], code[1]]
+        assert shown[:6] == pytest.approx(want, rel=1e-4, abs=1e-4)
+        c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+        first = c * draws[:, 0] + s * draws[:, 1]  # the second world's z1, before the way back
+        for value, old in zip(shown[6:], draws.T):
+            ranks = torch.stack([v.argsort().argsort().double() for v in (first, old)])
+            assert value == pytest.approx(torch.corrcoef(ranks)[0, 1].item(), abs=0.02)
+
+
+def test_the_second_worlds_dots_keep_the_law_and_mix_the_colours(figure):
+    figure = figure("two-models")
+    dots = """(planes) => planes.map((p) => [...p.querySelectorAll(".live-points circle")].map(
+      (c) => [+c.getAttribute("cx"), +c.getAttribute("cy"), c.style.fill]))"""
+    moved = {}
+    for turn in (0, 45):
+        figure.set(prior="uniform", turn=turn)
+        first, second = figure.element.locator(".live-plane").evaluate_all(dots)
+        place = torch.tensor([[x, y] for x, y, _ in second])
+        assert [c for *_, c in first] == [c for *_, c in second]
+        assert place.min() >= 34 and place.max() <= 392
+        for side in place.T:  # as many left as right, above as below
+            assert abs((side < side.mean()).double().mean() - 0.5) < 0.1
+        moved[turn] = (place - torch.tensor([[x, y] for x, y, _ in first])).abs().mean()
+    assert moved[0] == 0 and moved[45] > 30
+
+
 RING = {"bottom": [0, -1.5], "top": [0, 1.6], "side": [1.5 * math.sin(1.44), -1.5 * math.cos(1.44)]}
 
 
