@@ -210,7 +210,7 @@ BLOCK = re.compile(r"^````\{live\} ([\w-]+)\n.*?^````$", re.MULTILINE | re.DOTAL
 FIGURES = {}
 for chapter in sorted((ROOT / "book").glob("*.md")):
     for block in BLOCK.finditer(chapter.read_text()):
-        FIGURES.setdefault(block[1], re.sub(r"\{eq\}`eq:([\w-]+)`", r"`\1`", block[0]))
+        FIGURES.setdefault(block[1], re.sub(r"\{(?:eq|ref)\}`([\w:-]+)`", r"`\1`", block[0]))
 
 
 def build(source: Path, pages: dict[str, str], builder: str = "html") -> tuple[Path, str]:

@@ -64,8 +64,8 @@ live.figure("two-models", [], function (stage) {
     other_z1: stage.number("code in the second world, z1", numbers),
     z2: stage.number("code in the first world, z2", numbers),
     other_z2: stage.number("code in the second world, z2", numbers),
-    own: stage.number("rank correlation of both z1", numbers, "", { digits: 3, colour: "claim" }),
-    cross: stage.number("of the second world's z1 with the first's z2", numbers, "", { digits: 3, colour: "recipe" }),
+    own: stage.number("rank correlation of z1 in both", numbers, "", { digits: 3, colour: "claim" }),
+    cross: stage.number("of z1 in the second with z2 in the first", numbers, "", { digits: 3, colour: "recipe" }),
   };
 
   function change(part) {
