@@ -798,7 +798,7 @@ def test_the_turns_pairs_are_those_of_the_model_that_ships(figure):
         figure.element.get_by_role("button", name=name, exact=True).click()
         state = figure.get()
         assert (state["curvature"], state["beta"]) == (round(x), 4)
-        assert state["ratio"] == pytest.approx(x / other, rel=2e-3)
+        assert state["ratio"] == pytest.approx(x / other, rel=5e-3)
     # the wide direction is dragged: to the right, a turn by 90 degrees
     dot = figure.element.get_by_role("slider", name="The end of the wide direction")
     box = figure.element.locator(".live-plane").bounding_box()
