@@ -102,8 +102,8 @@ def test_samples_are_read_best_at_4_latents_and_no_worse_from_16_on(dimension):
     legible = [dimension[f"z{size}"]["legible_sample"]["mean"] for size in SIZES]
     assert legible[0] < legible[1] < legible[2] > legible[3] > legible[4]
     assert max(legible[4:]) - min(legible[4:]) < 0.06
-    doubt = [dimension[f"z{size}"]["doubt_sample"]["mean"] for size in (4, 8, 16)]
-    assert falls(doubt)
+    for kind in ("reconstruction", "sample"):
+        assert falls([dimension[f"z{size}"][f"doubt_{kind}"]["mean"] for size in SIZES[:6]])
 
 
 def test_trained_until_they_stand_more_latents_are_better_and_after_20_epochs_worse(dimension):
@@ -115,12 +115,25 @@ def test_trained_until_they_stand_more_latents_are_better_and_after_20_epochs_wo
         assert falls([early[f"z{size}"][part]["mean"] for size in (16, 32, 64)])
         assert early["z16"][part]["mean"] > early["z64"][part]["mean"] + 5
     assert early["z16"]["train"]["mean"] > early["z32"]["train"]["mean"] + 1
+    behind = {
+        size: dimension[f"z{size}"]["validation_elbo"]["mean"]
+        - early[f"z{size}"]["validation"]["mean"]
+        for size in SIZES
+    }
+    assert falls([behind[size] for size in (128, 64, 32, 16)])
     stand, large = dimension["z16"], dimension["z32"]
     assert large["elbo"]["mean"] > stand["elbo"]["mean"] + 1
     assert abs(large["train_elbo"]["mean"] - stand["train_elbo"]["mean"]) < 0.5
     assert abs(dimension["z128"]["elbo"]["mean"] - elbos[-1]) < dimension["z128"]["elbo"]["sd"]
     stood = [dimension[f"z{size}"]["epochs"]["mean"] for size in SIZES]
     assert min(stood) > 3 * early["epoch"]
+
+
+def test_importance_samples_find_part_of_a_gap_and_raise_no_alarm(dimension):
+    one, many = means(dimension["z1"]), means(dimension["z64"])
+    short = one["exact_log_likelihood"] - one["log_likelihood"]
+    assert short > 3 * (one["k1000"] - one["k100"])
+    assert many["log_likelihood"] - many["elbo"] > one["exact_log_likelihood"] - one["elbo"] + 1
 
 
 def test_what_is_not_needed_is_switched_off(dimension):
@@ -205,6 +218,14 @@ def test_a_higher_price_buys_samples_up_to_4_and_no_further(prices):
         prices["digits"][f"b{b}"]["legible_reconstruction"]["mean"] for b in ("025", 1, 4, 8, 16)
     ]
     assert rebuilt[1] > rebuilt[2] > rebuilt[3] > rebuilt[4]
+
+
+def test_the_elbo_is_best_at_1_and_so_barely_is_the_estimate_of_the_likelihood(prices):
+    rows = prices["digits"]
+    assert max(rows, key=lambda b: rows[b]["elbo"]["mean"]) == "b1"
+    order = sorted(rows, key=lambda b: -rows[b]["log_likelihood"]["mean"])
+    best, second = (rows[b]["log_likelihood"] for b in order[:2])
+    assert order[0] == "b1" and best["mean"] - second["mean"] < 2 * second["sd"]
 
 
 def test_chords_pass_and_the_constant_price_4_is_beaten_all_the_same(prices):

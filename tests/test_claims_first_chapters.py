@@ -81,14 +81,14 @@ def test_overlap_is_nearly_all_that_a_reverse_fit_pays_less_than_the_bound():
 # chapter 3
 
 
-def test_the_encoders_loss_is_mostly_there_on_training_digits_and_made_by_a_few():
+def test_the_encoders_loss_is_mostly_there_on_training_digits_and_uneven():
     """The table of the two parts of the gap, on test digits and on training digits."""
     found = {key: mean(row) for key, row in results("03-elbo")["digits"].items()}
     for part in ("", "train_"):
         loss, family = found[f"{part}amortisation_gap"], found[f"{part}family_gap"]
         assert loss > 5 * family > 0
         assert found[f"{part}gap"] == pytest.approx(loss + family, abs=0.1)
-        assert found[f"{part}amortisation_median"] < 0.6 * loss
+        assert 0.4 < found[f"{part}amortisation_median"] / loss < 0.6
         assert found[f"{part}amortisation_largest"] > 10 * loss
         assert found[f"{part}amortisation_top_hundredth"] > 24
     shared = found["train_amortisation_gap"] / found["amortisation_gap"]
