@@ -129,6 +129,13 @@ def test_trained_until_they_stand_more_latents_are_better_and_after_20_epochs_wo
     assert min(stood) > 3 * early["epoch"]
 
 
+def test_importance_samples_find_part_of_a_gap_and_raise_no_alarm(dimension):
+    one, many = means(dimension["z1"]), means(dimension["z64"])
+    short = one["exact_log_likelihood"] - one["log_likelihood"]
+    assert short > 3 * (one["k1000"] - one["k100"])
+    assert many["log_likelihood"] - many["elbo"] > one["exact_log_likelihood"] - one["elbo"] + 1
+
+
 def test_what_is_not_needed_is_switched_off(dimension):
     used = [dimension[f"z{size}"]["used"]["mean"] for size in SIZES]
     assert used[:5] == list(SIZES[:5])
@@ -211,6 +218,14 @@ def test_a_higher_price_buys_samples_up_to_4_and_no_further(prices):
         prices["digits"][f"b{b}"]["legible_reconstruction"]["mean"] for b in ("025", 1, 4, 8, 16)
     ]
     assert rebuilt[1] > rebuilt[2] > rebuilt[3] > rebuilt[4]
+
+
+def test_the_elbo_is_best_at_1_and_so_barely_is_the_estimate_of_the_likelihood(prices):
+    rows = prices["digits"]
+    assert max(rows, key=lambda b: rows[b]["elbo"]["mean"]) == "b1"
+    order = sorted(rows, key=lambda b: -rows[b]["log_likelihood"]["mean"])
+    best, second = (rows[b]["log_likelihood"] for b in order[:2])
+    assert order[0] == "b1" and best["mean"] - second["mean"] < 2 * second["sd"]
 
 
 def test_chords_pass_and_the_constant_price_4_is_beaten_all_the_same(prices):

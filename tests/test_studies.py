@@ -212,6 +212,19 @@ def test_chapter_7_keeps_the_best_weights_and_stops_when_nothing_is_better(dimen
     assert watch.epoch == 2 and watch.weights["weight"].item() == -1.0
 
 
+def test_the_grid_of_chapter_7_finds_the_evidence_of_a_linear_model(dimension):
+    torch.manual_seed(0)
+    model = vaelib.VAE((1, 1, 3), 1, convs=(), hidden=(), likelihood="gaussian", sigma=0.3).eval()
+    with torch.no_grad():
+        b, at_one = (model.decode(torch.full((1, 1), z)).view(3) for z in (0.0, 1.0))
+    W = at_one - b
+    covariance = torch.outer(W, W) + 0.3**2 * torch.eye(3)
+    images = torch.tensor([[0, 100, 200], [255, 30, 60]], dtype=torch.uint8).view(2, 1, 1, 3)
+    truth = torch.distributions.MultivariateNormal(b, covariance).log_prob(images.view(2, 3) / 255)
+    found = dimension["exact_log_likelihood"](model, images)
+    assert torch.allclose(found, truth.double(), atol=1e-4)
+
+
 def test_free_bits_charge_at_least_so_much_a_latent(dimension):
     mean, log_var = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.zeros(2, 2)
     loss = dimension["free_bits"](0.5)(torch.tensor([-90.0, -80.0]), mean, log_var, mean, 0)

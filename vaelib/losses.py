@@ -123,8 +123,8 @@ def bits_per_dimension(
     """Nats an image to bits a pixel value, -log p / (D log 2) (eq:bits-per-dim).
 
     ``dimensions`` is D = channels x height x width. Give log-probabilities of 8-bit images as they
-    are. A log-density of dequantised pixels (level + u) / 256 in [0, 1] is one of numbers packed
-    256 times closer: say ``density_on_unit_interval`` and log2(256) = 8 bits are added.
+    are. A log-density of dequantised pixels (level + u + 1/2) / 256 in [0, 1) is one of numbers
+    packed 256 times closer: say ``density_on_unit_interval`` and log2(256) = 8 bits are added.
     Source: Theis, van den Oord & Bethge (2016), section 3.1.
 
     >>> bits_per_dimension(torch.tensor(-784 * math.log(256)), 784)  # every level alike

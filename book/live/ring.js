@@ -1,6 +1,6 @@
 // The ring, one toy for chapters 1 to 4: a latent z from N(0, 1), an "image" x of two pixels,
 //   p(x | z) = N(x; 1.5 (sin 1.8 z, -cos 1.8 z), 0.3^2 I).
-// The two ends of the ring meet at the top, so an x there has a posterior with two peaks.
+// The line of codes has gone round at the top and meets itself, so an x there has a posterior with two peaks.
 // A figure names "ring" among its needs and finds in live.ring, all in nats and for numbers z, mean, log_var:
 //   mean(z)                               the decoder's mean, [x1, x2]
 //   log_likelihood(x, z), log_prior(z)    log p(x | z), log p(z); log_joint(x, z) is their sum
