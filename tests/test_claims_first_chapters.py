@@ -12,9 +12,11 @@ import pytest
 import torch
 from common import results
 
+import vaelib
 from notebooks import ROOT
 from vaelib.experiments import config
 from vaelib.experiments.from_config import build_model
+from vaelib.initial_weights import start_at_mean
 
 BOOK = ROOT / "book"
 
@@ -192,7 +194,10 @@ def test_the_configuration_of_iwae_is_the_training_of_the_table(monkeypatch):
     assert (training.epochs, training.batch_size) == (names["EPOCHS"][5], names["BATCH_SIZE"])
     rates = training.learning_rate, training.last_learning_rate
     assert rates == (names["FIRST_RATE"], names["LAST_RATE"])
-    ours, papers = build_model(chosen).state_dict(), names["the_papers_model"]().state_dict()
+    digits, model = vaelib.load("mnist-5k"), build_model(chosen)
+    assert chosen.architecture.start_at_mean
+    start_at_mean(model, digits.train)
+    ours, papers = model.state_dict(), names["the_papers_model"](digits).state_dict()
     assert ours.keys() == papers.keys()
     assert all(torch.equal(ours[name], papers[name]) for name in ours)
 
