@@ -1,7 +1,7 @@
 """Two numbers that the literature can judge: log p(x) of digits, and bits a pixel of CIFAR-10.
 
-python book/studies/literature.py k1      the VAE of Burda et al. (2016): 45 minutes on one core
-python book/studies/literature.py k5      their IWAE with 5 samples: an hour on one core
+python book/studies/literature.py k1      the VAE of Burda et al. (2016): an hour on one core
+python book/studies/literature.py k5      their IWAE with 5 samples: an hour and a half
 python book/studies/literature.py k50     with 50: for a GPU, or a night on one core; --epochs 40 is
                                           an hour
 python book/studies/literature.py bits    a convolutional VAE of CIFAR-10 with the discretised
@@ -288,10 +288,15 @@ def read() -> dict:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"nll": [], "bits": None}
 
 
+def present(results: dict) -> list[dict]:
+    """The rows of this file's recipe; those of the one before it are kept to be compared with."""
+    return [row for row in results["nll"] if row["setting"] == setting(BATCH_SIZE, FIRST_RATE)]
+
+
 def table(results: dict) -> str:
     """-log p(x) of binarised digits beside the published numbers, as the page shows it."""
     shown = []
-    for row in sorted(results["nll"], key=lambda row: (row["k"], row["of_epochs"])):
+    for row in sorted(present(results), key=lambda row: (row["k"], row["of_epochs"])):
         if row["finished"]:
             ours = f"{row['nll']:.2f} ± {row['nll_error']:.2f}"
             apart = f"{row['nll'] - row['published']:+.2f}"
