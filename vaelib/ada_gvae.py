@@ -17,7 +17,7 @@ from vaelib.models import VAE
 
 
 def averaged(mean: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
-    """Posteriors of pairs, with one posterior for each latent in which the two are close.
+    """Posteriors of pairs, one posterior for both in each latent that is close (eq:ada-gvae).
 
     ``mean`` and ``log_var`` are (N, d), row i paired with row i + N / 2; so is what comes back. A
     latent is close where its KL between the two is below half way from the pair's least to its

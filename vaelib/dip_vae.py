@@ -15,7 +15,7 @@ def dip_vae(kind: str, off_diagonal: float, diagonal: float) -> Objective:
     """The negative ELBO plus `covariance_penalty`, of the means ("i") or of the codes ("ii").
 
     The covariance is that of the minibatch; ``off_diagonal`` and ``diagonal``, numbers at least 0,
-    weigh its two parts. Source: Kumar, Sattigeri & Balakrishnan (2018), equations 6 and 7.
+    weigh its two parts (eq:dip). Source: Kumar, Sattigeri & Balakrishnan (2018), equations 6 and 7.
 
     >>> mean, log_var = torch.tensor([[1.0, 1.0], [-1.0, -1.0]]), torch.zeros(2, 2)
     >>> log_likelihood = torch.zeros(2)  # the mean KL is 1; the means' covariance is all ones

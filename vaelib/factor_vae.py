@@ -22,11 +22,12 @@ ANOTHER_STREAM = 180205983
 
 
 class FactorVAE:
-    """The negative ELBO plus ``gamma`` times the total correlation, estimated by a discriminator.
+    """The negative ELBO plus ``gamma`` times a total correlation estimate (eq:factor-vae).
 
     The discriminator, a network from ``latent_dim`` codes through six layers of ``width`` to one
     logit, learns to tell drawn codes from the same with each latent permuted over the minibatch;
-    its logit then estimates log q(z) - sum_j log q(z_j). Each call makes one step of its Adam, of
+    its logit then estimates
+    log q(z) - sum_j log q(z_j) (eq:density-ratio). Each call makes one step of its Adam, of
     ``learning_rate``, and adds gamma times the mean logit to the loss, through which no gradient
     reaches it; without gradients, as under torch.no_grad, it does not learn. Step 0 begins with a
     new discriminator, drawn from ``seed``: the same arguments give the same training. Its weights,
