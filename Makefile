@@ -54,7 +54,7 @@ serve: book
 	@$(BIN)/python book/serve.py $(BOOK)
 
 # one core a worker: two notebooks side by side, one thread each, are done sooner than one after the other
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 test: $(STAMP)
 	@$(PYTEST) --nbval notebooks tests -m "not nightly"
 

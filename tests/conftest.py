@@ -6,6 +6,7 @@ import shutil
 import processes
 import pytest
 import torch
+from browsing import Pages
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -46,3 +47,8 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def tabs(browser, tmp_path_factory):
+    return Pages(browser, tmp_path_factory.mktemp("blank"))

@@ -22,8 +22,11 @@ ORDER = [
     "metrics",
     "schedules",
     "objectives",
+    "factor_vae",
+    "dip_vae",
     "data.images",
     "data.factors",
+    "ada_gvae",
     "data.download",
     "data.cifar",
     "data.standard",
@@ -64,6 +67,7 @@ ORDER = [
 ]
 GROUPS = (
     "the core",
+    "what separates",
     "looking and scoring",
     "plumbing",
     "data",

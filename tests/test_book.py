@@ -218,27 +218,25 @@ def test_notebook_pages_launch_colab_and_download(pages):
 
 
 @contextlib.contextmanager
-def opened(browser):
+def opened(tabs):
     """A fresh page, and what went wrong on it: errors, failed requests, requests off the disk."""
-    page, wrong = browser.new_page(), []
-    # the theme says so itself, on every reader's first visit, and then picks the system's mode
-    page.on(
-        "console",
-        lambda m: m.type == "error" and "theme mode" not in m.text and wrong.append(m.text),
-    )
-    page.on("pageerror", lambda e: wrong.append(str(e)))
-    page.on("requestfailed", lambda r: wrong.append(f"failed: {r.url}"))
-    page.on(
-        "request",
-        lambda r: r.url.startswith(("file:", "data:", "blob:")) or wrong.append(f"left: {r.url}"),
-    )
-    yield page, wrong
-    page.close()
+    wrong, ours = [], ("file:", "data:", "blob:")
+    heard = {
+        # the theme says so itself, on every reader's first visit, and then picks the system's mode
+        "console": lambda m: (
+            m.type == "error" and "theme mode" not in m.text and wrong.append(m.text)
+        ),
+        "pageerror": lambda e: wrong.append(str(e)),
+        "requestfailed": lambda r: wrong.append(f"failed: {r.url}"),
+        "request": lambda r: r.url.startswith(ours) or wrong.append(f"left: {r.url}"),
+    }
+    with tabs.lent(heard=heard) as page:
+        yield page, wrong
 
 
 @pytest.fixture
-def seen(browser):
-    with opened(browser) as page_and_wrong:
+def seen(tabs):
+    with opened(tabs) as page_and_wrong:
         yield page_and_wrong
 
 
@@ -275,9 +273,9 @@ class Shown:
 
 
 @pytest.fixture(scope="module")
-def shown(request, book, browser):
+def shown(request, book, tabs):
     """Loaded once for all its tests, which pytest runs page by page: to typeset takes seconds."""
-    with opened(browser) as (page, wrong):
+    with opened(tabs) as (page, wrong):
         yield Shown(page, wrong, book, request.param)
 
 

@@ -636,6 +636,7 @@ def configurations(draw):
             z_map=draw(numbers) if as_map else None,
             hidden=() if as_map else draw(st.lists(numbers).map(tuple)),
             activation=draw(st.sampled_from(ACTIVATIONS)),
+            start_at_mean=draw(st.booleans()),
             likelihood=likelihood,
             sigma=draw(st.sampled_from(words) | floats) if words else None,
         ),

@@ -1,6 +1,8 @@
 """A model's own page, in a real browser without a network: it is PyTorch's model, and whole."""
 
 import base64
+import contextlib
+import itertools
 import json
 import re
 import time
@@ -70,15 +72,10 @@ def until(page, condition: str):
 
 
 class Opened:
-    """A page of a model in a browser without a network; ``wrong`` is what went wrong on it."""
+    """A page of a model in a browser without a network."""
 
-    def __init__(self, browser, path, width=1200, **context):
-        self.context = browser.new_context(viewport={"width": width, "height": 800}, **context)
-        self.context.set_offline(True)
-        self.page, self.wrong = self.context.new_page(), []
-        self.page.on("console", lambda m: m.type == "error" and self.wrong.append(m.text))
-        self.page.on("pageerror", lambda e: self.wrong.append(str(e)))
-        self.page.on("request", lambda r: r.url == f"file://{path}" or self.wrong.append(r.url))
+    def __init__(self, page, path):
+        self.page = page
         self.page.goto(f"file://{path}")
         until(self.page, ALIVE)
         self.element = self.page.locator("figure.live")
@@ -106,20 +103,30 @@ class Opened:
         return float(shown.get_attribute("value"))
 
 
+@contextlib.contextmanager
+def opening(tabs, path, width=1200, **options):
+    """A page of a model, in a window of this width; nothing may go wrong on it."""
+    wrong = []
+    heard = {
+        "console": lambda m: m.type == "error" and wrong.append(m.text),
+        "pageerror": lambda e: wrong.append(str(e)),
+        "request": lambda r: r.url == f"file://{path}" or wrong.append(r.url),
+    }
+    with tabs.lent(width, 800, heard, **options) as page:
+        yield Opened(page, path)
+        assert wrong == []
+
+
 @pytest.fixture
-def opened(browser, tmp_path):
-    every = []
+def opened(tabs, tmp_path):
+    paths = (tmp_path / f"{number}.html" for number in itertools.count())
+    with contextlib.ExitStack() as shown:
 
-    def show(page: live.Page, **options) -> Opened:
-        path = tmp_path / f"{len(every)}.html"
-        page.save(path)
-        every.append(Opened(browser, path, **options))
-        return every[-1]
+        def show(page: live.Page, **options) -> Opened:
+            page.save(path := next(paths))
+            return shown.enter_context(opening(tabs, path, **options))
 
-    yield show
-    for one in every:
-        assert one.wrong == []
-        one.context.close()
+        yield show
 
 
 @pytest.mark.parametrize("half", [False, True])

@@ -1,5 +1,6 @@
 """Live figures in a real browser: the engine is PyTorch, each figure's numbers are vaelib's."""
 
+import contextlib
 import json
 import math
 import re
@@ -27,11 +28,10 @@ ENGINE = ROOT / "vaelib" / "live" / "network.js"
 
 
 @pytest.fixture(scope="module")
-def engine(browser):
-    page = browser.new_page()
-    page.add_script_tag(content=ENGINE.read_text())
-    yield page
-    page.close()
+def engine(tabs):
+    with tabs.lent() as page:
+        page.add_script_tag(content=ENGINE.read_text())
+        yield page
 
 
 RUN = """(text) => {  // JSON by hand: playwright takes seconds over so many numbers
@@ -237,24 +237,8 @@ def html(tmp_path_factory) -> Path:
 class Figure:
     """A figure alive in a browser without a network; ``wrong`` is what went wrong on its page."""
 
-    def __init__(self, browser, html, name, width=1360, **context):
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, **context)
-        self.context.set_offline(True)
-        self.name, self.page = name, self.context.new_page()
-        self.wrong, self.files = [], []
-        ours = re.compile(
-            "theme mode|mathjax", re.I
-        )  # MathJax comes from the book, not from these pages
-        self.page.on(
-            "console", lambda m: m.type == "error" and note(self.wrong, m.text, m.location["url"])
-        )
-        self.page.on("pageerror", lambda e: self.wrong.append(str(e)))
-        self.page.on("request", lambda r: self.files.append(r.url))
-
-        def note(wrong, text, where):
-            if not ours.search(text + where):
-                wrong.append(f"{text} {where}")
-
+    def __init__(self, page, html, name, wrong, files):
+        self.page, self.name, self.wrong, self.files = page, name, wrong, files
         self.page.goto(f"file://{html}/{name}.html", wait_until="load")
         self.element = self.page.locator(f"#live-{name}")
         self.element.scroll_into_view_if_needed()
@@ -290,18 +274,31 @@ class Figure:
         return torch.tensor(grey[1::4]).view(-1, grey[0]) / 255
 
 
+@contextlib.contextmanager
+def opened(tabs, html, name, width=1360, **options):
+    """The figure of this name, on a page of this width; nothing may go wrong on it."""
+    wrong, files = [], []
+    ours = re.compile("theme mode|mathjax", re.I)  # MathJax comes from the book, not these pages
+
+    def note(message):
+        text = f"{message.text} {message.location['url']}"
+        if message.type == "error" and not ours.search(text):
+            wrong.append(text)
+
+    heard = {
+        "console": note,
+        "pageerror": lambda e: wrong.append(str(e)),
+        "request": lambda r: files.append(r.url),
+    }
+    with tabs.lent(width, 900, heard, **options) as page:
+        yield Figure(page, html, name, wrong, files)
+        assert wrong == []
+
+
 @pytest.fixture
-def figure(browser, html):
-    opened = []
-
-    def show(name, **options) -> Figure:
-        opened.append(Figure(browser, html, name, **options))
-        return opened[-1]
-
-    yield show
-    for one in opened:
-        assert one.wrong == []
-        one.context.close()
+def figure(tabs, html):
+    with contextlib.ExitStack() as shown:
+        yield lambda name, **options: shown.enter_context(opened(tabs, html, name, **options))
 
 
 def test_every_script_stands_in_the_book_and_every_figure_has_its_script():
@@ -1252,12 +1249,10 @@ def test_the_water_level_is_the_best_linear_models(figure):
 
 
 @pytest.fixture(scope="module")
-def alive(request, browser, html):
+def alive(request, tabs, html):
     """A figure opened on a phone, once for all the tests of what every figure must be."""
-    one = Figure(browser, html, request.param, width=320)
-    yield one
-    assert one.wrong == []
-    one.context.close()
+    with opened(tabs, html, request.param, width=320) as one:
+        yield one
 
 
 every_figure = pytest.mark.parametrize("alive", FIGURES, indirect=True, scope="module")
@@ -1291,35 +1286,31 @@ def test_axe_finds_nothing(alive):
 
 
 @every_figure
-def test_a_figure_is_light_and_loads_only_when_near(alive, html):
+def test_a_figure_is_light_and_loads_only_when_near(alive, html, tabs):
     name = alive.name
     ours = {url.removeprefix("file://") for url in alive.files if "/live/" in url}
     ours = [Path(url.partition("?")[0]) for url in ours]
     weight = sum(path.stat().st_size for path in ours) + (FOLDER / f"{name}.png").stat().st_size
     print(f"{name}: {weight / 1000:.0f} kB")
     assert weight < 1.5e6
-    page = alive.context.new_page()
-    requests = []
-    page.on("request", lambda r: requests.append(r.url))
     text, start = (html / f"{name}.html").read_text(), '<figure class="live"'
     (html / "far.html").write_text(
         text.replace(start, f'<div style="height: 3000px"></div>{start}')
     )
-    page.goto(f"file://{html}/far.html")
-    page.wait_for_timeout(300)
+    requests = []
+    with tabs.lent(320, 900, {"request": lambda r: requests.append(r.url)}) as page:
+        page.goto(f"file://{html}/far.html")
+        page.wait_for_timeout(300)
     assert any(url.partition("?")[0].endswith("live/live.js") for url in requests)
     assert not [url for url in requests if url.endswith(("network.js", "stage.js", f"{name}.js"))]
-    page.close()
 
 
 @every_figure
-def test_without_javascript_and_in_print_the_picture_is_there(alive, browser, html):
-    plain = browser.new_context(java_script_enabled=False)
-    page = plain.new_page()
-    page.goto(f"file://{html}/{alive.name}.html")
-    image = page.locator("img.live-still")
-    assert image.is_visible() and len(image.get_attribute("alt")) > 100
-    plain.close()
+def test_without_javascript_and_in_print_the_picture_is_there(alive, tabs, html):
+    with tabs.lent(java_script_enabled=False) as page:
+        page.goto(f"file://{html}/{alive.name}.html")
+        image = page.locator("img.live-still")
+        assert image.is_visible() and len(image.get_attribute("alt")) > 100
     still = alive.element.locator("img.live-still")
     assert not still.is_visible()
     alive.page.emulate_media(media="print")

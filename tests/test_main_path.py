@@ -27,14 +27,13 @@ document.querySelector(".admonition-title").onclick = (event) =>
 
 
 @pytest.mark.timeout(120)
-def test_a_link_into_a_folded_block_opens_it(browser, tmp_path):
+def test_a_link_into_a_folded_block_opens_it(tabs, tmp_path):
     script = (ROOT / "book" / "_static" / "targets.js").read_text("utf8")
     (tmp_path / "page.html").write_text(FOLDED.format(script=script))
-    page = browser.new_page()
-    page.goto(f"file://{tmp_path}/page.html")
-    assert not page.locator("#eq").is_visible()
-    page.goto(f"file://{tmp_path}/page.html#eq")
-    page.wait_for_function("document.getElementById('eq').checkVisibility()")
-    page.goto(f"file://{tmp_path}/page.html#none")
-    assert page.locator("#eq").is_visible()
-    page.close()
+    with tabs.lent() as page:
+        page.goto(f"file://{tmp_path}/page.html")
+        assert not page.locator("#eq").is_visible()
+        page.goto(f"file://{tmp_path}/page.html#eq")
+        page.wait_for_function("document.getElementById('eq').checkVisibility()")
+        page.goto(f"file://{tmp_path}/page.html#none")
+        assert page.locator("#eq").is_visible()

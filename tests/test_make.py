@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import runpy
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import tomllib
 import urllib.request
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import processes
 import pytest
@@ -164,6 +166,19 @@ def test_make_sets_up_once_and_again_when_a_requirement_changes(tmp_path):
         assert installs()
         os.utime(stamp, (future + 10, future + 10))
         assert not installs()
+
+
+def test_the_longest_files_are_there_and_run_first():
+    """In their order, before all others; of one file the tests keep theirs."""
+    hooks = runpy.run_path(str(ROOT / "conftest.py"))
+    files = {p.name for p in [*(ROOT / "tests").glob("test_*.py"), *(ROOT / "notebooks").iterdir()]}
+    assert set(hooks["LONGEST"]) < files
+    rest = sorted(files - set(hooks["LONGEST"]))
+    found = [*rest, *reversed(hooks["LONGEST"])]
+    items = [SimpleNamespace(path=Path(name), number=n) for name in found for n in range(2)]
+    hooks["pytest_collection_modifyitems"](items)
+    wanted = [(name, n) for name in (*hooks["LONGEST"], *rest) for n in range(2)]
+    assert [(item.path.name, item.number) for item in items] == wanted
 
 
 @pytest.mark.skipif(MAKE is None, reason="no make")

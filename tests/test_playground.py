@@ -16,9 +16,14 @@ SCRIPTS = (ENGINE, FOLDER / "trainer.js", FOLDER / "clinic.js")
 
 
 @pytest.fixture(scope="module")
-def trainer(browser):
+def trainer(tabs):
     """A page with the training's scripts and digits, where ``trainer`` is what trainer.js makes."""
-    page = browser.new_page()
+    with tabs.lent() as page:
+        begin(page)
+        yield page
+
+
+def begin(page) -> None:
     page.add_script_tag(content="window.live = {}")
     for script in SCRIPTS:
         page.add_script_tag(content=script.read_text())
@@ -32,8 +37,6 @@ def trainer(browser):
         const plain = (tensors) => Object.fromEntries(
           Object.entries(tensors).map(([name, values]) => [name, [...values]]));"""
     )
-    yield page
-    page.close()
 
 
 BUGS = {

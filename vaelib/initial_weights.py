@@ -4,27 +4,69 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from vaelib.models import VAE
 
 
-def initialise(model: nn.Module, gain: float, heads: Sequence[nn.Module]) -> None:
-    """Draw weights that keep the variance from layer to layer, those of ``heads`` without ``gain``.
+def initialise(model: nn.Module, activation: str, heads: Sequence[nn.Module]) -> None:
+    """Draw weights that keep the variance from layer to layer; biases are 0.
 
-    PyTorch's own start a VAE slowly. Biases are 0. Source: He et al. (2015).
+    PyTorch's own start a VAE slowly. With "relu" a weight has the variance 2 / inputs, and 1 /
+    inputs in ``heads``, which no activation follows (He et al., 2015); with "tanh" 2 / (inputs +
+    outputs) everywhere (Glorot & Bengio, 2010, equation 16), for whose slope of 1 at 0 nothing need
+    be made up.
 
     >>> layer = nn.Linear(10000, 100)
-    >>> initialise(layer, gain=2**0.5, heads=[])
+    >>> initialise(layer, "relu", heads=[])
     >>> round(10000 * layer.weight.var().item(), 1)
     2.0
     """
     for layer in model.modules():
-        if isinstance(layer, nn.ConvTranspose2d):
-            # each output cell is reached by in * k^2 / s^2 weights
-            fan_in = layer.in_channels * math.prod(layer.kernel_size) / math.prod(layer.stride)
-        elif isinstance(layer, (nn.Conv2d, nn.Linear)):
-            fan_in = layer.weight[0].numel()
-        else:
+        if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             continue
-        nn.init.normal_(layer.weight, std=(1.0 if layer in heads else gain) / math.sqrt(fan_in))
+        inputs, outputs = _fans(layer)
+        if activation == "tanh":
+            variance = 2 / (inputs + outputs)
+        else:
+            variance = (1 if layer in heads else 2) / inputs
+        nn.init.normal_(layer.weight, std=math.sqrt(variance))
         layer.bias.data.zero_()  # type: ignore[union-attr]  # all have one
+
+
+def start_at_mean(model: VAE, images: Tensor) -> None:
+    """Let every decoded image start near the mean of ``images`` (N, C, H, W), by the last bias.
+
+    That is the logits of the mean for Bernoulli pixels, the mean for others; of each pixel where
+    the decoder ends in a dense layer, of each channel where it ends in a convolution. A model then
+    need not spend its first epochs on it.
+
+    >>> import vaelib
+    >>> model = vaelib.VAE((1, 2, 2), latent_dim=2, convs=(), hidden=8)
+    >>> start_at_mean(model, torch.full((5, 1, 2, 2), 51, dtype=torch.uint8))
+    >>> model.decoder[-2].bias.detach().sigmoid()
+    tensor([0.2000, 0.2000, 0.2000, 0.2000])
+    """
+    mean = images.double().mean(0) / (255 if images.dtype == torch.uint8 else 1)
+    last = [layer for layer in model.decoder if hasattr(layer, "weight")][-1]
+    mean = mean.flatten() if isinstance(last, nn.Linear) else mean.mean((1, 2))
+    if "bernoulli" in model.likelihood:
+        # a pixel that is never on would need a logit of minus infinity
+        mean = mean.clamp(1e-3, 1 - 1e-3).logit()
+    with torch.no_grad():
+        last.bias.copy_(mean)  # type: ignore[operator]
+
+
+def _fans(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> tuple[float, float]:
+    """How many inputs reach one output, and how many outputs one input."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    size, stride = math.prod(layer.kernel_size), math.prod(layer.stride)
+    # a convolution skips by its stride; where it is transposed, what it writes to does
+    skipped = (stride, 1) if isinstance(layer, nn.ConvTranspose2d) else (1, stride)
+    inputs, outputs = layer.in_channels * size, layer.out_channels * size
+    return inputs / skipped[0], outputs / skipped[1]

@@ -101,7 +101,7 @@ class VAE(nn.Module):
                 self.register_buffer("log_sigma", log_sigma)
         last = [layer for layer in self.decoder if hasattr(layer, "weight")][-1]
         heads = [self.to_mean, self.to_log_var, last]
-        initialise(self, nn.init.calculate_gain(activation), heads)  # type: ignore[arg-type]
+        initialise(self, activation, heads)
 
     @property
     def config(self) -> dict:

@@ -18,7 +18,8 @@ class Objective(Protocol):
 
     Of N images and d latents, ``log_likelihood`` = log p(x | z) is (N,); ``mean`` and ``log_var``
     of q(z | x), and ``z`` drawn from it, are (N, d); ``step`` counts from 0. With K samples an
-    image ``log_likelihood`` is (K, N), ``z`` (K, N, d). The loss is a scalar, in nats an image.
+    image ``log_likelihood`` is (K, N), ``z`` (K, N, d). The loss is a scalar, in nats an image. One
+    that learns itself has a torch module's state_dict and load_state_dict, and is resumed with it.
 
     >>> def free_bits(log_likelihood, mean, log_var, z, step):
     ...     kl = losses.kl_to_standard_normal_per_dimension(mean, log_var)

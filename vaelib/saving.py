@@ -182,18 +182,21 @@ def save_checkpoint(
     model: VAE,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
+    objective: object,
     history: dict,
     settings: dict,
 ) -> None:
     """Write weights, Adam's averages, random stream, history and settings to one file.
 
-    Whole or not at all; the one that was there is kept as `previous`, unless it is damaged. Raises
-    OSError when it can't be written.
+    So too what an ``objective`` has in its state_dict, where it has one. Whole or not at all; the
+    one that was there is kept as `previous`, unless it is damaged. Raises OSError when it can't be
+    written.
     """
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "generator": generator.get_state(),
+        "objective": objective.state_dict() if hasattr(objective, "state_dict") else {},
         "history": history,
         "settings": settings,
     }
@@ -239,9 +242,12 @@ def load_checkpoint(
     model: VAE,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
+    objective: object,
     settings: dict,
 ) -> dict | None:
-    """Put the state at ``path`` into model, optimizer and generator; its history, or None.
+    """Put the state at ``path`` into what it is given; its history, or None.
+
+    An ``objective`` with a load_state_dict gets its own.
 
     None where there is no file. Where it is damaged, or was lost between two names, the `previous`
     one is used, with a CheckpointWarning. Raises CheckpointError when neither is whole, or it is of
@@ -273,6 +279,12 @@ def load_checkpoint(
         model.load_state_dict(state["model"])
     except RuntimeError:
         what = "of another model; go on with that one, or start elsewhere"
+        raise CheckpointError(f"{path}: {what}") from None
+    try:
+        if hasattr(objective, "load_state_dict"):
+            objective.load_state_dict(state.get("objective", {}))
+    except (RuntimeError, LookupError, ValueError):
+        what = "of a run with another objective; go on with that one, or start elsewhere"
         raise CheckpointError(f"{path}: {what}") from None
     optimizer.load_state_dict(state["optimizer"])
     try:

@@ -94,7 +94,8 @@ def fit(
     settings = {"batch_size": batch_size, "seed": seed, "precision": precision, "samples": samples}
     settings |= {} if callable(beta) else {"beta": beta}
     settings |= fingerprint(train, binarize, objective, rate_at, device) if checkpoint else {}
-    if checkpoint and (saved := load_checkpoint(checkpoint, model, optimizer, generator, settings)):
+    state = model, optimizer, generator, objective
+    if checkpoint and (saved := load_checkpoint(checkpoint, *state, settings)):
         history = History(**saved)
         began -= history.seconds
     step, length = history.steps[-1] if history.steps else 0, epochs or steps or 0
@@ -147,8 +148,7 @@ def fit(
             if on_record:
                 on_record(model, history)
             if checkpoint and team.leads:
-                state = model, optimizer, generator, history.as_dict(), settings
-                save_checkpoint(checkpoint, *state)
+                save_checkpoint(checkpoint, *state, history.as_dict(), settings)
     model.eval()
     return history
 
