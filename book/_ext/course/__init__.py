@@ -52,7 +52,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     # env_version: raise it when what a part keeps in the environment changes its form
     return {
         "version": "1",
-        "env_version": 3,
+        "env_version": 4,
         "parallel_read_safe": True,
         "parallel_write_safe": True,
     }
