@@ -291,5 +291,9 @@ def make(table: Path, runs: list[tuple], at_once: int, first=None) -> None:
             )
 
 
-if __name__ == "__main__":
+def main() -> None:
     make(TABLE, RUNS, os.cpu_count() or 1, urgency)
+
+
+if __name__ == "__main__":
+    main()
