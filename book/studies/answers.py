@@ -44,6 +44,7 @@ import sprites as study
 import torch
 from matplotlib.figure import Figure
 from reporting import RESULTS, image_path, machine, markdown, read_json
+from separating_tables import separating
 from torch.func import jvp
 from turning import standardised, turned_against
 
@@ -386,6 +387,9 @@ def main() -> None:
             turned=compare(predicted),
             trained_on={**trained_on, **of_turned(trained_on)},
             latents_table=latents_table(predicted),
+            separating=separating(
+                study.read_study()["runs"] + read_json(RUNS_TABLE, SCRIPT)["runs"]
+            ),
         )
         picture(read_json(TABLE, SCRIPT)).savefig(image_path("answers-turned.png"), dpi=130)
 

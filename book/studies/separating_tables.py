@@ -1,0 +1,118 @@
+"""The tables of the page "What makes codes separate", from the runs of both studies of sprites."""
+
+from __future__ import annotations
+
+import statistics
+
+import numpy as np
+import sprites as study
+from in_use import mig_in_use
+from reporting import markdown
+
+# of each row its name on the page; those of sprites.json first
+ROWS = {
+    ("falling-beta", 4): "falling $\\beta$ to 4",
+    ("beta-vae", 4): "$\\beta=4$",
+    ("beta-tcvae", 15): "TCVAE, $\\beta=15$",
+    (study.ADA_GVAE, 1): "Ada-GVAE",
+    ("factor-vae", 30): "FactorVAE, $\\gamma=30$",
+    ("dip-vae-i", 5): "DIP-VAE I",
+    ("dip-vae-ii", 5): "DIP-VAE II",
+}
+COLUMNS = {
+    "mig_in_use": ("MIG, in use", 2),
+    "mig_drawn": ("MIG, drawn", 2),
+    "dci_disentanglement": ("DCI", 2),
+    "factor_vae": ("FactorVAE score", 2),
+    "elbo": ("ELBO", 1),
+    "kl": ("KL", 1),
+    "tc_means": ("TC of means", 2),
+    "tc_drawn": ("of drawn codes", 2),
+    "seconds": ("seconds", 0),
+}
+SCORES = {
+    "mig": "MIG",
+    "sap": "SAP",
+    "dci_disentanglement": "DCI",
+    "beta_vae": "beta-VAE score",
+    "factor_vae": "FactorVAE score",
+}
+
+
+def row_of(run: dict) -> dict:
+    """The figures of a run; those that an older record lacks are None."""
+    gaussian, drawn = run.get("gaussian_tc", {}), run.get("drawn", {})
+    found = {name: run.get(name) for name in (*COLUMNS, *SCORES)}
+    return found | {
+        "mig_in_use": mig_in_use(run),
+        "mig_drawn": drawn.get("mig"),
+        "tc_means": gaussian.get("means"),
+        "tc_drawn": gaussian.get("drawn"),
+    }
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def separating(runs: list[dict]) -> dict:
+    """Of every method its medians, least and greatest; how scores agree; what explains them."""
+    runs = [run for run in runs if run["method"] != study.HALF_Y]
+    rows = {}
+    for key, name in ROWS.items():
+        own = [row_of(run) for run in runs if (run["method"], run["weight"]) == key]
+        known = {c: [row[c] for row in own if row[c] is not None] for c in COLUMNS}
+        rows[key[0]] = {"name": name, "seeds": len(own)} | {
+            c: spread(values) for c, values in known.items() if len(values) == len(own)
+        }
+    matrix = np.array([[run[score] for score in SCORES] for run in runs])
+    ranks = np.array([rank(column) for column in matrix.T])
+    groups = [(run["method"], run["weight"]) for run in runs]
+    shares = {score: explained(matrix[:, i], groups) for i, score in enumerate(SCORES)}
+    correlations = np.corrcoef(ranks)
+    return {
+        "rows": rows,
+        "runs": len(runs),
+        "objectives": len(set(groups)),
+        "fewest_seeds": min(row["seeds"] for row in rows.values()),
+        "table": table_of(rows),
+        "explained": shares,
+        "rank_correlations": correlations.round(4).tolist(),
+        "scores_table": scores_table(correlations, shares),
+    }
+
+
+def rank(values: np.ndarray) -> np.ndarray:
+    """Each value's place, equal ones sharing the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[inverse]
+
+
+def explained(values: np.ndarray, groups: list) -> float:
+    """The share of the variance of ``values`` that lies between the groups."""
+    parts = [values[[g == group for g in groups]] for group in set(groups)]
+    within = sum(((part - part.mean()) ** 2).sum() for part in parts)
+    return float(1 - within / ((values - values.mean()) ** 2).sum())
+
+
+def table_of(rows: dict) -> str:
+    def cell(row: dict, column: str) -> str:
+        if column not in row:
+            return "not kept"
+        median, *ends = (
+            f"{value:.{COLUMNS[column][1]}f}".replace("-", "\u2212")
+            for value in row[column].values()
+        )
+        return f"{median} ({ends[0]} to {ends[1]})"
+
+    head = ["trained with", "seeds", *(title for title, _ in COLUMNS.values())]
+    body = [[r["name"], str(r["seeds"]), *(cell(r, c) for c in COLUMNS)] for r in rows.values()]
+    return markdown([head, *body])
+
+
+def scores_table(correlations: np.ndarray, shares: dict) -> str:
+    rows = [
+        [name, *(f"{value:.2f}".replace("-", "\u2212") for value in line), f"{share:.2f}"]
+        for name, line, share in zip(SCORES.values(), correlations, shares.values())
+    ]
+    return markdown([["", *SCORES.values(), "by the objective"], *rows])
