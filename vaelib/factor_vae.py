@@ -69,7 +69,7 @@ class FactorVAE:
             torch.default_generator.manual_seed(self.seed)
             last = nn.Linear(self.width, 1)
             self.discriminator = nn.Sequential(*dense_layers(widths, act), last)
-            initialise(self.discriminator, nn.init.calculate_gain("leaky_relu", SLOPE), [])
+            initialise(self.discriminator, "relu", [], SLOPE)
         nn.init.zeros_(last.weight)  # logit 0: it knows nothing yet, and pushes no code anywhere
         self.optimizer = torch.optim.Adam(
             self.discriminator.parameters(), self.learning_rate, BETAS, fused=True

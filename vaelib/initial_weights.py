@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from vaelib.models import VAE
 
 
-def initialise(model: nn.Module, activation: str, heads: Sequence[nn.Module]) -> None:
+def initialise(
+    model: nn.Module, activation: str, heads: Sequence[nn.Module], slope: float = 0.0
+) -> None:
     """Draw weights that keep the variance from layer to layer; biases are 0.
 
-    PyTorch's own start a VAE slowly. With "relu" a weight has the variance 2 / inputs, and 1 /
-    inputs in ``heads``, which no activation follows (He et al., 2015); with "tanh" 2 / (inputs +
-    outputs) everywhere (Glorot & Bengio, 2010, equation 16), for whose slope of 1 at 0 nothing need
-    be made up.
+    PyTorch's own start a VAE slowly. With "relu" a weight has the variance 2 / inputs, of a leaky
+    one 2 / (1 + ``slope``^2) / inputs, and 1 / inputs in ``heads``, which no activation follows (He
+    et al., 2015); with "tanh", whose slope at 0 is 1, 2 / (inputs + outputs) everywhere (Glorot &
+    Bengio, 2010, equation 16).
 
     >>> layer = nn.Linear(10000, 100)
     >>> initialise(layer, "relu", heads=[])
@@ -33,7 +35,7 @@ def initialise(model: nn.Module, activation: str, heads: Sequence[nn.Module]) ->
         if activation == "tanh":
             variance = 2 / (inputs + outputs)
         else:
-            variance = (1 if layer in heads else 2) / inputs
+            variance = (1 if layer in heads else 2 / (1 + slope**2)) / inputs
         nn.init.normal_(layer.weight, std=math.sqrt(variance))
         layer.bias.data.zero_()  # type: ignore[union-attr]  # all have one
 
