@@ -75,7 +75,8 @@ def separating(runs: list[dict]) -> dict:
         "runs": len(runs),
         "objectives": len(set(groups)),
         "fewest_seeds": min(row["seeds"] for row in rows.values()),
-        "table": table_of(rows),
+        "table": table_of(rows, list(COLUMNS)[:4], ends=True),
+        "terms_table": table_of(rows, list(COLUMNS)[4:], ends=False),
         "explained": shares,
         "rank_correlations": correlations.round(4).tolist(),
         "scores_table": scores_table(correlations, shares),
@@ -95,18 +96,20 @@ def explained(values: np.ndarray, groups: list) -> float:
     return float(1 - within / ((values - values.mean()) ** 2).sum())
 
 
-def table_of(rows: dict) -> str:
+def table_of(rows: dict, columns: list[str], ends: bool) -> str:
+    """Medians, with the least and the greatest where ``ends`` says so."""
+
     def cell(row: dict, column: str) -> str:
         if column not in row:
             return "not kept"
-        median, *ends = (
+        median, least, most = (
             f"{value:.{COLUMNS[column][1]}f}".replace("-", "\u2212")
             for value in row[column].values()
         )
-        return f"{median} ({ends[0]} to {ends[1]})"
+        return f"{median} ({least} to {most})" if ends else median
 
-    head = ["trained with", "seeds", *(title for title, _ in COLUMNS.values())]
-    body = [[r["name"], str(r["seeds"]), *(cell(r, c) for c in COLUMNS)] for r in rows.values()]
+    head = ["trained with", "seeds", *(COLUMNS[column][0] for column in columns)]
+    body = [[r["name"], str(r["seeds"]), *(cell(r, c) for c in columns)] for r in rows.values()]
     return markdown([head, *body])
 
 
