@@ -269,7 +269,7 @@ def gaussian_total_correlation(codes: Tensor) -> float:
     It is 1/2 (sum_j log C_jj - log det C), the KL from that normal to the product of its marginals,
     whatever the codes' own distribution; its error is about d (d - 1) / 4n. A constant latent
     shares nothing; it grows without bound as a latent becomes linear in the others. Raises
-    ValueError where n is not above d. Source: Locatello et al. (2019), section 5.3.
+    ValueError where n is not above d. Source: Locatello et al. (2019).
 
     >>> codes = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
     >>> gaussian_total_correlation(codes) + 0.0

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from vaelib.models import VAE
 
 
 def initialise(
@@ -40,12 +36,12 @@ def initialise(
         layer.bias.data.zero_()  # type: ignore[union-attr]  # all have one
 
 
-def start_at_mean(model: VAE, images: Tensor) -> None:
+def start_at_mean(model: nn.Module, images: Tensor) -> None:
     """Let every decoded image start near the mean of ``images`` (N, C, H, W), by the last bias.
 
-    That is the logits of the mean for Bernoulli pixels, the mean for others; of each pixel where
-    the decoder ends in a dense layer, of each channel where it ends in a convolution. A model then
-    need not spend its first epochs on it.
+    ``model`` is a `VAE`. The bias is the mean's logits for Bernoulli pixels, the mean for others;
+    of each pixel where the decoder ends in a dense layer, of each channel where it ends in a
+    convolution. A model then need not spend its first epochs on it.
 
     >>> import vaelib
     >>> model = vaelib.VAE((1, 2, 2), latent_dim=2, convs=(), hidden=8)
@@ -54,9 +50,10 @@ def start_at_mean(model: VAE, images: Tensor) -> None:
     tensor([0.2000, 0.2000, 0.2000, 0.2000])
     """
     mean = images.double().mean(0) / (255 if images.dtype == torch.uint8 else 1)
-    last = [layer for layer in model.decoder if hasattr(layer, "weight")][-1]
+    decoder = model.get_submodule("decoder").children()
+    last = [layer for layer in decoder if hasattr(layer, "weight")][-1]
     mean = mean.flatten() if isinstance(last, nn.Linear) else mean.mean((1, 2))
-    if "bernoulli" in model.likelihood:
+    if "bernoulli" in str(model.likelihood):
         # a pixel that is never on would need a logit of minus infinity
         mean = mean.clamp(1e-3, 1 - 1e-3).logit()
     with torch.no_grad():
