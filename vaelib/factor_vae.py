@@ -38,7 +38,7 @@ class FactorVAE:
     The drawn and the permuted codes are of one minibatch, where the paper takes a second one for
     the permuted: its loss is a sum of two means, and whether their samples are independent changes
     the expectation of neither. Source: Kim & Mnih (2018), equation 2, algorithms 1 and 2, and
-    and its appendix (width 1,000, rate 1e-4).
+    its appendix (width 1,000, rate 1e-4).
 
     >>> objective = FactorVAE(latent_dim=3, gamma=35.0, width=16)
     >>> data = vaelib.load("sprites", image_size=32)
