@@ -49,15 +49,25 @@ def start_at_mean(model: nn.Module, images: Tensor) -> None:
     >>> model.decoder[-2].bias.detach().sigmoid()
     tensor([0.2000, 0.2000, 0.2000, 0.2000])
     """
-    mean = images.double().mean(0) / (255 if images.dtype == torch.uint8 else 1)
-    decoder = model.get_submodule("decoder").children()
-    last = [layer for layer in decoder if hasattr(layer, "weight")][-1]
+    mean = images.mean(0, dtype=torch.float64) / (255 if images.dtype == torch.uint8 else 1)
+    last = last_layer(model)
     mean = mean.flatten() if isinstance(last, nn.Linear) else mean.mean((1, 2))
     if "bernoulli" in str(model.likelihood):
         # a pixel that is never on would need a logit of minus infinity
         mean = mean.clamp(1e-3, 1 - 1e-3).logit()
     with torch.no_grad():
         last.bias.copy_(mean)  # type: ignore[operator]
+
+
+def last_layer(model: nn.Module) -> nn.Module:
+    """The last layer of a `VAE`'s decoder that has weights.
+
+    >>> import vaelib
+    >>> last_layer(vaelib.VAE((1, 2, 2), latent_dim=2, convs=(), hidden=8))
+    Linear(in_features=8, out_features=4, bias=True)
+    """
+    decoder = model.get_submodule("decoder").children()
+    return [layer for layer in decoder if hasattr(layer, "weight")][-1]
 
 
 def _fans(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from vaelib import losses
 from vaelib.checks import check_latent_map, check_model, check_whole
 from vaelib.choices import FIRST_SIGMA, SIGMA_WORDS
 from vaelib.device import evaluation_mode
-from vaelib.initial_weights import initialise
+from vaelib.initial_weights import initialise, last_layer
 from vaelib.layers import ConvSpec, conv_layers, conv_sizes, dense_layers, mirrored_layers
 
 DEFAULT_CONVS = (ConvSpec(32), ConvSpec(64))
@@ -99,9 +99,7 @@ class VAE(nn.Module):
                 self.log_sigma = nn.Parameter(log_sigma)
             else:
                 self.register_buffer("log_sigma", log_sigma)
-        last = [layer for layer in self.decoder if hasattr(layer, "weight")][-1]
-        heads = [self.to_mean, self.to_log_var, last]
-        initialise(self, activation, heads)
+        initialise(self, activation, heads=[self.to_mean, self.to_log_var, last_layer(self)])
 
     @property
     def config(self) -> dict:

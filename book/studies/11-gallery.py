@@ -297,8 +297,7 @@ def main() -> None:
     by_name = {row["name"]: row for row in rows if row["network"] != "original"}
     ship(by_name)
     rows_now = literature.present(measured)
-    if rows_now:
-        save_picture(learning_curves(sorted(rows_now, key=lambda row: row["k"])), "literature")
+    save_picture(learning_curves(rows_now), "literature")
     write_results(
         "11-gallery",
         {

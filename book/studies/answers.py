@@ -63,6 +63,7 @@ RUNS = HALVED + [
 ]
 SHIPPED, X, Y = "sprites-beta-vae", 3, 4  # the factors' columns
 SWITCHED_ON = 0.2  # nats
+BETA = 4.0  # the price at which all of them end
 TURNED, TURNED_STEPS, LEFT_MOST, LEFT_LEAST = 30.0, 1000, 10.0, 20.0
 MOST_DEGREES, MEAN_DEGREES, RATES_APART, TOLERANCE = 10.0, 5.0, math.log(2), 0.2
 
@@ -104,16 +105,15 @@ def prediction() -> dict:
     model = pretrained.load_pretrained(SHIPPED)
     images, _ = vaelib.load("sprites", image_size=32).held_out()
     found = curvatures(model, images)
-    beta = 4.0
     for row in found.values():
-        row["by_variance"] = beta * (row["inverse_variance"] - 1)
-    dear = sorted((row["by_variance"] for row in found.values()), reverse=True)
-    degrees = (5, 10, 20, 45)
-    equal = {str(d): cost_of_turning((dear[0], dear[1]), beta, d) for d in degrees}
-    halved = {str(d): cost_of_turning((dear[0], dear[1] / 4), beta, d) for d in degrees}
+        row["by_variance"] = by_noise(row)
+    equal, halved = (
+        {str(d): cost_of_turning(pair, BETA, d) for d in (5, 10, 20, 45)}
+        for pair in pairs_of_position(found)
+    )
     return {
         "latents": found,
-        "beta": beta,
+        "beta": BETA,
         "cost_of_turning": equal,
         "cost_of_turning_halved": halved,
         "most_degrees": MOST_DEGREES,
@@ -168,7 +168,7 @@ def train_turned(model: vaelib.VAE, method: str) -> dict:
         steps=TURNED_STEPS,
         batch_size=study.BATCH_SIZE,
         learning_rate=study.LEARNING_RATE,
-        objective=vaelib.objectives.beta_vae(4.0),
+        objective=vaelib.objectives.beta_vae(BETA),
         seed=0,
         device=study.DEVICE,
         progress=False,
@@ -200,15 +200,13 @@ def compare(predicted: dict) -> dict:
     degrees = [run["degrees"] for run in runs]
     apart = [run["x"]["rate"] - run["y"]["rate"] for run in runs]
     within = [abs(value - RATES_APART) <= TOLERANCE for value in apart]
-    strong, weak = sorted(row["by_variance"] for row in predicted["latents"].values())[:0:-1]
-    costs = {
-        "before": [
-            cost_of_turning((strong, weak), predicted["beta"], run["degrees"])
-            for run in before["runs"]
-        ],
-        "after": [cost_of_turning((strong, weak / 4), predicted["beta"], d) for d in degrees],
-    }
     old = [run["degrees"] for run in before["runs"]]
+    costs = {
+        name: [cost_of_turning(pair, BETA, angle) for angle in angles]
+        for name, angles, pair in zip(
+            ("before", "after"), (old, degrees), pairs_of_position(predicted["latents"])
+        )
+    }
     return {
         "runs": runs,
         "before": old,
@@ -301,19 +299,24 @@ def turned_table(runs: list[dict]) -> str:
     return markdown([head, *body])
 
 
-def by_noise(row: dict, beta: float = 4.0) -> float:
+def by_noise(row: dict) -> float:
     """The curvature that a latent's variance tells of."""
-    return beta * (row["inverse_variance"] - 1)
+    return BETA * (row["inverse_variance"] - 1)
+
+
+def pairs_of_position(latents: dict) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The curvatures of x and y, the two greatest; and with y's range halved, a quarter for y."""
+    x, y = sorted(row["by_variance"] for row in latents.values())[:0:-1]
+    return (x, y), (x, y / 4)
 
 
 def latents_table(predicted: dict) -> str:
     """Of each latent in use of the model that ships, its factor and both curvatures."""
     model = pretrained.load_pretrained(SHIPPED)
     sprites = vaelib.load("sprites", image_size=32)
-    known = disentanglement.mutual_information(
-        metrics.encode(model, sprites.held_out()[0])[0], sprites.held_out()[1]
-    )
-    share = known / disentanglement.factor_entropy(sprites.held_out()[1])
+    images, factors = sprites.held_out()
+    known = disentanglement.mutual_information(metrics.encode(model, images)[0], factors)
+    share = known / disentanglement.factor_entropy(factors)
     rows = [
         ["latent of", "rate, nats", "$1/\\sigma_j^2$", "curvature by the noise", "by the decoder"]
     ]
@@ -333,26 +336,20 @@ def latents_table(predicted: dict) -> str:
 def picture(results: dict) -> Figure:
     """The angles of both kinds of runs, and what a turn costs in each."""
     turned, predicted = results["turned"], results["prediction"]
-    curvature = sorted(row["by_variance"] for row in predicted["latents"].values())[:0:-1]
+    whole, halved = pairs_of_position(predicted["latents"])
     kinds = {
-        "y as far as x": (turned["before"], tuple(curvature), COLOURS[6]),
-        "y half as far": (turned["degrees"], (curvature[0], curvature[1] / 4), COLOURS[5]),
+        "y as far as x": (turned["before"], turned["costs"]["before"], whole, COLOURS[6]),
+        "y half as far": (turned["degrees"], turned["costs"]["after"], halved, COLOURS[5]),
     }
     figure = Figure(figsize=(9.4, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.2))
-    for at, (name, (degrees, pair, colour)) in enumerate(kinds.items()):
+    for at, (name, (degrees, costs, pair, colour)) in enumerate(kinds.items()):
         spots = [at + 0.09 * (seed - 2) for seed in range(len(degrees))]
         left.plot(spots, degrees, "o", color=colour, ms=7)
         angles = torch.linspace(0, 45, 91).tolist()
-        costs = [cost_of_turning(pair, predicted["beta"], angle) for angle in angles]
-        right.plot(angles, costs, color=colour, lw=2, label=name)
-        right.plot(
-            degrees,
-            [cost_of_turning(pair, predicted["beta"], angle) for angle in degrees],
-            "o",
-            color=colour,
-            ms=7,
-        )
+        line = [cost_of_turning(pair, BETA, angle) for angle in angles]
+        right.plot(angles, line, color=colour, lw=2, label=name)
+        right.plot(degrees, costs, "o", color=colour, ms=7)
     left.plot([0.6, 1.4], [MOST_DEGREES] * 2, ":", color="black", label="predicted: below")
     left.set_xticks([0, 1], kinds)
     left.set(xlim=(-0.5, 1.5), ylim=(0, 45), ylabel="turned against x and y, degrees")

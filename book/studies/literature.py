@@ -289,14 +289,15 @@ def read() -> dict:
 
 
 def present(results: dict) -> list[dict]:
-    """The rows of this file's recipe; those of the one before it are kept to be compared with."""
-    return [row for row in results["nll"] if row["setting"] == setting(BATCH_SIZE, FIRST_RATE)]
+    """The rows of this recipe, by k and epochs; those of the one before are kept to compare."""
+    rows = [row for row in results["nll"] if row["setting"] == setting(BATCH_SIZE, FIRST_RATE)]
+    return sorted(rows, key=lambda row: (row["k"], row["of_epochs"]))
 
 
 def table(results: dict) -> str:
     """-log p(x) of binarised digits beside the published numbers, as the page shows it."""
     shown = []
-    for row in sorted(present(results), key=lambda row: (row["k"], row["of_epochs"])):
+    for row in present(results):
         if row["finished"]:
             ours = f"{row['nll']:.2f} ± {row['nll_error']:.2f}"
             apart = f"{row['nll'] - row['published']:+.2f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
@@ -113,6 +114,13 @@ def span(numbers: list[float]) -> str:
     return f"{statistics.median(numbers):.2f}<br>({min(numbers):.2f}–{max(numbers):.2f})"
 
 
+def between(groups: list[list[float]]) -> float:
+    """The share of the variance of all numbers that lies between the groups' means."""
+    everything = [x for group in groups for x in group]
+    within = sum((x - statistics.mean(group)) ** 2 for group in groups for x in group)
+    return 1 - within / sum((x - statistics.mean(everything)) ** 2 for x in everything)
+
+
 def seed_against_setting(groups: dict[tuple, list[dict]]) -> dict:
     """How much of MIG's variance over all runs lies between the settings' means.
 
@@ -120,8 +128,6 @@ def seed_against_setting(groups: dict[tuple, list[dict]]) -> dict:
     """
     migs = {setting: values(runs, "mig_in_use") for setting, runs in groups.items()}
     everything = [mig for some in migs.values() for mig in some]
-    within = sum((x - statistics.mean(some)) ** 2 for some in migs.values() for x in some)
-    total = sum((x - statistics.mean(everything)) ** 2 for x in everything)
     most = max(map(len, migs.values()))
     complete = [setting for setting in migs if len(migs[setting]) == most]
     named = {
@@ -131,7 +137,7 @@ def seed_against_setting(groups: dict[tuple, list[dict]]) -> dict:
         "plain": ("beta-vae", 1),
     }
     return {
-        "between": 1 - within / total,
+        "between": between(list(migs.values())),
         "by_chance": (len(groups) - 1) / (len(everything) - 1),
         **{
             name: {"label": label(s), "runs": len(migs[s]), **middle(migs[s])}
@@ -166,8 +172,9 @@ def recurring(runs: list[dict]) -> dict:
     }
 
 
-def rank_correlations(runs: list[dict]) -> np.ndarray:
-    return spearmanr(np.array([[run[key] for key in AGREEMENT] for run in runs])).statistic
+def rank_correlations(runs: list[dict], keys: Iterable[str] = AGREEMENT) -> np.ndarray:
+    keys = list(keys)
+    return spearmanr(np.array([[run[key] for key in keys] for run in runs])).statistic
 
 
 def agreement(runs: list[dict]) -> dict:

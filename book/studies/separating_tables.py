@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
-
 import numpy as np
 import sprites as study
 from in_use import mig_in_use
+from measuring_tables import between, middle, rank_correlations, values
 from reporting import markdown
 
 # of each row its name on the page; those of sprites.json first
@@ -51,10 +50,6 @@ def row_of(run: dict) -> dict:
     }
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
-
-
 def separating(runs: list[dict]) -> dict:
     """Of every method its medians, least and greatest; how scores agree; what explains them."""
     runs = [run for run in runs if run["method"] != study.HALF_Y]
@@ -63,17 +58,17 @@ def separating(runs: list[dict]) -> dict:
         own = [row_of(run) for run in runs if (run["method"], run["weight"]) == key]
         known = {c: [row[c] for row in own if row[c] is not None] for c in COLUMNS}
         rows[key[0]] = {"name": name, "seeds": len(own)} | {
-            c: spread(values) for c, values in known.items() if len(values) == len(own)
+            c: middle(found) for c, found in known.items() if len(found) == len(own)
         }
-    matrix = np.array([[run[score] for score in SCORES] for run in runs])
-    ranks = np.array([rank(column) for column in matrix.T])
-    groups = [(run["method"], run["weight"]) for run in runs]
-    shares = {score: explained(matrix[:, i], groups) for i, score in enumerate(SCORES)}
-    correlations = np.corrcoef(ranks)
+    groups: dict[tuple, list[dict]] = {}
+    for run in runs:
+        groups.setdefault((run["method"], run["weight"]), []).append(run)
+    shares = {score: between([values(own, score) for own in groups.values()]) for score in SCORES}
+    correlations = rank_correlations(runs, SCORES)
     return {
         "rows": rows,
         "runs": len(runs),
-        "objectives": len(set(groups)),
+        "objectives": len(groups),
         "fewest_seeds": min(row["seeds"] for row in rows.values()),
         "table": table_of(rows, list(COLUMNS)[:4], ends=True),
         "terms_table": table_of(rows, list(COLUMNS)[4:], ends=False),
@@ -83,30 +78,17 @@ def separating(runs: list[dict]) -> dict:
     }
 
 
-def rank(values: np.ndarray) -> np.ndarray:
-    """Each value's place, equal ones sharing the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (counts.cumsum() - (counts - 1) / 2)[inverse]
-
-
-def explained(values: np.ndarray, groups: list) -> float:
-    """The share of the variance of ``values`` that lies between the groups."""
-    parts = [values[[g == group for g in groups]] for group in set(groups)]
-    within = sum(((part - part.mean()) ** 2).sum() for part in parts)
-    return float(1 - within / ((values - values.mean()) ** 2).sum())
-
-
 def table_of(rows: dict, columns: list[str], ends: bool) -> str:
     """Medians, with the least and the greatest where ``ends`` says so."""
 
     def cell(row: dict, column: str) -> str:
         if column not in row:
             return "not kept"
-        median, least, most = (
+        median, least, greatest = (
             f"{value:.{COLUMNS[column][1]}f}".replace("-", "\u2212")
             for value in row[column].values()
         )
-        return f"{median} ({least} to {most})" if ends else median
+        return f"{median} ({least} to {greatest})" if ends else median
 
     head = ["trained with", "seeds", *(COLUMNS[column][0] for column in columns)]
     body = [[r["name"], str(r["seeds"]), *(cell(r, c) for c in columns)] for r in rows.values()]

@@ -55,7 +55,7 @@ def rising(capacity: float) -> objectives.Schedule:
 
 # falling-beta with twice the learning rate: how much of the result is the time that training had
 FAST = "falling-beta-fast"
-# falling-beta on sprites whose centre moves half as far down as to the right: what mechanism.py
+# falling-beta on sprites whose centre moves half as far down as to the right: what answers.py
 # predicts of the angle between the latents and x and y
 HALF_Y = "falling-beta-half-y"
 # trained on pairs of images that share factors
@@ -182,16 +182,11 @@ def scores(model, images: torch.Tensor, factors: torch.Tensor, dataset_size: int
         **of_codes(mean, factors),
         "in_use": of_codes(speak, factors) if speak.shape[1] > 1 else {},
         "drawn": of_codes(drawn, factors),
-        "gaussian_tc": gaussian_tc(model, images),
+        "gaussian_tc": {
+            "means": disentanglement.gaussian_total_correlation(mean),
+            "drawn": disentanglement.gaussian_total_correlation(drawn),
+        },
     }
-
-
-def gaussian_tc(model, images: torch.Tensor) -> dict[str, float]:
-    """The total correlation, as of a normal, of the means and of codes drawn from q(z | x)."""
-    mean, log_var = metrics.encode(model, images)
-    drawn = draw_latents(mean, log_var, torch.Generator().manual_seed(SCORED_SEED))
-    total = disentanglement.gaussian_total_correlation
-    return {"means": total(mean), "drawn": total(drawn)}
 
 
 def of_codes(codes: torch.Tensor, factors: torch.Tensor) -> dict:
@@ -244,9 +239,9 @@ def setting() -> dict:
     }
 
 
-def read_study(table: Path = TABLE, script: str = SCRIPT) -> dict:
+def read_study() -> dict:
     """The setting and the runs; SystemExit where the study was not made yet."""
-    return read_json(table, script)
+    return read_json(TABLE, SCRIPT)
 
 
 def write_runs(table: Path, runs: list[dict], order: list[tuple]) -> None:
