@@ -99,7 +99,7 @@ class Pairs:
                 f"pairs make an even number of images, and an even batch_size; got {n}"
             )
         size, device = (n // 2, len(self.of.factor_sizes)), generator.device
-        first, other = (self.of.sample(n // 2, generator)[1] for _ in range(2))
+        first, other = (self.of.sample_factors(n // 2, generator) for _ in range(2))
         if self.changed is None:
             count = torch.randint(1, size[1], (n // 2, 1), generator=generator, device=device)
         else:

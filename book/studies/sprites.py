@@ -244,13 +244,13 @@ def read_study() -> dict:
     return read_json(TABLE, SCRIPT)
 
 
-def write_runs(table: Path, runs: list[dict], order: list[tuple]) -> None:
+def write_runs(table: Path, runs: list[dict], order: list[tuple], setting: dict) -> None:
     """The whole table, replaced at once, a run a line, in the order given."""
     places = {key: i for i, key in enumerate(order)}
     runs = sorted(runs, key=lambda r: places.get(key_of(r), len(places)))
     lines = ",\n".join(json.dumps(record, allow_nan=False) for record in runs)
     table.parent.mkdir(exist_ok=True)
-    write(table, f'{{"setting": {json.dumps(setting())},\n"runs": [\n{lines}\n]}}\n')
+    write(table, f'{{"setting": {json.dumps(setting)},\n"runs": [\n{lines}\n]}}\n')
 
 
 def urgency(key: tuple[str, float, int]) -> tuple[int, int]:
@@ -277,7 +277,7 @@ def make(table: Path, runs: list[tuple], at_once: int, first=None) -> None:
         for future in as_completed([pool.submit(run, *key) for key in left]):
             record = future.result()
             records[key_of(record)] = record
-            write_runs(table, list(records.values()), runs)
+            write_runs(table, list(records.values()), runs, setting())
             print(
                 key_of(record),
                 *(f"{k} {record[k]:.3f}" for k in ("mig", "elbo", "kl")),

@@ -51,9 +51,13 @@ class FactorImages:
 
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """``n`` images and their factors, uniform over the grid, on the generator's device."""
-        indices = torch.randint(len(self), (n,), generator=generator, device=generator.device)
-        factors = self.factors(indices)
+        factors = self.sample_factors(n, generator)
         return self.draw(factors), factors
+
+    def sample_factors(self, n: int, generator: torch.Generator) -> Tensor:
+        """The factors (n, F) alone, as `sample` draws them."""
+        indices = torch.randint(len(self), (n,), generator=generator, device=generator.device)
+        return self.factors(indices)
 
     def held_out(self, n: int | None = None) -> tuple[Tensor, Tensor]:
         """``n`` images (or 1,000) to measure a model on, always the same, and their factors."""
