@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from reporting import image_path, machine, spread, write_results
+from reporting import image_path, machine, save_picture, spread, write_results
 from torch.distributions import Normal
 
 import vaelib
@@ -183,7 +183,7 @@ def draw_variances() -> None:
     figure.savefig(image_path("04-gradient-variance.png"), dpi=130)
 
 
-def draw_one_draw(data) -> None:
+def one_draw(data) -> Figure:
     """The `gradient_draws` of one test digit, in two latents, each estimator at its own scale.
 
     A square in a panel is the next panel's.
@@ -193,7 +193,7 @@ def draw_one_draw(data) -> None:
     draws = gradient_draws(model, image, torch.Generator().manual_seed(0), draws=600)
     slopes = draws["pathwise"]
     pair = (slopes.mean(0).abs() / slopes.std(0)).topk(2).indices
-    figure = Figure(figsize=(9.2, 3.4), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.6), layout="constrained")
     reaches = {"score": 400, "score_baseline": 75, "pathwise": 15}
     titles = ("score function", "with a baseline", "pathwise")
     for axis, title, (way, reach) in zip(figure.subplots(1, 3), titles, reaches.items()):
@@ -208,13 +208,13 @@ def draw_one_draw(data) -> None:
     arrow = dict(arrowstyle="-|>", color="black", lw=1.8, shrinkA=0, shrinkB=0)
     axis.annotate("", slopes[:, pair].mean(0), (0, 0), arrowprops=arrow)
     figure.axes[0].set_ylabel(rf"gradient in $\mu_{{{pair[1] + 1}}}$")
-    figure.savefig(image_path("04-one-draw.png"), dpi=130)
+    return figure
 
 
 def main() -> None:
     draw_variances()
     data = vaelib.load("mnist-5k", binarize=True)
-    draw_one_draw(data)
+    save_picture(one_draw(data), "04-one-draw")
     runs = {way: [trained(data, way, seed) for seed in SEEDS] for way in WAYS}
     results = {
         "setting": {
