@@ -6,6 +6,7 @@ python book/studies/answers.py train      makes them: twenty minutes on one core
 python book/studies/answers.py turn       turns two finished models and trains on: five minutes
 python book/studies/answers.py axes       and lets only the noise, or only Adam, know the axes: a
                                           minute a run; goes on where it was
+python book/studies/answers.py rest       trains the model that ships on, slower: two minutes
 python book/studies/answers.py            compares: seconds
 
 The prediction. At the best posterior variance, 1 / sigma^2 = 1 + h / beta in each coordinate, h
@@ -51,11 +52,11 @@ import statistics
 from itertools import product
 from pathlib import Path
 
+import separating_tables
 import sprites as study
 import torch
 from matplotlib.figure import Figure
 from reporting import RESULTS, image_path, machine, markdown, read_json
-from separating_tables import separating
 from torch import nn
 from torch.func import jvp
 from torch.nn.utils import parametrize
@@ -79,6 +80,7 @@ SWITCHED_ON = 0.2  # nats
 BETA = 4.0  # the price at which all of them end
 TURNED, TURNED_STEPS, LEFT_MOST, LEFT_LEAST = 30.0, 1000, 10.0, 20.0
 WHO = ("noise", "adam", "both")  # who knows the axes
+RESTED, RESTED_IMAGES = ((study.LEARNING_RATE, 200), (study.LEARNING_RATE / 10, 300)), 600
 MOST_DEGREES, MEAN_DEGREES, RATES_APART, TOLERANCE = 10.0, 5.0, math.log(2), 0.2
 
 
@@ -111,6 +113,55 @@ def curvatures(model: vaelib.VAE, images: torch.Tensor) -> dict:
             "inverse_variance": (-log_var[:, j]).exp().mean().item(),
             "by_decoder": (weight * slope.square()).flatten(1).sum(1).mean().item(),
         }
+    return found
+
+
+def averaged_curvatures(model: vaelib.VAE, images: torch.Tensor, draws: int = 16) -> dict:
+    """Of each latent in use, what `curvatures` has, and the curvature that its noise ought to obey.
+
+    That is the second derivative of an image's own distortion, averaged over its cloud, in the form
+    that kinks do not spoil: the mean of epsilon_j d D / d z_j, over sigma_j. Each draw is used with
+    both signs.
+    """
+    x = images.float() / 255
+    mean, log_var = metrics.encode(model, images)
+    sigma, generator = (log_var / 2).exp(), torch.Generator().manual_seed(0)
+    total = torch.zeros_like(mean)
+    for _ in range(draws):
+        noise = torch.randn(mean.shape, generator=generator)
+        for epsilon in (noise, -noise):
+            z = (mean + sigma * epsilon).requires_grad_()
+            distortion = -model.log_likelihood(x, model.decode(z)).sum()
+            total += epsilon * torch.autograd.grad(distortion, z)[0] / sigma
+    averaged = total.mean(0) / (2 * draws)
+    found = curvatures(model, images)
+    return {
+        j: {"by_variance": by_noise(row), "averaged": averaged[int(j)].item(), **row}
+        for j, row in found.items()
+    }
+
+
+def rest() -> list[dict]:
+    """The model that ships, and the same trained on: at its learning rate, then at a tenth of it."""
+    torch.set_num_threads(1)
+    model, sprites = pretrained.load_pretrained(SHIPPED), vaelib.load("sprites", image_size=32)
+    images = sprites.held_out()[0][:RESTED_IMAGES]
+    found = [{"steps": 0, "latents": averaged_curvatures(model, images)}]
+    for rate, steps in RESTED:
+        vaelib.fit(
+            model,
+            sprites,
+            steps=steps,
+            batch_size=study.BATCH_SIZE,
+            learning_rate=rate,
+            objective=vaelib.objectives.beta_vae(BETA),
+            seed=1,
+            device=study.DEVICE,
+            progress=False,
+        )
+        latents = averaged_curvatures(model, images)
+        found.append({"steps": steps, "learning_rate": rate, "latents": latents})
+        print(found[-1], flush=True)
     return found
 
 
@@ -404,6 +455,10 @@ def picture(results: dict) -> Figure:
     return figure
 
 
+def every_run() -> list[dict]:
+    return study.read_study()["runs"] + read_json(RUNS_TABLE, SCRIPT)["runs"]
+
+
 def update(path: Path, **parts: dict) -> None:
     old = json.loads(path.read_text()) if path.exists() else {}
     write(path, json.dumps({**old, **parts}, indent=1, allow_nan=False) + "\n")
@@ -413,7 +468,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["predict", "train", "turn", "axes"], nargs="?")
+    parser.add_argument("what", choices=["predict", "train", "turn", "axes", "rest"], nargs="?")
     what = parser.parse_args().what
     if what == "train":
         study.make(RUNS_TABLE, RUNS, at_once=1)
@@ -421,6 +476,8 @@ def main() -> None:
         turn_both()
     elif what == "axes":
         turn_axes()
+    elif what == "rest":
+        update(TABLE, rest=rest())
     elif what == "predict":
         update(TABLE, setting=machine("cpu"), prediction=prediction())
     else:
@@ -431,11 +488,12 @@ def main() -> None:
             turned=compare(predicted),
             trained_on={**trained_on, **of_turned(trained_on)},
             latents_table=latents_table(predicted),
-            separating=separating(
-                study.read_study()["runs"] + read_json(RUNS_TABLE, SCRIPT)["runs"]
-            ),
+            separating=separating_tables.separating(every_run()),
         )
         picture(read_json(TABLE, SCRIPT)).savefig(image_path("answers-turned.png"), dpi=130)
+        separating_tables.picture(every_run()).savefig(
+            image_path("answers-separating.png"), dpi=130
+        )
 
 
 if __name__ == "__main__":
