@@ -105,8 +105,9 @@ def table_of(rows: dict, columns: list[str], ends: bool) -> str:
     def cell(row: dict, column: str) -> str:
         if column not in row:
             return "not kept"
+        digits = COLUMNS[column][1]
         median, least, greatest = (
-            f"{value:.{COLUMNS[column][1]}f}".replace("-", "\u2212")
+            f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212")
             for value in row[column].values()
         )
         return f"{median} ({least} to {greatest})" if ends else median
