@@ -15,6 +15,7 @@ from vaelib.plots import COLOURS
 ROWS = {
     ("falling-beta", 4): "falling $\\beta$ to 4",
     ("beta-vae", 4): "$\\beta=4$",
+    ("beta-vae", 2): "$\\beta=2$",
     ("beta-vae", 1): "$\\beta=1$",
     ("beta-tcvae", 15): "TCVAE, $\\beta=15$",
     (study.ADA_GVAE, 1): "Ada-GVAE",
@@ -30,10 +31,9 @@ COLUMNS = {
     "elbo": ("ELBO", 1),
     "kl": ("KL", 1),
     "total_correlation": ("TC, lower end", 2),
-    "tc_drawn": ("normal TC, drawn", 2),
+    "tc_drawn": ("a normal's, drawn", 2),
     "tc_means_in_use": ("means in use", 2),
     "tc_means": ("all means", 2),
-    "seconds": ("seconds", 0),
 }
 SCORES = {
     "mig": "MIG",
@@ -42,11 +42,6 @@ SCORES = {
     "beta_vae": "beta-VAE score",
     "factor_vae": "FactorVAE score",
 }
-
-
-def named(method: str, weight: float) -> str:
-    """The results' key of a row: its method, and of the betas the weight."""
-    return f"{method}-{weight}" if method == "beta-vae" else method
 
 
 def row_of(run: dict) -> dict:
@@ -62,6 +57,11 @@ def row_of(run: dict) -> dict:
     }
 
 
+def slug(method: str, weight: float) -> str:
+    """The name of a row in the results: the method's, and the price of a constant one."""
+    return f"{method}-{weight:g}" if method == "beta-vae" else method
+
+
 def separating(runs: list[dict]) -> dict:
     """Of every method its medians, least and greatest; how scores agree; what explains them."""
     runs = [run for run in runs if run["method"] != study.HALF_Y]
@@ -69,7 +69,7 @@ def separating(runs: list[dict]) -> dict:
     for key, name in ROWS.items():
         own = [row_of(run) for run in runs if (run["method"], run["weight"]) == key]
         known = {c: [row[c] for row in own if row[c] is not None] for c in COLUMNS}
-        rows[named(*key)] = {"name": name, "seeds": len(own)} | {
+        rows[slug(*key)] = {"name": name, "seeds": len(own)} | {
             c: middle(found) for c, found in known.items() if len(found) == len(own)
         }
     groups: dict[tuple, list[dict]] = {}
@@ -92,11 +92,18 @@ def separating(runs: list[dict]) -> dict:
         "explained": shares,
         "explained_alone": alone,
         # what to expect of groups that say nothing
+        "factor_vae_in_use": in_use_but_one(runs),
         "by_chance": (len(groups) - 1) / (len(runs) - 1),
         "by_chance_alone": (len(methods) - 1) / (len(runs) - 1),
         "rank_correlations": correlations.round(4).tolist(),
         "scores_table": scores_table(correlations, alone, shares),
     }
+
+
+def in_use_but_one(runs: list[dict]) -> dict:
+    """Of FactorVAE's runs the total correlation of the means in use: the most, and the next."""
+    found = sorted(row_of(run)["tc_means_in_use"] for run in runs if run["method"] == "factor-vae")
+    return {"most": found[-1], "next": found[-2]}
 
 
 def table_of(rows: dict, columns: list[str], ends: bool) -> str:
@@ -106,7 +113,7 @@ def table_of(rows: dict, columns: list[str], ends: bool) -> str:
         if column not in row:
             return "not kept"
         digits = COLUMNS[column][1]
-        median, least, greatest = (
+        median, least, greatest = (  # + 0.0: no minus before a zero
             f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212")
             for value in row[column].values()
         )
