@@ -69,6 +69,7 @@ from vaelib.plots import COLOURS
 from vaelib.saving import write
 
 SCRIPT = "book/studies/answers.py"
+PROTOCOL = RESULTS / "protocol.json"
 RUNS_TABLE, TABLE = RESULTS / "sprites-answers.json", RESULTS / "answers.json"
 HALVED = [(study.HALF_Y, 4, seed) for seed in study.SEEDS]
 # seed by seed, so that whatever has been reached is balanced
@@ -497,6 +498,7 @@ def main() -> None:
             trained_on={**trained_on, **of_turned(trained_on)},
             latents_table=latents_table(predicted),
             separating=separating_tables.separating(every_run()),
+            protocol=separating_tables.protocol(read_json(PROTOCOL, "book/studies/protocol.py")),
         )
         picture(read_json(TABLE, SCRIPT)).savefig(image_path("answers-turned.png"), dpi=130)
         separating_tables.picture(every_run()).savefig(

@@ -23,6 +23,18 @@ ROWS = {
     ("dip-vae-i", 5): "DIP-VAE I",
     ("dip-vae-ii", 5): "DIP-VAE II",
 }
+PROTOCOL_ROWS = {
+    ("vae", 1): "VAE",
+    ("beta-vae", 4): "$\\beta=4$",
+    ("falling-beta", 4): "falling $\\beta$ to 4",
+    ("annealed-capacity", 25): "capacity to 25",
+    ("beta-tcvae", 6): "TCVAE, $\\beta=6$",
+    ("factor-vae", 30): "FactorVAE, $\\gamma=30$",
+    ("dip-vae-i", 5): "DIP-VAE I",
+    ("dip-vae-ii", 5): "DIP-VAE II",
+    (study.ADA_GVAE, 1): "Ada-GVAE",
+}
+PROTOCOL_COLUMNS = ["mig_drawn", "dci_disentanglement", "factor_vae", "kl", "elbo"]
 COLUMNS = {
     "mig_in_use": ("MIG, in use", 2),
     "mig_drawn": ("MIG, drawn", 2),
@@ -65,13 +77,47 @@ def slug(method: str, weight: float) -> str:
 def separating(runs: list[dict]) -> dict:
     """Of every method its medians, least and greatest; how scores agree; what explains them."""
     runs = [run for run in runs if run["method"] != study.HALF_Y]
+    rows = rows_of(runs, ROWS)
+    return {
+        "rows": rows,
+        "table": table_of(rows, list(COLUMNS)[:4], ends=True),
+        "terms_table": table_of(rows, list(COLUMNS)[4:], ends=False),
+        "factor_vae_in_use": in_use_but_one(runs),
+        **what_decides(runs),
+    }
+
+
+def protocol(found: dict) -> dict:
+    """The same of the runs under the published protocol."""
+    runs = found["runs"]
+    rows = rows_of(runs, PROTOCOL_ROWS)
+    return {
+        "setting": found["setting"],
+        "rows": rows,
+        "steps": sorted({run["steps"] for run in runs}),
+        "minutes": sum(run["seconds"] for run in runs) / 60,
+        "table": table_of(rows, PROTOCOL_COLUMNS, ends=True),
+        **what_decides(runs),
+    }
+
+
+def rows_of(runs: list[dict], names: dict[tuple, str]) -> dict:
+    """Of each method and weight in ``names``, column by column, median, least and greatest.
+
+    A column that one of its runs lacks is left out.
+    """
     rows = {}
-    for key, name in ROWS.items():
+    for key, name in names.items():
         own = [row_of(run) for run in runs if (run["method"], run["weight"]) == key]
         known = {c: [row[c] for row in own if row[c] is not None] for c in COLUMNS}
         rows[slug(*key)] = {"name": name, "seeds": len(own)} | {
             c: middle(found) for c, found in known.items() if len(found) == len(own)
         }
+    return rows
+
+
+def what_decides(runs: list[dict]) -> dict:
+    """How scores agree over all runs, and the shares of their variance between objectives."""
     groups: dict[tuple, list[dict]] = {}
     methods: dict[str, list[dict]] = {}
     for run in runs:
@@ -83,16 +129,12 @@ def separating(runs: list[dict]) -> dict:
     )
     correlations = rank_correlations(runs, SCORES)
     return {
-        "rows": rows,
         "runs": len(runs),
         "objectives": len(groups),
-        "fewest_seeds": min(row["seeds"] for row in rows.values()),
-        "table": table_of(rows, list(COLUMNS)[:4], ends=True),
-        "terms_table": table_of(rows, list(COLUMNS)[4:], ends=False),
+        "fewest_seeds": min(len(own) for own in groups.values()),
         "explained": shares,
         "explained_alone": alone,
         # what to expect of groups that say nothing
-        "factor_vae_in_use": in_use_but_one(runs),
         "by_chance": (len(groups) - 1) / (len(runs) - 1),
         "by_chance_alone": (len(methods) - 1) / (len(runs) - 1),
         "rank_correlations": correlations.round(4).tolist(),
