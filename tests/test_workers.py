@@ -68,6 +68,13 @@ def test_jobs_and_a_cluster_make_the_table_of_one_process(here, capsys):
     assert (here / "two" / "sweep.csv").read_text() == before
 
 
+def test_processes_are_forks_where_a_fork_is_safe(monkeypatch):
+    """Of one that has imported PyTorch and done nothing else; Apple's libraries do not bear it."""
+    for platform, way in (("linux", "forkserver"), ("darwin", "spawn"), ("win32", "spawn")):
+        monkeypatch.setattr(workers.sys, "platform", platform)
+        assert workers._context().get_start_method() == way
+
+
 def die(*arguments):
     os._exit(9)
 
