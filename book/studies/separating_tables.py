@@ -10,6 +10,7 @@ from reporting import markdown
 
 # of each row its name on the page; those of sprites.json first
 ROWS = {
+    ("beta-vae", 1): "$\\beta=1$, the plain VAE",
     ("falling-beta", 4): "falling $\\beta$ to 4",
     ("beta-vae", 4): "$\\beta=4$",
     ("beta-tcvae", 15): "TCVAE, $\\beta=15$",
@@ -57,7 +58,7 @@ def separating(runs: list[dict]) -> dict:
     for key, name in ROWS.items():
         own = [row_of(run) for run in runs if (run["method"], run["weight"]) == key]
         known = {c: [row[c] for row in own if row[c] is not None] for c in COLUMNS}
-        rows[key[0]] = {"name": name, "seeds": len(own)} | {
+        rows["-".join(map(str, key))] = {"name": name, "seeds": len(own)} | {
             c: middle(found) for c, found in known.items() if len(found) == len(own)
         }
     groups: dict[tuple, list[dict]] = {}
