@@ -150,6 +150,20 @@ def test_jensens_gap_is_small_where_the_folding_is_not():
     assert bits["logistic_cube"] > 8
 
 
+def test_most_pixels_of_digits_are_at_level_0_and_few_at_255():
+    """Folding changes these two levels only, so the first makes nearly all of its difference."""
+    pixels = vaelib.load("mnist-5k").test
+    assert (pixels == 0).double().mean() > 0.75 and (pixels == 255).double().mean() < 0.01
+
+
+def test_six_of_the_clinics_nine_report_a_number_that_is_too_good():
+    rows = results("06-likelihoods")["clinic"]
+    reported = {name: mean(row["reported"]) for name, row in rows.items() if isinstance(row, dict)}
+    better = {name for name, value in reported.items() if value < reported["healthy"] - 0.5}
+    assert reported["beta_ignored"] < reported["healthy_beta4"]  # it was asked for the price 4
+    assert len(better | {"beta_ignored"}) == 6
+
+
 def test_a_border_pixel_of_a_wide_normal_is_what_folding_makes_cheap():
     """A normal at 0 of 34.5 grey levels: 6.4 bits by the cube and dequantised, one bit folded."""
     normal = torch.distributions.Normal(torch.tensor(0.0, dtype=torch.float64), 34.5)
