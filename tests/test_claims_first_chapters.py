@@ -195,7 +195,7 @@ def test_the_configuration_of_iwae_is_the_training_of_the_table(monkeypatch):
     rates = training.learning_rate, training.last_learning_rate
     assert rates == (names["FIRST_RATE"], names["LAST_RATE"])
     digits, model = vaelib.load("mnist-5k"), build_model(chosen)
-    assert chosen.architecture.start_at_mean
+    assert chosen.architecture.start == "mean"
     start_at_mean(model, digits.train)
     ours, papers = model.state_dict(), names["the_papers_model"](digits).state_dict()
     assert ours.keys() == papers.keys()
