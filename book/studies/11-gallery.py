@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Callable
 from functools import cache, partial
 
@@ -213,6 +214,19 @@ def since_before(measured: dict) -> dict:
     }
 
 
+def of_densities(row: dict) -> dict:
+    """Bits a pixel value and PSNR of a Gaussian model, from its terms in nats on [0, 1].
+
+    A level is 1/255 wide, and the standard deviation many levels, so that a level's probability
+    is its density times that. At the best standard deviation the reconstruction term is
+    -D/2 (log(2 pi mse) + 1), which gives the mean square error of drawn codes.
+    """
+    values = 3 * 32 * 32
+    mse = math.exp(2 * row["reconstruction"] / values - 1) / (2 * math.pi)
+    bits = math.log2(255) - row["elbo"] / values / math.log(2)
+    return {"bits": bits, "psnr": -10 * math.log10(mse), "grey_levels": 255 * math.sqrt(mse)}
+
+
 def save_picture(figure: Figure, name: str) -> None:
     """book/images/11-NAME.png, in a palette of 256: a third of the size."""
     stream, path = io.BytesIO(), image_path(f"11-{name}.png")
@@ -320,7 +334,8 @@ def main() -> None:
                 if row["of_epochs"] == literature.EPOCHS[row["k"]]
             },
             **since_before(measured),
-            "bits": measured["bits"],
+            **{kind: measured[kind] for kind in (*literature.BITS_RUNS, "lines")},
+            "dense_128": of_densities(by_name["cifar10-z128"]),
         },
     )
     if without_model:

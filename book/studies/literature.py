@@ -22,6 +22,7 @@ import math
 import time
 from dataclasses import replace
 
+import fitted_prior
 import reporting
 import torch
 from photographs import load_photographs
@@ -247,7 +248,16 @@ def bits(kind: str, epochs: int, device: torch.device, stop: float) -> dict:
     )
     terms = metrics.elbo_terms(model, data.test)
     estimate = metrics.log_likelihood(model, data.test[:CURVE_IMAGES], CURVE_SAMPLES).double()
-    error = (data.test.to(device) / 255 - model.reconstruct(data.test)).square().mean((1, 2, 3))
+    more = {}
+    if kind == "bits":
+        model.to("cpu")
+        fitted = fitted_prior.fit(model, data.train[: fitted_prior.FITTED_TO])
+        more = {"rates": fitted_prior.rates(model, fitted, data.test)}
+        figure = fitted_prior.picture(model, fitted, data.test)
+        figure.savefig(reporting.image_path("11-line.png"), dpi=110)
+    error = (
+        (data.test.to(model.device) / 255 - model.reconstruct(data.test)).square().mean((1, 2, 3))
+    )
     return {
         "data": label,
         "epochs": run.curve[-1]["epoch"],
@@ -269,6 +279,7 @@ def bits(kind: str, epochs: int, device: torch.device, stop: float) -> dict:
         "importance_images": CURVE_IMAGES,
         "importance_samples": CURVE_SAMPLES,
         "psnr": (-10 * error.double().log10()).mean().item(),
+        **more,
         "first_grey_levels": first_grey_levels,
         "grey_levels": 255 * model.log_sigma.exp().item(),
         "curve": run.curve,
