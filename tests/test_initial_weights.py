@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import vaelib
@@ -235,3 +237,22 @@ def test_a_configuration_that_can_start_at_no_line_is_refused_with_its_key(tmp_p
     file.write_text(LINE.format(padding=2))
     with pytest.raises(config.ConfigError, match=r"\[architecture\] start = line: .* patches"):
         build_model(config.read(file))
+
+
+def test_photographs_of_your_own_are_sharp_from_the_first_epoch(tmp_path):
+    """The configuration that ships, on pictures of which no two patches are alike."""
+    generator = np.random.default_rng(0)
+    (tmp_path / "pictures").mkdir()
+    for number in range(40):
+        small = generator.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+        picture = Image.fromarray(small).resize((64, 64), Image.Resampling.BICUBIC)
+        picture.save(tmp_path / "pictures" / f"{number}.png")
+    short = {"hyperparameters.epochs": "1"}
+    chosen = config.read("photographs", short, str(tmp_path / "pictures")).variation("VAE")
+    results = run.train(chosen, tmp_path / "run", device="cpu", log=lambda line: None)
+    assert -results["elbo"] / (3 * 64 * 64 * math.log(2)) < 4  # bits a pixel value; 8 say nothing
+    model = vaelib.load_model(tmp_path / "run" / "model.safetensors")
+    data = vaelib.load("folder", tmp_path / "pictures", image_size=64)
+    error = (data.test / 255 - model.reconstruct(data.test)).square().mean()
+    assert error.sqrt() < 3 / 255
+    assert model.latent_shape == (96, 8, 8)
