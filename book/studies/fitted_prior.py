@@ -56,7 +56,8 @@ def picture(model: VAE, fitted: torch.distributions.MultivariateNormal, images: 
         "prior": model.decoded(noise),
         "fitted normal": model.decoded(drawn.float()),
     }
-    figure = Figure(figsize=(7.4, 3.4), layout="constrained")
+    figure = Figure(figsize=(8.4, 3.4))
+    figure.subplots_adjust(left=0.16, right=0.995, bottom=0.01, top=0.99, hspace=0.06)
     for axis, (name, strip) in zip(figure.subplots(len(rows)), rows.items()):
         plots.show_image(axis, strip.permute(1, 2, 0, 3).flatten(2))  # C, H, N W
         axis.set_axis_off()

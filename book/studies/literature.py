@@ -253,8 +253,7 @@ def bits(kind: str, epochs: int, device: torch.device, stop: float) -> dict:
         model.to("cpu")
         fitted = fitted_prior.fit(model, data.train[: fitted_prior.FITTED_TO])
         more = {"rates": fitted_prior.rates(model, fitted, data.test)}
-        figure = fitted_prior.picture(model, fitted, data.test)
-        figure.savefig(reporting.image_path("11-line.png"), dpi=110)
+        reporting.save_picture(fitted_prior.picture(model, fitted, data.test), "11-line", 100)
     error = (
         (data.test.to(model.device) / 255 - model.reconstruct(data.test)).square().mean((1, 2, 3))
     )
