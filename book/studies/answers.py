@@ -80,6 +80,11 @@ SHIPPED, X, Y = "sprites-beta-vae", 3, 4  # the factors' columns
 SWITCHED_ON = 0.2  # nats
 BETA = 4.0  # the price at which all of them end
 TURNED, TURNED_STEPS, LEFT_MOST, LEFT_LEAST = 30.0, 1000, 10.0, 20.0
+OF_CURVATURE = {  # in the table of `rest`
+    "by the noise": "by_variance",
+    "averaged": "averaged",
+    "by the decoder": "by_decoder",
+}
 WHO = ("noise", "adam", "both")  # who knows the axes
 RESTED, RESTED_IMAGES = ((study.LEARNING_RATE, 200), (study.LEARNING_RATE / 10, 300)), 600
 MOST_DEGREES, MEAN_DEGREES, RATES_APART, TOLERANCE = 10.0, 5.0, math.log(2), 0.2
@@ -349,9 +354,20 @@ def of_turned(found: dict) -> dict:
     }
 
 
+def asides(known: dict, predicted: dict) -> dict:
+    """What the folded parts of the page on the mechanism have, from the runs that are there."""
+    names = factors_of(predicted["latents"])
+    runs, falls = known["axes"]["runs"], of_turned(known["trained_on"])["halved_falls"]
+    return {
+        "latents_table": latents_table(predicted, names),
+        "rest": of_rest(known["rest"]["stages"], names),
+        "axes": {"runs": runs, **of_axes(runs, falls)},
+    }
+
+
 def listed(values: list[float], digits: int = 0) -> str:
     *first, last = (f"{value:.{digits}f}" for value in values)
-    return f"{', '.join(first)} and {last}"
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def measured(record: dict) -> dict:
@@ -415,20 +431,27 @@ def pairs_of_position(latents: dict) -> tuple[tuple[float, float], tuple[float, 
     return (x, y), (x, y / 4)
 
 
-def latents_table(predicted: dict) -> str:
-    """Of each latent in use of the model that ships, its factor and both curvatures."""
+def factors_of(latents: dict) -> dict[str, str]:
+    """Of each latent in use of the model that ships the factor of which it knows most."""
     model = pretrained.load_pretrained(SHIPPED)
     sprites = vaelib.load("sprites", image_size=32)
     images, factors = sprites.held_out()
     known = disentanglement.mutual_information(metrics.encode(model, images)[0], factors)
     share = known / disentanglement.factor_entropy(factors)
+    order = sorted(latents, key=lambda latent: -latents[latent]["rate"])
+    return {latent: sprites.factor_names[int(share[int(latent)].argmax())] for latent in order}
+
+
+def latents_table(predicted: dict, names: dict[str, str]) -> str:
+    """Of each latent in use of the model that ships, its factor and both curvatures."""
     rows = [
         ["latent of", "rate, nats", "$1/\\sigma_j^2$", "curvature by the noise", "by the decoder"]
     ]
-    for latent, row in sorted(predicted["latents"].items(), key=lambda item: -item[1]["rate"]):
+    for latent, name in names.items():
+        row = predicted["latents"][latent]
         rows.append(
             [
-                sprites.factor_names[int(share[int(latent)].argmax())],
+                name,
                 f"{row['rate']:.2f}",
                 f"{row['inverse_variance']:.0f}",
                 f"{row['by_variance']:.0f}",
@@ -436,6 +459,53 @@ def latents_table(predicted: dict) -> str:
             ]
         )
     return markdown(rows)
+
+
+def of_rest(stages: list[dict], names: dict[str, str]) -> dict:
+    """How far the noise is from the curvature that it ought to obey, at every stage of `rest`."""
+    apart = [
+        {
+            names[latent]: 100 * (row["by_variance"] / row["averaged"] - 1)
+            for latent, row in stage["latents"].items()
+        }
+        for stage in stages
+    ]
+    first = stages[0]["latents"]
+    too_much = [100 * (row["by_decoder"] / row["averaged"] - 1) for row in first.values()]
+    y = first[next(latent for latent, name in names.items() if name == "y")]
+    wide = (y["averaged"] + BETA) / (y["by_variance"] + BETA)  # its variance, over the best one
+    head = ["trained on by", "curvature", *names.values()]
+    body = []
+    for stage in stages:
+        rate = f" at {stage['learning_rate']:g}" if stage["steps"] else ""
+        for kind, key in OF_CURVATURE.items():
+            cells = (f"{stage['latents'][latent][key]:.0f}" for latent in names)
+            body.append([f"{stage['steps']} steps{rate}", kind, *cells])
+    return {
+        "stages": stages,
+        "images": RESTED_IMAGES,
+        "apart": apart,
+        "apart_at_rest": max(abs(value) for value in apart[-1].values()),
+        "decoder_least": min(too_much),
+        "decoder_most": max(too_much),
+        "costs": BETA / 2 * (wide - 1 - math.log(wide)),
+        "table": markdown([head, *body]),
+    }
+
+
+def of_axes(runs: list[dict], both_falls: float) -> dict:
+    """The third prediction, and what came of it; how far each turned model fell."""
+    falls = {
+        who: [run["degrees"][0] - run["degrees"][-1] for run in runs if run["axes"] == who]
+        for who in WHO
+    }
+    ends = {who: [run["degrees"][-1] for run in runs if run["axes"] == who] for who in WHO}
+    return {
+        "falls": falls,
+        "ends": {who: listed(values) for who, values in ends.items()},
+        "models": len(falls["adam"]),
+        "as_predicted": min(falls["noise"]) > both_falls / 2 > max(falls["adam"]),
+    }
 
 
 def picture(results: dict) -> Figure:
@@ -486,17 +556,16 @@ def main() -> None:
     elif what == "axes":
         turn_axes()
     elif what == "rest":
-        update(TABLE, rest=rest())
+        update(TABLE, rest={"stages": rest()})
     elif what == "predict":
         update(TABLE, setting=machine("cpu"), prediction=prediction())
     else:
         predicted = read_json(TABLE, f"{SCRIPT} predict")["prediction"]
-        trained_on = read_json(TABLE, f"{SCRIPT} turn")["trained_on"]
+        known = read_json(TABLE, f"{SCRIPT} turn")
+        turned = {**known["trained_on"], **of_turned(known["trained_on"])}
+        update(TABLE, turned=compare(predicted), trained_on=turned, **asides(known, predicted))
         update(
             TABLE,
-            turned=compare(predicted),
-            trained_on={**trained_on, **of_turned(trained_on)},
-            latents_table=latents_table(predicted),
             separating=separating_tables.separating(every_run()),
             protocol=separating_tables.protocol(read_json(PROTOCOL, "book/studies/protocol.py")),
         )
