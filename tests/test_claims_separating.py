@@ -56,3 +56,49 @@ def test_the_objective_explains_a_third_of_one_score_and_more_of_the_others():
         assert FOUND["by_chance_alone"] < FOUND["explained_alone"][score] < share < 1
     assert FOUND["by_chance"] == (FOUND["objectives"] - 1) / (FOUND["runs"] - 1)
     assert FOUND["fewest_seeds"] >= 3
+
+
+# the published protocol
+
+PROTOCOL = results("answers")["protocol"]
+UNDER_PROTOCOL = PROTOCOL["rows"]
+
+
+def test_the_page_has_the_runs_of_the_protocol_and_all_have_as_many_steps():
+    runs = results("protocol")["runs"]
+    assert PROTOCOL["runs"] == len(runs) and PROTOCOL["fewest_seeds"] >= 2
+    (steps,) = {run["steps"] for run in runs}
+    assert (
+        PROTOCOL["steps"] == [steps] and 50 < PROTOCOL["setting"]["published_steps"] / steps < 200
+    )
+
+
+def test_under_the_protocol_pairs_come_first_then_prices_on_the_total_correlation():
+    pairs = UNDER_PROTOCOL["ada-gvae"]
+    priced = [UNDER_PROTOCOL[name] for name in ("beta-tcvae", "factor-vae")]
+    plain = [
+        UNDER_PROTOCOL[name]
+        for name in ("vae", "beta-vae-4", "falling-beta", "dip-vae-i", "dip-vae-ii")
+    ]
+    others = [row for name, row in UNDER_PROTOCOL.items() if name != "ada-gvae"]
+    for score in ("mig_drawn", "dci_disentanglement"):
+        assert all(pairs[score]["least"] > row[score]["greatest"] for row in others)
+    for score in ("mig_drawn", "factor_vae"):
+        for row in priced:
+            assert all(row[score]["least"] > other[score]["greatest"] for other in plain)
+    vae = UNDER_PROTOCOL["vae"]["elbo"]
+    assert all(
+        vae["least"] - row["elbo"]["greatest"] >= PROTOCOL["paid"] for row in [*priced, pairs]
+    )
+    assert PROTOCOL["paid"] > 10
+
+
+def test_under_the_protocol_falling_beta_is_constant_4():
+    falling, four = UNDER_PROTOCOL["falling-beta"], UNDER_PROTOCOL["beta-vae-4"]
+    assert abs(falling["mig_drawn"]["median"] - four["mig_drawn"]["median"]) < 0.02
+    assert falling["mig_drawn"]["greatest"] < 0.1 < ROWS["falling-beta"]["mig_in_use"]["least"]
+
+
+def test_under_the_protocol_the_objective_decides():
+    assert PROTOCOL["least_explained"] == min(PROTOCOL["explained_alone"].values()) > 0.7
+    assert PROTOCOL["by_chance_alone"] < 0.55

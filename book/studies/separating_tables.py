@@ -90,14 +90,21 @@ def separating(runs: list[dict]) -> dict:
 def protocol(found: dict) -> dict:
     """The same of the runs under the published protocol."""
     runs = found["runs"]
-    rows = rows_of(runs, PROTOCOL_ROWS)
+    rows, decides = rows_of(runs, PROTOCOL_ROWS), what_decides(runs)
+    correlations = np.array(decides["rank_correlations"])
+    separate = ("beta-tcvae", "factor-vae", study.ADA_GVAE)
+    dearest = max(rows[name]["elbo"]["greatest"] for name in separate)
     return {
         "setting": found["setting"],
         "rows": rows,
         "steps": sorted({run["steps"] for run in runs}),
         "minutes": sum(run["seconds"] for run in runs) / 60,
         "table": table_of(rows, PROTOCOL_COLUMNS, ends=True),
-        **what_decides(runs),
+        "paid": rows["vae"]["elbo"]["least"] - dearest,
+        "least_explained": min(decides["explained_alone"].values()),
+        **decides,
+        # each objective has one weight, so one share is both
+        "scores_table": scores_table(correlations, decides["explained_alone"]),
     }
 
 
@@ -172,7 +179,8 @@ def scores_table(correlations: np.ndarray, *shares: dict) -> str:
         [name, *(f"{v:.2f}".replace("-", "\u2212") for v in [*line, *(s[score] for s in shares)])]
         for (score, name), line in zip(SCORES.items(), correlations)
     ]
-    return markdown([["", *SCORES.values(), "by objective", "and weight"], *rows])
+    heads = ["by objective", "and weight"][: len(shares)]
+    return markdown([["", *SCORES.values(), *heads], *rows])
 
 
 # of the picture: all runs of a method in one colour, those that differ from beta alone in black
