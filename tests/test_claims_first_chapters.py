@@ -69,6 +69,13 @@ def test_the_twelve_gaps_of_the_picture_are_twelve(monkeypatch):
 # chapter 2
 
 
+def test_at_a_constant_price_fewer_latents_speak_and_the_dearest_says_less():
+    """Chapter 5's table, and what chapter 12 says of raising beta."""
+    one, four = (results("02-gaussian-kl")[f"beta{price}"] for price in (1, 4))
+    assert mean(four["cheap"]) > mean(one["cheap"]) + 3
+    assert mean(four["largest"]) < mean(one["largest"]) - 2 * four["largest"]["sd"]
+
+
 def test_overlap_is_nearly_all_that_a_reverse_fit_pays_less_than_the_bound():
     """Solution 2.3."""
     found = results("02-gaussian-kl")
