@@ -373,7 +373,9 @@ def bounds(image: torch.Tensor, digits: dict, draws: int = 20_000) -> Figure:
     left.hist(log_w.numpy(), bins=90, range=reach, color=COLOURS[2])
     left.axvline(elbo, color=COLOURS[6], ls="--", lw=2, label="their mean, the ELBO")
     left.axvline(bound, color="black", lw=2, label="the log of the mean $w$")
-    left.set(xlabel=r"$\log w$ of one digit, nats", yticks=(), xlim=reach)
+    left.set(
+        xlabel=r"$\log w$ of one digit, nats", yticks=(), xticks=range(-148, -125, 4), xlim=reach
+    )
     left.legend(frameon=False, fontsize=9, loc="upper left")
     found = [digits[f"k{k}"] for k in SAMPLES]
     style = dict(fmt="o-", color=COLOURS[5], capsize=3, lw=1.2)

@@ -246,9 +246,10 @@ def compared(found: dict) -> Figure:
             value, place = found[f"{model}_{way}"]["mean"], row + 0.27 * (at - 1)
             label = way if row == 0 else None
             axis.barh(place, value, 0.25, color=COLOURS[colour], label=label)
-            axis.text(value + 0.2, place, f"{value:.2f}", va="center", fontsize=9)
+            blank = dict(fc="white", ec="none", pad=0.5)
+            axis.text(value + 0.2, place, f"{value:.2f}", va="center", fontsize=9, bbox=blank)
     axis.axvline(8, color="black", ls=":", lw=1.2, zorder=0.5)
-    axis.text(8.1, -0.62, "as stored", fontsize=9)
+    axis.text(8, -0.62, "as stored: 8", ha="center", fontsize=9)
     axis.set_yticks(range(len(rows)), list(rows.values()))
     axis.invert_yaxis()
     axis.set(xlabel="bits a pixel", xlim=(0, 26))
