@@ -171,8 +171,8 @@ def test_of_two_reports_one_has_all_latents_in_use_and_the_other_draws_more_digi
         model = vaelib.load_pretrained(name)
         drawn = model.sample(1000, torch.Generator().manual_seed(0))
         legible[name] = (
-            Judge(data).legible(drawn),
-            Judge(data).legible(model.reconstruct(data.test)),
+            judge.legible(drawn),
+            judge.legible(model.reconstruct(data.test)),
         )
     (drawn_a, rebuilt_a), (drawn_b, rebuilt_b) = legible.values()
     assert drawn_a < drawn_b and rebuilt_a > rebuilt_b, legible
