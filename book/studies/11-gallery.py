@@ -348,7 +348,9 @@ def main() -> None:
             "published": {name: list(printed) for name, printed in PUBLISHED.items()},
             "published_table": published_table(by_name, nll_by_k["1"]),
             "beside": {
-                **{key: beside[key] for key in ("setting", "same_step", "own_weight")},
+                **{
+                    key: beside[key] for key in ("setting", "same_step", "own_weight", "step_costs")
+                },
                 "arms": beside_pythae.summary(beside),
                 "table": beside_pythae.table(beside),
             },

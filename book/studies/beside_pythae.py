@@ -30,10 +30,13 @@ from typing import NamedTuple
 import torch
 from reporting import ROOT, cached, machine, markdown, spread, stop_time, write_results
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 import vaelib
 from vaelib import losses, metrics, objectives
 from vaelib.data import draw_binary
+from vaelib.models import as_float
+from vaelib.train import minibatches
 
 SCRIPT, STEM = "book/studies/beside_pythae.py", "beside_pythae"
 KEPT = ROOT / "_build" / "beside_pythae"
@@ -243,7 +246,7 @@ def same_step(key: str) -> dict:
 
     theirs = wrapped(model, arm)
     epsilon = noise.transpose(0, 1) if draws > 1 else noise
-    theirs._sample_gauss = lambda mu, std: (mu + std * epsilon, epsilon)  # type: ignore[assignment]
+    theirs._sample_gauss = lambda mu, std: (mu + std * epsilon, epsilon)
     pythae_loss = theirs({"data": x}, dataset_size=size).loss
     loss = objective(log_likelihood, mean, log_var, z, 0)
     exact, other = gradient(loss), gradient(pythae_loss)
@@ -271,6 +274,47 @@ def own_weight(size: int) -> dict:
 
     matrix = BetaTCVAE._log_importance_weight_matrix(None, BATCH_SIZE, size)
     return {"formula": 1 / size, "pythae": matrix.diagonal().exp().median().item()}
+
+
+def step_costs(train: Tensor) -> dict:
+    """Milliseconds of a step's parts that differ: a batch fetched, and Adam on the dense network.
+
+    vaelib takes the rows of a batch at once and has Adam in one kernel; pythae fetches image by
+    image and has torch's default Adam.
+    """
+    from pythae.data.datasets import BaseDataset, collate_dataset_output
+
+    data = BaseDataset(train / 255, torch.zeros(len(train)))
+    loader = DataLoader(data, BATCH_SIZE, shuffle=True, collate_fn=collate_dataset_output)
+    generator, model = torch.Generator().manual_seed(0), network(ARMS["vae"], 0)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    adam = {
+        name: torch.optim.Adam(model.parameters(), RATE, fused=name == "vaelib")
+        for name in LIBRARIES
+    }
+
+    def rows() -> None:
+        for batch in minibatches(len(train), BATCH_SIZE, generator):
+            as_float(train.index_select(0, batch))
+
+    steps = -(-len(train) // BATCH_SIZE)
+    return {
+        "batch": {
+            "vaelib": milliseconds(rows) / steps,
+            "pythae": milliseconds(lambda: list(loader)) / steps,
+        },
+        "adam": {name: milliseconds(adam[name].step, 50) for name in LIBRARIES},
+    }
+
+
+def milliseconds(work: Callable[[], object], times: int = 3) -> float:
+    """Processor time of doing it once, after a first time that is not measured."""
+    work()
+    start = time.process_time()
+    for _ in range(times):
+        work()
+    return (time.process_time() - start) / times * 1000
 
 
 def setting(train: Tensor, test: Tensor) -> dict:
@@ -347,6 +391,7 @@ def main() -> None:
         "setting": setting(train, test),
         "same_step": {key: same_step(key) for key in ARMS},
         "own_weight": own_weight(len(train)),
+        "step_costs": step_costs(train),
         "runs": [],
     }
     for key, seed in product(ARMS, SEEDS):
