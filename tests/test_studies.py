@@ -287,7 +287,7 @@ def test_without_pythae_the_comparison_says_so_in_one_line(studies, monkeypatch)
 
     monkeypatch.setattr(sys, "argv", ["beside_pythae.py"])
     monkeypatch.setattr(beside_pythae.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match="^pythae is not installed here: "):
+    with pytest.raises(SystemExit, match=r"^pythae is not installed here: "):
         beside_pythae.main()
 
 
