@@ -275,7 +275,7 @@ def test_a_lead_over_pythae_is_of_the_same_seeds_and_positive_where_vaelib_is_be
     ours = [run("vaelib", seed, 100 + seed, 2) for seed in range(5)]
     theirs = [run("pythae", seed, 101 + seed, 2 + seed) for seed in reversed(range(5))]
     row = beside_pythae.compared([*theirs, *ours], "vae")
-    assert row is not None and beside_pythae.compared([*ours, *theirs[:4]], "vae") is None
+    assert row is not None and beside_pythae.compared([*ours, *theirs[:2]], "vae") is None
     for name in ("own_loss", "nll", "elbo"):
         assert row[f"lead_{name}"] == {"mean": 1, "error": 0}
     assert row["vaelib"]["own_loss"]["mean"] == 102

@@ -24,7 +24,6 @@ from functools import cache, partial
 from importlib.metadata import version
 from itertools import product
 from multiprocessing import get_context
-from operator import itemgetter
 from typing import NamedTuple
 
 import torch
@@ -41,6 +40,7 @@ from vaelib.train import minibatches
 SCRIPT, STEM = "book/studies/beside_pythae.py", "beside_pythae"
 KEPT = ROOT / "_build" / "beside_pythae"
 SEEDS, BATCH_SIZE, RATE, LATENTS = range(5), 100, 1e-3, 16
+FEWEST = 3  # seeds of an arm that is shown
 BETA, TC_BETA, DRAWS, SAMPLES = 4.0, 6.0, 5, 50
 LIBRARIES = ("vaelib", "pythae")
 MEASURED = ("own_loss", "elbo", "kl", "nll", "seconds")
@@ -344,21 +344,23 @@ def summary(results: dict) -> dict:
 
 
 def compared(runs: list[dict], key: str) -> dict | None:
-    """A row of the `summary`; None for an arm that is not finished."""
-    ours, theirs = (
-        [run for run in runs if (run["arm"], run["library"]) == (key, library)]
+    """A row of the `summary`; None for an arm of fewer than FEWEST seeds."""
+    found: tuple[dict, ...] = tuple(
+        {run["seed"]: run for run in runs if (run["arm"], run["library"]) == (key, library)}
         for library in LIBRARIES
     )
-    pairs = sorted(ours, key=itemgetter("seed")), sorted(theirs, key=itemgetter("seed"))
-    if min(map(len, pairs)) < len(SEEDS):
+    seeds = sorted(found[0].keys() & found[1].keys())
+    if len(seeds) < FEWEST:
         return None
-    row: dict = {
+    pairs = [[side[seed] for seed in seeds] for side in found]
+    row: dict = {"seeds": len(seeds)}
+    row |= {
         library: {name: spread([run[name] for run in runs]) for name in MEASURED}
         for library, runs in zip(LIBRARIES, pairs)
     }
     for name, sign in (("own_loss", 1), ("nll", 1), ("elbo", -1)):
         leads = spread([sign * (b[name] - a[name]) for a, b in zip(*pairs)])
-        row[f"lead_{name}"] = {"mean": leads["mean"], "error": leads["sd"] / len(SEEDS) ** 0.5}
+        row[f"lead_{name}"] = {"mean": leads["mean"], "error": leads["sd"] / len(seeds) ** 0.5}
     ratios = [b["seconds"] / a["seconds"] for a, b in zip(*pairs)]
     row["ratio"] = {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
     return row
@@ -366,7 +368,18 @@ def compared(runs: list[dict], key: str) -> dict | None:
 
 def table(results: dict) -> str:
     """The objectives as the page shows them: vaelib / pythae, and vaelib's lead, in nats."""
-    rows = [["objective", "its loss", "lead", r"$-\log\ptheta(\x)$", "lead", "seconds", "ratio"]]
+    rows = [
+        [
+            "objective",
+            "its loss",
+            "lead",
+            r"$-\log\ptheta(\x)$",
+            "lead",
+            "seconds",
+            "ratio",
+            "seeds",
+        ]
+    ]
     for key, row in summary(results).items():
         ours, theirs = (row[library] for library in LIBRARIES)
         cells = [ARMS[key].name]
@@ -375,7 +388,7 @@ def table(results: dict) -> str:
             cells.append(f"{ours[name]['mean']:.2f} / {theirs[name]['mean']:.2f}")
             cells.append(f"{lead['mean']:+.2f} ± {lead['error']:.2f}")
         seconds = f"{ours['seconds']['mean']:.1f} / {theirs['seconds']['mean']:.1f}"
-        rows.append([*cells, seconds, f"{row['ratio']['median']:.2f}"])
+        rows.append([*cells, seconds, f"{row['ratio']['median']:.2f}", str(row["seeds"])])
     return markdown(rows)
 
 
