@@ -267,6 +267,8 @@ def test_neither_library_leads_in_nats_and_vaelib_is_quicker():
         leads = row["lead_own_loss"], row["lead_nll"]
         assert row["seeds"] >= 5 and all(abs(lead["mean"]) < 2 * lead["error"] for lead in leads)
         assert row["ratio"]["least"] > 1
+    leads = [row[name]["mean"] for row in arms.values() for name in ("lead_own_loss", "lead_nll")]
+    assert (len(leads), sum(lead < 0 for lead in leads)) == (8, 7)
     lost = sum(costs[part]["pythae"] - costs[part]["vaelib"] for part in ("batch", "adam"))
     a_step = arms["vae"]["pythae"]["seconds"]["mean"] - arms["vae"]["vaelib"]["seconds"]["mean"]
     a_step *= 1000 / beside["setting"]["steps"]["vae"]
