@@ -9,6 +9,7 @@ to vaelib/pretrained/. A run that has not been made is left out, and named.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from functools import cache, partial
 
@@ -215,6 +216,19 @@ def since_before(measured: dict) -> dict:
     }
 
 
+def of_densities(row: dict) -> dict:
+    """Bits a pixel value and PSNR of a Gaussian model, from its terms in nats on [0, 1].
+
+    A level is 1/255 wide, and the standard deviation many levels, so that a level's probability
+    is its density times that. At the best standard deviation the reconstruction term is
+    -D/2 (log(2 pi mse) + 1), which gives the mean square error of drawn codes.
+    """
+    values = 3 * 32 * 32
+    mse = math.exp(2 * row["reconstruction"] / values - 1) / (2 * math.pi)
+    bits = math.log2(255) - row["elbo"] / values / math.log(2)
+    return {"bits": bits, "psnr": -10 * math.log10(mse), "grey_levels": 255 * math.sqrt(mse)}
+
+
 def ship(rows: dict[str, dict]) -> None:
     """Three of the models, in half precision, and their cards, scored on the digits of mnist-5k."""
     data = vaelib.load("mnist-5k", binarize=True)
@@ -344,7 +358,8 @@ def main() -> None:
                 "table": beside_pythae.table(beside),
             },
             **since_before(measured),
-            "bits": measured["bits"],
+            **{kind: measured[kind] for kind in (*literature.BITS_RUNS, "lines")},
+            "dense_128": of_densities(by_name["cifar10-z128"]),
         },
     )
     if without_model:
