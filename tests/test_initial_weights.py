@@ -26,6 +26,13 @@ def variances(activation):
     return {name: layer.weight.var().item() for name, layer in layers.items()}
 
 
+def test_without_memory_nothing_is_drawn(monkeypatch):
+    """As when a model is loaded: PyTorch took two seconds to import what draws on no device."""
+    monkeypatch.setattr(nn.init, "normal_", None)
+    with torch.device("meta"):
+        assert VAE(**WIDE).to_mean.weight.is_meta
+
+
 def test_with_relu_the_variance_is_hes_and_without_the_2_where_no_activation_follows():
     # a 4 x 4 kernel of stride 2 reads 16 cells of each channel; transposed, an output is reached
     # by 16 / 4 of them

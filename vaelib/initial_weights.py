@@ -37,7 +37,8 @@ def initialise(
             variance = 2 / (inputs + outputs)
         else:
             variance = (1 if layer in heads else 2 / (1 + slope**2)) / inputs
-        nn.init.normal_(layer.weight, std=math.sqrt(variance))
+        if not layer.weight.is_meta:  # there PyTorch would import its compiler first
+            nn.init.normal_(layer.weight, std=math.sqrt(variance))
         layer.bias.data.zero_()  # type: ignore[union-attr]  # all have one
 
 
