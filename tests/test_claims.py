@@ -214,7 +214,22 @@ def test_free_bits_raise_the_rate_and_lower_the_likelihood(
         plain, row = means(dimension[size]), means(dimension["cures"][size][way])
         assert row["used"] == int(size[1:]) and row["rate"] > plain["rate"] + 5
         assert row["log_likelihood"] < plain["log_likelihood"] - 2
+        assert row["elbo"] < plain["elbo"] - 2
         assert row["held_out_bound"] > plain["held_out_bound"]
+
+
+def test_part_of_what_free_bits_cost_may_be_the_estimates(dimension):
+    plain, row = means(dimension["z16"]), means(dimension["cures"]["z16"]["free_2"])
+    lost, by_wider = (plain[k] - row[k] for k in ("log_likelihood", "wide_log_likelihood"))
+    assert row["wide_log_likelihood"] > row["log_likelihood"] and 0 < by_wider < lost - 0.5
+    plain, row = means(dimension["z64"]), means(dimension["cures"]["z64"]["free_05"])
+    rise, rise_free = (r["k1000"] - r["k100"] for r in (plain, row))
+    assert rise_free > rise + 0.5 and row["ess_median"] < plain["ess_median"]
+
+
+def test_the_last_doubling_gains_less_than_the_estimate_lacks(dimension):
+    gained, row = dimension["doublings"]["gained"]["z32"]["mean"], means(dimension["z64"])
+    assert gained < row["k1000"] - row["k100"]  # it has not come to its end
 
 
 def test_a_bound_on_what_a_prior_misses_is_below_the_truth(studies):

@@ -69,6 +69,13 @@ def test_the_twelve_gaps_of_the_picture_are_twelve(monkeypatch):
 # chapter 2
 
 
+def test_at_a_constant_price_fewer_latents_speak_and_the_dearest_says_less():
+    """Chapter 5's table, and what chapter 12 says of raising beta."""
+    one, four = (results("02-gaussian-kl")[f"beta{price}"] for price in (1, 4))
+    assert mean(four["cheap"]) > mean(one["cheap"]) + 3
+    assert mean(four["largest"]) < mean(one["largest"]) - 2 * four["largest"]["sd"]
+
+
 def test_overlap_is_nearly_all_that_a_reverse_fit_pays_less_than_the_bound():
     """Solution 2.3."""
     found = results("02-gaussian-kl")
@@ -148,6 +155,20 @@ def test_jensens_gap_is_small_where_the_folding_is_not():
     assert bits["gaussian_dequantised"] - bits["gaussian_cube"] < 0.01
     assert bits["gaussian_cube"] - bits["gaussian_folded"] > 4
     assert bits["logistic_cube"] > 8
+
+
+def test_most_pixels_of_digits_are_at_level_0_and_few_at_255():
+    """Folding changes these two levels only, so the first makes nearly all of its difference."""
+    pixels = vaelib.load("mnist-5k").test
+    assert (pixels == 0).double().mean() > 0.75 and (pixels == 255).double().mean() < 0.01
+
+
+def test_six_of_the_clinics_nine_report_a_number_that_is_too_good():
+    rows = results("06-likelihoods")["clinic"]
+    reported = {name: mean(row["reported"]) for name, row in rows.items() if isinstance(row, dict)}
+    better = {name for name, value in reported.items() if value < reported["healthy"] - 0.5}
+    assert reported["beta_ignored"] < reported["healthy_beta4"]  # it was asked for the price 4
+    assert len(better | {"beta_ignored"}) == 6
 
 
 def test_a_border_pixel_of_a_wide_normal_is_what_folding_makes_cheap():

@@ -2,15 +2,16 @@
 
 python book/studies/04-reparameterization.py    about 5 minutes on 2 cores
 
-Writes book/results/04-reparameterization.json, book/images/04-without-the-trick.png and
-04-gradient-variance.png.
+Writes book/results/04-reparameterization.json and book/images/04-*.png: without-the-trick, and, of
+formulas and a model that ships with vaelib, gradient-variance and one-draw.
 """
 
 from __future__ import annotations
 
 import torch
 from matplotlib.figure import Figure
-from reporting import image_path, machine, spread, write_results
+from matplotlib.patches import Rectangle
+from reporting import image_path, machine, save_picture, spread, write_results
 from torch.distributions import Normal
 
 import vaelib
@@ -69,23 +70,24 @@ def trained(data, way: str, seed: int):
     return model, curve
 
 
-def gradient_variances(model, images) -> dict[str, float]:
-    """Variance of one draw of the gradient of log p(x | z) in the encoder's mean.
+def gradient_draws(model, image, generator, draws: int = DRAWS) -> dict[str, torch.Tensor]:
+    """Draws of the gradient of log p(x | z) in the encoder's mean, (draws, d), by estimator."""
+    with torch.no_grad():
+        mean, log_var = model.encode(image)
+    noise = torch.randn(draws, mean.shape[1], generator=generator)
+    z = (mean + torch.exp(log_var / 2) * noise).requires_grad_()
+    f = model.log_likelihood(image.expand(draws, -1, -1, -1), model.decode(z))
+    (slope,) = torch.autograd.grad(f.sum(), z)
+    f, score = f.detach().unsqueeze(1), noise / torch.exp(log_var / 2)
+    return {"pathwise": slope, "score": f * score, "score_baseline": (f - f.mean()) * score}
 
-    Summed over latents, averaged over images.
-    """
+
+def gradient_variances(model, images) -> dict[str, float]:
+    """The variance of one of the `gradient_draws`, summed over latents, averaged over images."""
     generator = torch.Generator().manual_seed(0)
     totals = {"pathwise": 0.0, "score": 0.0, "score_baseline": 0.0}
     for image in images.split(1):
-        with torch.no_grad():
-            mean, log_var = model.encode(image)
-        noise = torch.randn(DRAWS, LATENTS, generator=generator)
-        z = (mean + torch.exp(log_var / 2) * noise).requires_grad_()
-        f = model.log_likelihood(image.expand(DRAWS, -1, -1, -1), model.decode(z))
-        (slope,) = torch.autograd.grad(f.sum(), z)
-        f, score = f.detach().unsqueeze(1), noise / torch.exp(log_var / 2)
-        draws = {"pathwise": slope, "score": f * score, "score_baseline": (f - f.mean()) * score}
-        for name, values in draws.items():
+        for name, values in gradient_draws(model, image, generator).items():
             totals[name] += values.double().var(0).sum().item() / len(images)
     return totals
 
@@ -181,9 +183,38 @@ def draw_variances() -> None:
     figure.savefig(image_path("04-gradient-variance.png"), dpi=130)
 
 
+def one_draw(data) -> Figure:
+    """The `gradient_draws` of one test digit, in two latents, each estimator at its own scale.
+
+    A square in a panel is the next panel's.
+    """
+    image = data.test[1:2].float() / 255
+    model = vaelib.load_pretrained("digits-16")
+    draws = gradient_draws(model, image, torch.Generator().manual_seed(0), draws=600)
+    slopes = draws["pathwise"]
+    pair = (slopes.mean(0).abs() / slopes.std(0)).topk(2).indices
+    figure = Figure(figsize=(9.6, 3.6), layout="constrained")
+    reaches = {"score": 400, "score_baseline": 75, "pathwise": 15}
+    titles = ("score function", "with a baseline", "pathwise")
+    for axis, title, (way, reach) in zip(figure.subplots(1, 3), titles, reaches.items()):
+        axis.axhline(0, color="#cccccc", lw=0.8, zorder=0)
+        axis.axvline(0, color="#cccccc", lw=0.8, zorder=0)
+        axis.plot(*draws[way][:, pair].T, "o", ms=3, color=WAYS[way][1], alpha=0.5, mew=0)
+        for inner in [r for r in reaches.values() if r < reach]:
+            square = dict(xy=(-inner, -inner), width=2 * inner, height=2 * inner)
+            axis.add_patch(Rectangle(**square, fill=False, ec="black", lw=1))
+        axis.set(title=title, aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach))
+        axis.set(xlabel=rf"gradient in $\mu_{{{pair[0] + 1}}}$")
+    arrow = dict(arrowstyle="-|>", color="black", lw=1.8, shrinkA=0, shrinkB=0)
+    axis.annotate("", slopes[:, pair].mean(0), (0, 0), arrowprops=arrow)
+    figure.axes[0].set_ylabel(rf"gradient in $\mu_{{{pair[1] + 1}}}$")
+    return figure
+
+
 def main() -> None:
     draw_variances()
     data = vaelib.load("mnist-5k", binarize=True)
+    save_picture(one_draw(data), "04-one-draw")
     runs = {way: [trained(data, way, seed) for seed in SEEDS] for way in WAYS}
     results = {
         "setting": {

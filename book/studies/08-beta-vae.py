@@ -39,6 +39,7 @@ from reporting import (
     over_runs,
     read_json,
     rounded,
+    save_picture,
     stop_time,
     write_results,
 )
@@ -203,6 +204,8 @@ def main() -> None:
     }
     for name, figure in drawn.items():
         figure.savefig(image_path(f"08-{name}.png"), dpi=130)
+    save_picture(pictures.digits(results), "08-digits", colours=64)
+    save_picture(pictures.best_codes(), "08-best-codes")
 
 
 def shipped_scores(name: str) -> dict:

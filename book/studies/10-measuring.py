@@ -19,7 +19,7 @@ import sprites as study
 import torch
 from in_use import gaps, scored, used
 from measuring_tables import MIG, label, middle, values
-from reporting import RESULTS, ROOT, image_path, machine, read_json, write_results
+from reporting import RESULTS, ROOT, image_path, machine, read_json, save_picture, write_results
 from scipy.stats import spearmanr
 from turning import standardised, turned_against
 
@@ -252,6 +252,9 @@ def main() -> None:
     }
     for name, figure in drawn.items():
         figure.savefig(image_path(f"10-{name}.png"), dpi=130)
+    save_picture(pictures.turned(straight, setting["scored_images"]), "10-turned")
+    save_picture(pictures.worth(results["worth"]), "10-worth")
+    save_picture(pictures.loops(), "10-loops")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ to vaelib/pretrained/. A run that has not been made is left out, and named.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from functools import cache, partial
@@ -19,14 +18,13 @@ import torch
 from matplotlib.figure import Figure
 from model_rows import DPI, side_by_side, strip_box
 from photographs import load_photographs
-from PIL import Image
 from reporting import (
     RESULTS,
-    image_path,
     markdown,
     model_scores,
     read_json,
     rounded,
+    save_picture,
     write_card,
     write_results,
 )
@@ -46,7 +44,6 @@ SHOWN = {  # test images, of each data set but CIFAR-10, of which the first are 
     "mnist": [3, 2, 1, 18, 4, 8, 11, 61],
     "fashion-mnist": [0, 1, 3, 5, 6, 8, 11, 18],
 }
-MOST = 150_000  # bytes of a picture
 
 
 def models(names: list[str]) -> dict[str, vaelib.VAE]:
@@ -137,7 +134,8 @@ def draw() -> set[str]:
         trained = models(list(labels))
         missing |= labels.keys() - trained.keys()
         if len(trained) == len(labels):
-            save_picture(figure_of({labels[run]: model for run, model in trained.items()}), name)
+            figure = figure_of({labels[run]: model for run, model in trained.items()})
+            save_picture(figure, f"11-{name}", DPI)
     return missing
 
 
@@ -211,15 +209,6 @@ def since_before(measured: dict) -> dict:
         "nll_gained": old["nll"] - nll[old["epoch"]],
         "nll_first_digits": vae["nll"] - nll[vae["epochs"]],
     }
-
-
-def save_picture(figure: Figure, name: str) -> None:
-    """book/images/11-NAME.png, in a palette of 256: a third of the size."""
-    stream, path = io.BytesIO(), image_path(f"11-{name}.png")
-    figure.savefig(stream, dpi=DPI)
-    Image.open(stream).convert("RGB").quantize(256).save(path, optimize=True)
-    if path.stat().st_size > MOST:
-        print(f"{path.name}: {path.stat().st_size:,} bytes, more than {MOST:,}")
 
 
 def ship(rows: dict[str, dict]) -> None:
@@ -297,7 +286,7 @@ def main() -> None:
     by_name = {row["name"]: row for row in rows if row["network"] != "original"}
     ship(by_name)
     rows_now = literature.present(measured)
-    save_picture(learning_curves(rows_now), "literature")
+    save_picture(learning_curves(rows_now), "11-literature", DPI)
     write_results(
         "11-gallery",
         {

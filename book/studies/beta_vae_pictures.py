@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from beta_vae_tables import METHODS, OWN, PRICES, annealed, key_of, mean_capacity
 from in_use import IN_USE, at_most, gaps_in_use
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from PIL import Image
+from plane_models import FOLDER, SHOWN
 
 import vaelib
 from vaelib import disentanglement, metrics
@@ -205,4 +209,73 @@ def switching_on(study: dict) -> Figure:
         axis.set_title(f"{title}: {int((record[-1] > IN_USE).sum())} in use", fontsize=10)
         axis.set_xlabel("step")
     figure.axes[0].set(ylabel="KL of each latent, nats", ylim=(0, None))
+    return figure
+
+
+def digits(results: dict) -> Figure:
+    """What models of digits at five prices rebuild and draw, and how much of each is legible.
+
+    The pictures are those of models-prices.png, seed 0; the shares are means over the seeds.
+    """
+    sheet = torch.from_numpy(np.array(Image.open(FOLDER / "models-prices.png")))
+    test, *lines = sheet.unflatten(0, (-1, 28))
+    shown = {price: line for price, line in zip(PRICES, lines) if price not in (0.5, 2)}
+    half = 28 * len(SHOWN)
+    figure = Figure(figsize=(9.6, 0.55 * (1 + len(shown))), layout="constrained")
+    axes = figure.subplots(1 + len(shown), 2, gridspec_kw=dict(hspace=0.02, wspace=0.03))
+    for axis in axes.flat:
+        axis.set_axis_off()
+    axes[0, 0].imshow(test[:, :half], cmap="gray_r", vmin=0, vmax=255)
+    axes[0, 1].imshow(torch.zeros(28, half), cmap="gray_r", vmin=0, vmax=255)
+    beside(axes[0, 0], -0.02, "image", "right")
+    beside(axes[0, 1], 0.5, "drawn from the prior", "center")
+    for axis in axes[0]:
+        beside(axis, 1.01, "legible", "left")
+    for pair, (price, line) in zip(axes[1:], shown.items()):
+        made = results["digits"][key_of(price)]
+        beside(pair[0], -0.02, rf"$\beta = {price:g}$", "right")
+        for axis, part, kind in zip(pair, line.split(half, 1), ("reconstruction", "sample")):
+            axis.imshow(part, cmap="gray_r", vmin=0, vmax=255)
+            beside(axis, 1.01, f"{100 * made[f'legible_{kind}']['mean']:.0f} %", "left")
+    return figure
+
+
+def beside(axis, x: float, text: str, align: str) -> None:
+    axis.text(x, 0.5, text, transform=axis.transAxes, ha=align, va="center", fontsize=11)
+
+
+@torch.no_grad()
+def best_codes(digit: int = 33, prices: tuple[int, ...] = (1, 4, 16, 64)) -> Figure:
+    """The best code of one test digit at each price, over the plane of a shipped decoder.
+
+    By thm:tilted on a grid; below each, eight draws from it, decoded.
+    """
+    data, model = vaelib.load("mnist-5k", binarize=True), vaelib.load_pretrained("digits-2")
+    ticks = torch.linspace(-4, 4, 161)
+    grid = torch.cartesian_prod(ticks, ticks)
+    x = data.test[digit : digit + 1].float() / 255
+    parts = [
+        model.log_likelihood(x.expand(len(z), -1, -1, -1), model.decode(z))
+        for z in grid.split(2000)
+    ]
+    fit = torch.cat(parts).double()
+    log_prior = torch.log_softmax(-grid.double().square().sum(1) / 2, 0)
+    generator = torch.Generator().manual_seed(0)
+    figure = Figure(figsize=(9.6, 3.2), layout="constrained")
+    axes = figure.subplots(2, len(prices) + 1, height_ratios=(2, 1))
+    axes[0, 0].imshow(x[0, 0], cmap="gray_r")
+    axes[0, 0].set_axis_off()
+    axes[1, 0].set_axis_off()
+    for (plane, drawn), price in zip(axes[:, 1:].T, prices):
+        log_q = torch.log_softmax(log_prior + fit / price, 0)
+        rate = (log_q.exp() * (log_q - log_prior)).sum()
+        cloud = log_q.exp().view(161, 161).T.sqrt()
+        plane.imshow(cloud, extent=(-4, 4, -4, 4), origin="lower", cmap="Blues")
+        plane.add_patch(Circle((0, 0), 2, fill=False, ec="#999999", ls="--"))
+        plane.set(xlim=(-3, 3), ylim=(-3, 3), xticks=(), yticks=())
+        plane.set_title(rf"$\beta = {price}$: {rate:.1f} nats")
+        z = grid[torch.multinomial(log_q.exp(), 8, replacement=True, generator=generator)]
+        tiles = model.decoded(z).squeeze(1).unflatten(0, (2, 4))
+        drawn.imshow(tiles.permute(0, 2, 1, 3).flatten(0, 1).flatten(1), cmap="gray_r")
+        drawn.set_axis_off()
     return figure

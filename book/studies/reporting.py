@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import os
@@ -15,6 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from vaelib import VAE, metrics, pretrained
@@ -22,6 +25,7 @@ from vaelib.saving import write
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "book" / "results"
+MOST = 150_000  # bytes of a picture that is saved in a palette
 
 
 def hardware(device: str, threads: int | None = None) -> str:
@@ -137,3 +141,12 @@ def image_path(name: str) -> Path:
     path = ROOT / "book" / "images" / name
     path.parent.mkdir(exist_ok=True)
     return path
+
+
+def save_picture(figure: Figure, name: str, dpi: int = 110, colours: int = 256) -> None:
+    """book/images/NAME.png, in a palette of so many colours: a third of the size, or less."""
+    stream, path = io.BytesIO(), image_path(f"{name}.png")
+    figure.savefig(stream, dpi=dpi)
+    Image.open(stream).convert("RGB").quantize(colours).save(path, optimize=True)
+    if path.stat().st_size > MOST:
+        print(f"{path.name}: {path.stat().st_size:,} bytes, more than {MOST:,}")

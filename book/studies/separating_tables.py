@@ -12,6 +12,8 @@ from reporting import markdown
 ROWS = {
     ("falling-beta", 4): "falling $\\beta$ to 4",
     ("beta-vae", 4): "$\\beta=4$",
+    ("beta-vae", 2): "$\\beta=2$",
+    ("beta-vae", 1): "$\\beta=1$",
     ("beta-tcvae", 15): "TCVAE, $\\beta=15$",
     (study.ADA_GVAE, 1): "Ada-GVAE",
     ("factor-vae", 30): "FactorVAE, $\\gamma=30$",
@@ -25,9 +27,9 @@ COLUMNS = {
     "factor_vae": ("FactorVAE score", 2),
     "elbo": ("ELBO", 1),
     "kl": ("KL", 1),
-    "tc_means": ("TC of means", 2),
-    "tc_drawn": ("of drawn codes", 2),
-    "seconds": ("seconds", 0),
+    "total_correlation": ("TC, lower end", 2),
+    "tc_means": ("a normal's, means", 2),
+    "tc_drawn": ("drawn codes", 2),
 }
 SCORES = {
     "mig": "MIG",
@@ -50,6 +52,11 @@ def row_of(run: dict) -> dict:
     }
 
 
+def slug(method: str, weight: float) -> str:
+    """The name of a row in the results: the method's, and the price of a constant one."""
+    return f"{method}-{weight:g}" if method == "beta-vae" else method
+
+
 def separating(runs: list[dict]) -> dict:
     """Of every method its medians, least and greatest; how scores agree; what explains them."""
     runs = [run for run in runs if run["method"] != study.HALF_Y]
@@ -57,7 +64,7 @@ def separating(runs: list[dict]) -> dict:
     for key, name in ROWS.items():
         own = [row_of(run) for run in runs if (run["method"], run["weight"]) == key]
         known = {c: [row[c] for row in own if row[c] is not None] for c in COLUMNS}
-        rows[key[0]] = {"name": name, "seeds": len(own)} | {
+        rows[slug(*key)] = {"name": name, "seeds": len(own)} | {
             c: middle(found) for c, found in known.items() if len(found) == len(own)
         }
     groups: dict[tuple, list[dict]] = {}
@@ -84,8 +91,9 @@ def table_of(rows: dict, columns: list[str], ends: bool) -> str:
     def cell(row: dict, column: str) -> str:
         if column not in row:
             return "not kept"
-        median, least, greatest = (
-            f"{value:.{COLUMNS[column][1]}f}".replace("-", "\u2212")
+        digits = COLUMNS[column][1]
+        median, least, greatest = (  # + 0.0: no minus before a zero
+            f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212")
             for value in row[column].values()
         )
         return f"{median} ({least} to {greatest})" if ends else median
