@@ -107,6 +107,16 @@ def test_every_label_is_rendered_on_exactly_one_page(pages):
     assert rendered == Counter(written())
 
 
+def test_exercises_are_counted_on_their_own_page(pages):
+    counted = 0
+    for path, page in pages.items():
+        found = re.findall(r'caption-number">Exercise ([\d.]+) ', page.text)
+        chapter = f"{int(path.stem[:2])}." if path.stem[:2].isdigit() else ""
+        assert found == [f"{chapter}{n}" for n in range(1, len(found) + 1)], path.name
+        counted += len(found)
+    assert counted > 60
+
+
 def test_a_pages_contents_keep_its_own_headings_and_the_derivations_side_by_side(book, pages):
     """In the order in which they are written, and under a heading only what is written under it."""
     for source in sorted((ROOT / "book").glob("[0-9][0-9]-*.md")):

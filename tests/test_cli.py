@@ -18,8 +18,8 @@ import sys
 import time
 from concurrent.futures import Future
 
+import forks
 import numpy as np
-import processes
 import pytest
 import torch
 from common import TINY
@@ -212,17 +212,10 @@ def test_a_run_leaves_its_folder_and_one_page_that_shows_it(vae, here, monkeypat
         assert np.asarray(Image.open(folder / f"{name}.png")).std() > 10, "an empty picture"
 
 
-def start(here, *arguments):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-    command = [sys.executable, "-m", "vaelib", *arguments]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return processes.start(command, env=environment, cwd=here, **pipes)
-
-
 def wait_for(process, here, epochs):
     metrics = here / "out" / "metrics.jsonl"
     while not metrics.exists() or len(metrics.read_text().splitlines()) < epochs:
-        assert process.poll() is None, "it ended before it could be killed"
+        assert process.poll() is None, process.communicate()
         time.sleep(0.002)
 
 
@@ -230,17 +223,17 @@ def test_killed_and_stopped_it_goes_on_to_the_same_weights(vae, here, one_thread
     """A real process, SIGKILL, then Ctrl-C, gone on with by the command that it names; many kills
     are in test_faults.py.
     """
-    change(here, ("epochs = 2", "epochs = 60"), ("batch_size = 16", "batch_size = 4"))
+    change(here, ("epochs = 2", "epochs = 40"), ("batch_size = 16", "batch_size = 4"))
     vae("-c tiny.cfg -v B-VAE --device cpu --output whole")
     command = ["-c", "tiny.cfg", "-v", "B-VAE", "--device", "cpu", "--output", "out"]
-    process = start(here, *command)
+    process = forks.start(command)
     wait_for(process, here, 2)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not (here / "out" / "results.json").exists()
     (here / "out" / ".checkpoint.pt.1.partial").write_text("what a kill can leave")
 
-    process = start(here, *command, "--resume")
+    process = forks.start([*command, "--resume"])
     wait_for(process, here, 12)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
@@ -263,9 +256,10 @@ def test_killed_and_stopped_it_goes_on_to_the_same_weights(vae, here, one_thread
 
 
 def test_without_arguments_it_says_what_to_do(here):
-    process = start(here)
-    out, err = process.communicate()
-    assert process.returncode == 0 and err == ""
+    command = [sys.executable, "-m", "vaelib"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=here, timeout=60)
+    out = ended.stdout
+    assert ended.returncode == 0 and ended.stderr == ""
     assert (
         "python -m vaelib -c mnist-5k -v VAE" in out
         and "sweep FILE --grid" in out

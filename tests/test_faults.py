@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+import forks
 import numpy as np
 import processes
 import pytest
@@ -25,7 +26,6 @@ from common import TINY
 from PIL import Image
 
 import vaelib
-from notebooks import ROOT
 from vaelib import saving
 from vaelib.experiments import cli, config, run, run_folder
 
@@ -96,12 +96,8 @@ def damages(content, chance, number):
 
 def test_five_kills_and_the_same_bytes():
     """`make kills` does it a hundred times."""
-    command = [sys.executable, ROOT / "tests" / "kills.py", "5", "1"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    killed = processes.start(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    )
-    out, err = killed.communicate(timeout=280)
+    killed = forks.start([], "import kills; kills.main(5, 1)")
+    out, err = killed.communicate()
     assert killed.returncode == 0, err
     assert out.endswith("\n5 of 5 kills survived\n")
 
@@ -264,11 +260,6 @@ def files_of_at_most(kilobytes):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def command(*arguments, **options):
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return processes.start([sys.executable, "-m", "vaelib", *arguments], **options)
-
-
 def test_a_full_disk_is_one_line(here, capsys):
     before = kept()
     PATHS[run_folder.RESULTS].unlink()
@@ -312,14 +303,16 @@ def test_a_small_disk_that_is_full_is_one_line_and_nothing_is_lost(here, small_d
 
 
 FORBIDDING = """
-import ctypes, os, sys
-# of root this process keeps the name and not the right to write everywhere (CAP_DAC_OVERRIDE),
-# nor to read (CAP_DAC_READ_SEARCH)
+import ctypes, os
+# of root this process keeps the name and not the right to write everywhere (CAP_DAC_OVERRIDE, 1),
+# nor to read (CAP_DAC_READ_SEARCH, 2)
 if os.geteuid() == 0:
-    for right in (1, 2):
-        if ctypes.CDLL(None).prctl(24, right, 0, 0, 0):
-            sys.exit("the rights were not given up")
-os.execv(sys.executable, [sys.executable, "-c", sys.argv[2], sys.argv[1]])
+    system, version = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0)
+    rights = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; and those above 31
+    assert system.capget(version, rights) == 0
+    for which in range(3):
+        rights[which] &= ~0b110
+    assert system.capset(version, rights) == 0, "the rights were not given up"
 """
 TYPING = """
 import contextlib, io, json, os, sys
@@ -344,10 +337,10 @@ def as_anyone(here):
         pytest.skip("of root only Linux takes away the right to write everywhere")
 
     def run(*typed):
-        command = [sys.executable, "-c", FORBIDDING, json.dumps(typed), TYPING]
-        ended = subprocess.run(command, capture_output=True, text=True, cwd=here, timeout=280)
-        assert ended.returncode == 0, ended.stderr
-        return [tuple(said) for said in json.loads(ended.stdout.splitlines()[-1])]
+        ended = forks.start([json.dumps(typed)], FORBIDDING + TYPING)
+        out, err = ended.communicate()
+        assert ended.returncode == 0, err
+        return [tuple(said) for said in json.loads(out.splitlines()[-1])]
 
     return run
 
@@ -437,7 +430,7 @@ def test_a_signal_that_is_ignored_stays_so(here):
 def test_a_sweeps_workers_end_with_it(here, number):
     """However it ends: before, they went on training."""
     (here / "tiny.cfg").write_text(TINY.format(images=here / "images", epochs=10**6))
-    sweep = command("sweep", "tiny.cfg", "--seeds", "2", "--jobs", "2", "--device", "cpu")
+    sweep = forks.start(["sweep", "tiny.cfg", "--seeds", "2", "--jobs", "2", "--device", "cpu"])
     runs = here / "runs" / "tiny-sweep"
     wait_for(lambda: len(list(runs.glob("*/checkpoint.pt"))) == 2, sweep)
     workers = processes.started_by(sweep.pid) - {sweep.pid}

@@ -182,7 +182,9 @@ def test_the_three_results_are_those_of_the_studies():
     assert vae["finished"] and vae["hardware"].startswith("1 of ")
     assert f"{vae['nll']:.1f} ± {vae['nll_error']:.1f} nats" in text
     assert f"after {vae['epochs']} epochs, {vae['seconds'] / 60:.0f} minutes" in text
-    assert f"report {vae['published']} after {vae['published_epochs']:,} epochs" in text
+    assert f"estimated with {vae['nll_samples']:,} samples each" in text
+    published = f"report {vae['published']}, by the same estimate"
+    assert f"{published}, after {vae['published_epochs']:,} epochs" in text
 
     sprites = results("08-beta-vae")["sprites"]
     falling, constant = sprites["falling4"], sprites["constant4"]
@@ -195,6 +197,12 @@ def test_the_three_results_are_those_of_the_studies():
     for score in ("MIG", "SAP", "SAP, R2"):
         for code in codes.values():
             assert abs(code[score]["vaelib"] - code[score]["disent"]) < 1e-13
+    apart = max(
+        abs(code[f"{score}, trees"]["vaelib"] - code[f"{score}, trees"]["disent"])
+        for score in "DC"
+        for code in codes.values()
+    )
+    assert f"move it by up to {apart:.2f}" in text
     took = {
         who: sum(code["seconds"][who] for code in codes.values()) for who in ("vaelib", "disent")
     }

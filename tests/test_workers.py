@@ -52,10 +52,13 @@ def test_jobs_and_a_cluster_make_the_table_of_one_process(here, capsys):
     """The second learning rate fails, which is a row of the table and exit status 1; a finished
     sweep is not run again.
     """
-    distributed = pytest.importorskip("distributed")
+    dask, distributed = map(pytest.importorskip, ("dask", "distributed"))
+    # its workers, too, are forks of the process that --jobs has started, with PyTorch
+    method = {"distributed.worker.multiprocessing-method": "forkserver"}
     sweep("--output", "one", status=1)
     sweep("--output", "two", "--jobs", "2", status=1)
-    with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
+    alone = {"threads_per_worker": 1, "dashboard_address": None}
+    with dask.config.set(method), distributed.LocalCluster(2, **alone) as cluster:
         sweep("--output", "three", "--cluster", cluster.scheduler_address, status=1)
     rows = table(here / "one")
     assert [row["status"][:4] for row in rows] == ["done", "the "]
@@ -63,6 +66,13 @@ def test_jobs_and_a_cluster_make_the_table_of_one_process(here, capsys):
     before = (here / "two" / "sweep.csv").read_text()
     sweep("--output", "two", "--jobs", "2", "--resume", status=1)
     assert (here / "two" / "sweep.csv").read_text() == before
+
+
+def test_processes_are_forks_where_a_fork_is_safe(monkeypatch):
+    """Of one that has imported PyTorch and done nothing else; Apple's libraries do not bear it."""
+    for platform, way in (("linux", "forkserver"), ("darwin", "spawn"), ("win32", "spawn")):
+        monkeypatch.setattr(workers.sys, "platform", platform)
+        assert workers._context().get_start_method() == way
 
 
 def die(*arguments):

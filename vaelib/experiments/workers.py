@@ -6,10 +6,12 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +39,12 @@ def process_rows(
     """``run(point, folder, device)`` of every point, ``jobs`` at a time; the results in order.
 
     Meanwhile a bar shows how much of ``total`` is ``done()``.
-    Each in a fresh process; an exception, or a signal that stops this one, ends the others at once,
-    and so does this one's death: what they have not written they do again with --resume. Raises
-    JobError when one of them is killed.
+    Each in a process of its own; an exception, or a signal that stops this one, ends the others at
+    once, and so does this one's death: what they have not written they do again with --resume.
+    Raises JobError when one of them is killed.
     """
     others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(
-        min(jobs, len(points)), multiprocessing.get_context("spawn"), _begin
-    ) as pool:
+    with ProcessPoolExecutor(min(jobs, len(points)), _context(), _begin) as pool:
         try:
             futures = [pool.submit(run, point, folder, device) for point in points]
             hidden = not total or bool(os.environ.get("TQDM_DISABLE"))
@@ -59,6 +59,18 @@ def process_rows(
                     "a process of the sweep was killed, as when memory runs out; --resume goes on"
                 ) from None
             raise
+
+
+def _context() -> BaseContext:
+    """How processes begin: on Linux as forks of one that has imported PyTorch, which takes seconds,
+    and has done nothing else; elsewhere, where a fork is not safe, on their own.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # the first is what PyTorch imports when it first trains
+    context.set_forkserver_preload(["torch._dynamo", "vaelib.experiments.sweep"])
+    return context
 
 
 def _as_they_end(futures: Sequence[Future], bar: tqdm, done: Callable[[], int]) -> Iterator[Future]:

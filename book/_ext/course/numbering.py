@@ -35,7 +35,7 @@ def number_equations(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def number_figures(app: Sphinx, env: BuildEnvironment) -> None:
-    """Figures as in the notes, others without a number; exercises chapter.n, counted by page."""
+    """Figures as in the notes, others without a number; exercises (chapter.)n, counted by page."""
     figures = {
         nodes.make_id(label): tuple(map(int, known.number.split(".")))
         for label, known in notes_of(env).labels.items()
@@ -45,10 +45,11 @@ def number_figures(app: Sphinx, env: BuildEnvironment) -> None:
         if "figure" in numbers:
             found = numbers["figure"]
             numbers["figure"] = {key: figures[key] for key in found if key in figures}
-        chapter = chapter_number(docname)
-        if chapter is not None and "exercise" in numbers:
+        if "exercise" in numbers:
+            chapter = chapter_number(docname)
+            before = () if chapter is None else (chapter,)
             exercises = enumerate(numbers["exercise"], 1)
-            numbers["exercise"] = {key: (chapter, n) for n, key in exercises}
+            numbers["exercise"] = {key: (*before, n) for n, key in exercises}
 
 
 def link_literals(app: Sphinx, doctree: nodes.document) -> None:
