@@ -128,7 +128,8 @@ links:
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-# not all of _build: the studies' folders there hold hours of runs, and _build/peers an environment
+# not all of _build: the studies' folders there hold hours of runs, _build/peers and _build/pythae
+# environments
 MINUTES := $(addprefix _build/,html jupyter_execute figures notes notes.log .doctrees .jupyter_cache)
 
 clean:

@@ -29,6 +29,10 @@ TESTS = {
     "schedules": ("test_train.py", "test_objectives.py", "test_iwae.py"),
     "objectives": ("test_train.py", "test_objectives.py", "test_iwae.py"),
     "disentanglement": ("test_disentanglement.py",),
+    "factor_vae": ("test_separating.py",),
+    "dip_vae": ("test_separating.py",),
+    "ada_gvae": ("test_separating.py",),
+    "initial_weights": ("test_initial_weights.py",),
 }
 VARIANTS = tomllib.loads((ROOT / "tests" / "mutation.toml").read_text())["variant"]
 

@@ -416,6 +416,15 @@ def test_the_bracket_at_1_holds_the_sum_over_every_image(surgery):
     assert surgery["bracket"]["exact_at_1"] > surgery["beta_vae_1"]["information"]["mean"] + 0.3
 
 
+def test_a_deviation_as_large_as_its_total_correlation_is_shown_seed_by_seed(surgery, runs):
+    for kind, key in (("beta_vae_16", ("beta-vae", 16)), ("falling_beta_4", ("falling-beta", 4))):
+        figure, shown = surgery[kind]["total_correlation"], surgery["seed_by_seed"][kind]
+        assert figure["sd"] > figure["mean"]
+        mine = [r["total_correlation"] for r in runs if (r["method"], r["weight"]) == key]
+        assert shown["greatest"] == max(mine) > figure["mean"] > shown["least"] == min(mine)
+        assert shown["error"] < 0.01
+
+
 def test_little_total_correlation_is_not_enough(surgery):
     order = surgery["order"]
     assert order["much"] < 0.2 and order["little_worst"] < 0.05 and order["little_best"] > 0.4

@@ -63,6 +63,66 @@ def test_of_the_second_prediction_half_came_out(found):
     assert abs(halved[0] - 30) < 1 and abs(whole[0] - 30) < 4
 
 
+def test_the_noise_turns_a_finished_model_back_and_adam_alone_does_not(found):
+    runs = {(run["seed"], run["axes"]): run["degrees"] for run in found["axes"]["runs"]}
+    assert set(runs) == {(0, "both"), (0, "noise"), (0, "adam")}, "the page says: the model"
+    assert runs[0, "both"] == found["trained_on"]["halved"]["degrees"]
+    half = found["trained_on"]["halved_falls"] / 2
+    for who, degrees in ((who, degrees) for (_, who), degrees in runs.items()):
+        assert abs(degrees[0] - 30) < 1
+        assert (degrees[0] - degrees[-1] > half) == (who != "adam")
+        assert found["axes"]["ends"][who] == f"{degrees[-1]:.0f}"
+    assert found["axes"]["as_predicted"]
+
+
+def test_the_noise_is_off_because_training_does_not_rest_and_gauss_and_newton_are(found):
+    rest = found["rest"]
+    first, later, last = (stage["latents"] for stage in rest["stages"])
+    excess = [100 * (row["by_decoder"] / row["averaged"] - 1) for row in first.values()]
+    assert 0 < rest["decoder_least"] == min(excess) < max(excess) == rest["decoder_most"] < 10
+    apart = [
+        [100 * (row["by_variance"] / row["averaged"] - 1) for row in stage.values()]
+        for stage in (first, later, last)
+    ]
+    assert min(apart[0]) == rest["apart"][0]["y"] < -10 and max(apart[1]) > 5, "to the other side"
+    assert max(map(abs, apart[2])) == rest["apart_at_rest"] < 3.5
+    assert 0.02 < rest["costs"] < 0.03
+    assert rest["stages"][2]["learning_rate"] == rest["stages"][1]["learning_rate"] / 10
+
+
+@pytest.mark.parametrize("who", ["both", "noise", "adam"])
+def test_a_turned_model_keeps_what_only_one_of_them_may_know(studies, who):
+    import answers
+
+    model = vaelib.VAE((1, 8, 8), 3, convs=(), hidden=8)
+    x = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    before, weight = model.reconstruct(x), model.to_mean.weight.detach().clone()
+    answers.turn(model, [0, 2], 30.0, who)
+    assert (model.reconstruct(x) - before).abs().max() < 1e-5
+    assert (model.to_mean.weight - weight).abs().max() > 0.01
+    trained = dict(model.named_parameters())
+    as_they_were = trained.get("to_mean.parametrizations.weight.original")
+    assert (as_they_were is not None and torch.equal(as_they_were, weight)) == (who == "noise")
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    (model.encode(x)[1] * torch.tensor([1.0, 1.0, -1.0])).sum().backward()
+    optimizer.step()
+    even = torch.equal(*model.encode(x)[1][:, [0, 2]].T)
+    assert even == (who == "adam")
+
+
+def test_the_averaged_curvature_of_a_straight_decoder_is_exact(studies, monkeypatch):
+    import answers
+
+    model = vaelib.VAE((1, 4, 4), 2, convs=(), hidden=(), likelihood="gaussian", sigma=0.5)
+    g = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (8, 1, 4, 4), generator=g, dtype=torch.uint8)
+    monkeypatch.setattr(answers.study, "IN_USE", -1.0)
+    found = answers.averaged_curvatures(model, images, draws=2000)
+    columns = model.decoder[0].weight.square().sum(0) / 0.25
+    for j, row in found.items():
+        assert row["averaged"] == pytest.approx(columns[int(j)].item(), rel=0.05)
+
+
 def test_the_encoders_noise_obeys_the_decoders_curvature(found):
     rows = found["prediction"]["latents"].values()
     assert all(abs(row["by_variance"] / row["by_decoder"] - 1) < 0.2 for row in rows)

@@ -21,6 +21,7 @@ from vaelib.choices import (
     SCHEDULES,
     SIGMA_WORDS,
     SPRITE_SIZES,
+    STARTS,
     VARIATIONS,
     WITHOUT_BETA,
 )
@@ -636,7 +637,7 @@ def configurations(draw):
             z_map=draw(numbers) if as_map else None,
             hidden=() if as_map else draw(st.lists(numbers).map(tuple)),
             activation=draw(st.sampled_from(ACTIVATIONS)),
-            start_at_mean=draw(st.booleans()),
+            start=draw(st.sampled_from(STARTS)),
             likelihood=likelihood,
             sigma=draw(st.sampled_from(words) | floats) if words else None,
         ),

@@ -12,6 +12,7 @@ import threading
 import time
 from urllib.request import Request
 
+import forks
 import pytest
 from test_data import write_idx
 from torchvision import datasets
@@ -99,9 +100,8 @@ def test_two_processes_download_at_once(server, tmp_path):
         f"from pathlib import Path; from vaelib.data.download import fetch; "
         f"fetch(['{address}/good'], Path({str(tmp_path / 'file')!r}), {MD5!r})"
     )
-    command, environment = [sys.executable, "-c", code], {**os.environ, "PYTHONPATH": str(ROOT)}
-    both = [subprocess.Popen(command, env=environment) for _ in range(2)]
-    assert [process.wait(100) for process in both] == [0, 0]
+    both = [forks.start([], code) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert asked in (["/good"], ["/good"] * 2)  # who comes late finds the file
     assert os.listdir(tmp_path) == ["file"]

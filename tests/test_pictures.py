@@ -47,6 +47,21 @@ def spans(axis) -> list[float]:
     return [np.ptp(line.get_xydata(), 0).max() for line in axis.lines]
 
 
+# chapter 3
+
+
+def test_the_log_of_the_mean_weight_is_some_nats_above_the_mean_of_the_log(study, saved):
+    chapter, digits = study("03-elbo"), results("03-elbo")["digits"]
+    data = vaelib.load("mnist-5k", binarize=True)
+    figure = chapter["bounds"](data.test[chapter["ONE"]][None] / 255, digits)
+    elbo, bound = (line.get_xdata()[0] for line in figure.axes[0].lines)
+    assert 3 < bound - elbo < 5
+    means = [digits[f"k{k}"]["mean"] for k in (1, 10, 100, 1000)]
+    truth = digits["log_evidence"]
+    assert means == sorted(means) and means[-1] < truth["mean"] - truth["sd"]
+    saved(figure, "03-bounds")
+
+
 # chapter 4
 
 
@@ -62,6 +77,19 @@ def test_three_clouds_of_one_mean_and_the_pathwise_one_shows_where_it_is(study, 
         assert (draws[way].std(0) / sd).min() > 2
     assert (exact.abs() / sd).topk(2).values.min() > 1.3  # an arrow that the cloud points out
     saved(chapter["one_draw"](data), "04-one-draw")
+
+
+# chapter 6
+
+
+def test_which_model_is_better_depends_on_the_convention(study, saved):
+    chapter, bits = study("06-likelihoods"), results("06-likelihoods")["bits"]
+    figure = chapter["compared"](bits)
+    widths = [bar.get_width() for bar in figure.axes[0].patches]
+    ways = [f"{m}_{w}" for m in ("gaussian", "logistic") for w in ("folded", "cube", "dequantised")]
+    assert widths == [bits[way]["mean"] for way in ways]
+    assert widths[3] < widths[0] < widths[1] < 8 < widths[4]
+    saved(figure, "06-bits")
 
 
 # chapter 8
@@ -128,3 +156,29 @@ def test_a_turn_is_a_loop_at_the_price_1_and_hardly_a_step_at_4(study, saved):
         plain, falling = spans(axis)
         assert plain > 4 * falling
     saved(figure, "10-loops")
+
+
+# chapter 12
+
+
+def test_of_two_reports_one_has_all_latents_in_use_and_the_other_draws_more_digits(study, saved):
+    chapter = study("12-your-own")
+    from digit_classifier import Judge
+
+    data = vaelib.load("mnist-5k")
+    judge, legible = Judge(data, epochs=2), {}
+    for name in chapter["REPORTS"]:
+        model = vaelib.load_pretrained(name)
+        drawn = model.sample(1000, torch.Generator().manual_seed(0))
+        legible[name] = (
+            judge.legible(drawn),
+            judge.legible(model.reconstruct(data.test)),
+        )
+    (drawn_a, rebuilt_a), (drawn_b, rebuilt_b) = legible.values()
+    assert drawn_a < drawn_b and rebuilt_a > rebuilt_b, legible
+    figure = chapter["reports"]()
+    assert [axis.get_title().split(", ")[1] for axis in figure.axes[::3]] == [
+        "16 in use",
+        "2 in use",
+    ]
+    saved(figure, "12-reports")

@@ -2,14 +2,12 @@
 times.
 """
 
-import os
 import random
 import signal
-import subprocess
 import sys
 import time
 
-import processes
+import forks
 import pytest
 import torch
 
@@ -33,9 +31,7 @@ vaelib.save_model(model, sys.argv[2])
 
 
 def start(folder, name):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-    command = [sys.executable, "-c", RUN, folder / f"{name}.pt", folder / f"{name}.safetensors"]
-    return processes.start(command, stdout=subprocess.PIPE, env=environment)
+    return forks.start([folder / f"{name}.pt", folder / f"{name}.safetensors"], RUN)
 
 
 def in_this_process(folder, name, monkeypatch, capsys):

@@ -20,7 +20,7 @@ BOOK = ROOT / "book"
 STUDIES = sorted((BOOK / "studies").glob("*.py"))
 CHAPTERS = [path for path in STUDIES if path.name[0].isdigit()]
 STEMS = [path.stem for path in CHAPTERS]
-LONG = ("sprites", "peers", "gallery", "literature")
+LONG = ("sprites", "peers", "gallery", "literature", "beside_pythae")
 OTHERS = (*LONG, "start", "answers")
 RUNS = ("sprites-answers",)  # what a study of OTHERS trained, beside what it says of it
 
@@ -251,6 +251,44 @@ def test_chapter_11_tabulates_the_gallery_and_the_literature(studies):
     assert chapter["gallery_table"](results("gallery")["runs"]) == page["table"]
     assert literature.table(results("literature")) == page["literature"]
     assert literature.photograph_table(results("literature")) == page["photographs"]
+    published = chapter["published_table"](page["runs"], page["nll_by_k"]["1"])
+    assert published == page["published_table"]
+
+
+def test_chapter_11_compares_the_libraries(studies):
+    import beside_pythae
+
+    found, page = results("beside_pythae"), results("11-gallery")["beside"]
+    assert beside_pythae.summary(found) == page["arms"]
+    assert beside_pythae.table(found) == page["table"]
+    assert all(page[key] == found[key] for key in page.keys() & found.keys())
+
+
+def test_a_lead_over_pythae_is_of_the_same_seeds_and_positive_where_vaelib_is_better(studies):
+    import beside_pythae
+
+    def run(library: str, seed: int, nats: float, seconds: float) -> dict:
+        measured = {"own_loss": nats, "nll": nats - 5, "elbo": -nats, "kl": 20.0}
+        names = {"arm": "vae", "library": library, "seed": seed}
+        return {**names, **measured, "seconds": seconds}
+
+    ours = [run("vaelib", seed, 100 + seed, 2) for seed in range(5)]
+    theirs = [run("pythae", seed, 101 + seed, 2 + seed) for seed in reversed(range(5))]
+    row = beside_pythae.compared([*theirs, *ours], "vae")
+    assert row is not None and beside_pythae.compared([*ours, *theirs[:2]], "vae") is None
+    for name in ("own_loss", "nll", "elbo"):
+        assert row[f"lead_{name}"] == {"mean": 1, "error": 0}
+    assert row["vaelib"]["own_loss"]["mean"] == 102
+    assert row["ratio"] == {"median": 2, "least": 1, "most": 3}
+
+
+def test_without_pythae_the_comparison_says_so_in_one_line(studies, monkeypatch):
+    import beside_pythae
+
+    monkeypatch.setattr(sys, "argv", ["beside_pythae.py"])
+    monkeypatch.setattr(beside_pythae.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match=r"^pythae is not installed here: "):
+        beside_pythae.main()
 
 
 def test_make_studies_goes_on_after_one_that_cannot(tmp_path):

@@ -12,6 +12,7 @@ SIGMA_WORDS = {"gaussian": ("learnt", "optimal"), "discretised-logistic": ("lear
 # would need some 3,000 steps to come down to it
 FIRST_SIGMA = {"gaussian": 1.0, "discretised-logistic": 0.1}
 ACTIVATIONS = ("relu", "tanh")
+STARTS = ("drawn", "mean", "line")  # what a model's first weights are
 PRECISIONS = ("fp32", "bf16")
 SAMPLINGS = ("weighted", "stratified")  # how a batch's codes stand for those of a data set
 VARIATIONS = ("VAE", "B-VAE")

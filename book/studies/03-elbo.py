@@ -1,7 +1,7 @@
 """Chapter 3: how far the ELBO lies below log p(x), over three seeds, and how it climbs.
 
 python book/studies/03-elbo.py    about 10 minutes on 2 cores; writes book/results/03-elbo.json and
-                                  book/images/03-elbo-climb.png and 03-clouds.png
+                                  book/images/03-*.png: elbo-climb, clouds and bounds
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
-from reporting import image_path, machine, over_runs, write_results
+from reporting import image_path, machine, over_runs, save_picture, write_results
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from torch.nn.functional import softplus
 
 import vaelib
-from vaelib import ConvSpec, metrics
+from vaelib import ConvSpec, losses, metrics
 from vaelib.plots import COLOURS
 
 DEVICE = "cpu"
 CLOUDS = "digits-2"  # the shipped model whose posteriors are drawn
+ONE = 35  # the test digit whose weights are
 SEEDS = range(3)
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 100, 2e-3
 CONVS = (ConvSpec(16, 4, 2, 1), ConvSpec(32, 4, 2, 1))
@@ -348,6 +349,54 @@ def draw_clouds(path: Path, images: torch.Tensor) -> dict:
     return {"model": CLOUDS, "images": len(images), "gaps": [found[n].item() for n in chosen]}
 
 
+@torch.no_grad()
+def bounds(image: torch.Tensor, digits: dict, draws: int = 20_000) -> Figure:
+    """log w of one image in a shipped model, and each bound of ``digits``, the page's results.
+
+    The two lines on the left are the ELBO and the bound of that many draws.
+    """
+    model = vaelib.load_pretrained(CLOUDS).eval()
+    mean, log_var = model.encode(image)
+    noise = torch.randn(draws, 2, generator=torch.Generator().manual_seed(0))
+    z = mean + (log_var / 2).exp() * noise
+    fit = torch.cat(
+        [
+            model.log_likelihood(image.expand(len(p), -1, -1, -1), model.decode(p))
+            for p in z.split(2000)
+        ]
+    )
+    log_w = losses.log_importance_weight(fit, z, mean, log_var)
+    elbo, bound = log_w.mean(), torch.logsumexp(log_w, 0) - math.log(draws)
+    figure = Figure(figsize=(9.6, 3.3), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    reach = (elbo.item() - 12, log_w.max().item() + 2)
+    left.hist(log_w.numpy(), bins=90, range=reach, color=COLOURS[2])
+    left.axvline(elbo, color=COLOURS[6], ls="--", lw=2, label="their mean, the ELBO")
+    left.axvline(bound, color="black", lw=2, label="the log of the mean $w$")
+    left.set(
+        xlabel=r"$\log w$ of one digit, nats", yticks=(), xticks=range(-148, -125, 4), xlim=reach
+    )
+    left.legend(frameon=False, fontsize=9, loc="upper left")
+    found = [digits[f"k{k}"] for k in SAMPLES]
+    style = dict(fmt="o-", color=COLOURS[5], capsize=3, lw=1.2)
+    right.errorbar(SAMPLES, [f["mean"] for f in found], [f["sd"] for f in found], **style)
+    truth = digits["log_evidence"]
+    right.axhline(truth["mean"], color="black", lw=1.5)
+    right.axhspan(
+        truth["mean"] - truth["sd"], truth["mean"] + truth["sd"], color="black", alpha=0.12, lw=0
+    )
+    right.text(1, truth["mean"] + 0.15, r"$\log p(x)$, by brute force", va="bottom", fontsize=9)
+    lacking = (1, found[0]["mean"]), (1, truth["mean"])
+    right.annotate("", *lacking, arrowprops={"arrowstyle": "<->", "lw": 1.1})
+    gap = f"  gap {digits['gap']['mean']:.1f}"
+    right.text(1, (found[0]["mean"] + truth["mean"]) / 2, gap, va="center", fontsize=10)
+    right.set(xscale="log", xlabel="$K$", ylabel="nats, mean of 500 digits", xticks=SAMPLES)
+    right.set_xticklabels([f"{k:,}" for k in SAMPLES])
+    right.set_ylim(found[0]["mean"] - 2.2, truth["mean"] + 1.6)
+    right.grid(alpha=0.3)
+    return figure
+
+
 def main() -> None:
     climbed = draw(image_path("03-elbo-climb.png"))
     data = vaelib.load("mnist-5k", binarize=True)
@@ -370,6 +419,7 @@ def main() -> None:
         "digits": over_runs(runs),
     }
     write_results("03-elbo", results)
+    save_picture(bounds(data.test[ONE : ONE + 1] / 255, results["digits"]), "03-bounds")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 python book/studies/06-likelihoods.py    about 3 minutes on 2 cores; writes
                                          book/results/06-likelihoods.json and
-                                         book/images/06-clinic.png and 06-sigma.png
+                                         book/images/06-*.png: clinic, sigma and bits
 
 The programs of the clinic are not written down twice: they are read from the chapter's notebook.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from reporting import ROOT, image_path, machine, over_runs, spread, write_results
+from reporting import ROOT, image_path, machine, over_runs, save_picture, spread, write_results
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
@@ -234,6 +234,31 @@ def draw_sigmas(path: Path, data, scales: dict) -> None:
     figure.savefig(path, dpi=130)
 
 
+def compared(found: dict) -> Figure:
+    """Bits a pixel of both models by each convention."""
+    rows = {"gaussian": "Gaussian, trained\non dequantised pixels"}
+    rows["logistic"] = "logistic, trained\non grey levels, folded"
+    ways = {"folded": 2, "cube": 3, "dequantised": 1}
+    figure = Figure(figsize=(8.6, 2.9), layout="constrained")
+    axis = figure.subplots()
+    for row, model in enumerate(rows):
+        for at, (way, colour) in enumerate(ways.items()):
+            value, place = found[f"{model}_{way}"]["mean"], row + 0.27 * (at - 1)
+            label = way if row == 0 else None
+            axis.barh(place, value, 0.25, color=COLOURS[colour], label=label)
+            blank = dict(fc="white", ec="none", pad=0.5)
+            axis.text(value + 0.2, place, f"{value:.2f}", va="center", fontsize=9, bbox=blank)
+    axis.axvline(8, color="black", ls=":", lw=1.2, zorder=0.5)
+    axis.text(8, -0.62, "as stored: 8", ha="center", fontsize=9)
+    axis.set_yticks(range(len(rows)), list(rows.values()))
+    axis.invert_yaxis()
+    axis.set(xlabel="bits a pixel", xlim=(0, 26))
+    axis.legend(frameon=False, fontsize=9, loc="upper right")
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    return figure
+
+
 def main() -> None:
     results, first = ward()
     draw(image_path("06-clinic.png"), first["names"], first["runs"])
@@ -259,6 +284,7 @@ def main() -> None:
         "bits": over_seeds(bits, data),
     }
     write_results("06-likelihoods", measured)
+    save_picture(compared(measured["bits"]), "06-bits")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from elbo_surgery_tables import (
     order,
     over_seeds,
     ratios,
+    seed_by_seed,
     with_brackets,
     with_migs,
     with_words,
@@ -257,6 +258,7 @@ def page(setting, kinds, bracket, found, measured, rows) -> dict:
         "differences": with_brackets(found, kinds),
         "equal_terms": at_equal_terms(kinds),
         "order": order(kinds, rows),
+        "seed_by_seed": seed_by_seed(rows),
         **measured,
     }
 

@@ -9,9 +9,11 @@ to vaelib/pretrained/. A run that has not been made is left out, and named.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from functools import cache, partial
 
+import beside_pythae
 import gallery
 import literature
 import torch
@@ -44,6 +46,9 @@ SHOWN = {  # test images, of each data set but CIFAR-10, of which the first are 
     "mnist": [3, 2, 1, 18, 4, 8, 11, 61],
     "fashion-mnist": [0, 1, 3, 5, 6, 8, 11, 18],
 }
+# -log p(x) of a VAE with a normal prior, and its ±, as printed in the table of density estimation
+# of Norouzi, Fleet & Norouzi (2020), in the README of github.com/sajadn/Exemplar-VAE
+PUBLISHED = {"MNIST": (84.45, 0.12), "Fashion-MNIST": (228.70, 0.15)}
 
 
 def models(names: list[str]) -> dict[str, vaelib.VAE]:
@@ -211,6 +216,19 @@ def since_before(measured: dict) -> dict:
     }
 
 
+def of_densities(row: dict) -> dict:
+    """Bits a pixel value and PSNR of a Gaussian model, from its terms in nats on [0, 1].
+
+    A level is 1/255 wide, and the standard deviation many levels, so that a level's probability
+    is its density times that. At the best standard deviation the reconstruction term is
+    -D/2 (log(2 pi mse) + 1), which gives the mean square error of drawn codes.
+    """
+    values = 3 * 32 * 32
+    mse = math.exp(2 * row["reconstruction"] / values - 1) / (2 * math.pi)
+    bits = math.log2(255) - row["elbo"] / values / math.log(2)
+    return {"bits": bits, "psnr": -10 * math.log10(mse), "grey_levels": 255 * math.sqrt(mse)}
+
+
 def ship(rows: dict[str, dict]) -> None:
     """Three of the models, in half precision, and their cards, scored on the digits of mnist-5k."""
     data = vaelib.load("mnist-5k", binarize=True)
@@ -279,14 +297,40 @@ def gallery_table(rows: list[dict]) -> str:
     return markdown([columns, *shown])
 
 
+def published_table(by_name: dict[str, dict], digits: dict) -> str:
+    """VAEs of both binarised data sets: the published -log p(x), ours where it was estimated."""
+    head = ["data", "VAE", r"$-\log\ptheta(\x)$", "minus ELBO", "epochs"]
+    rows = [head]
+
+    def bound(row: dict, digits: int = 1) -> str:
+        return f"{-row['elbo']:.{digits}f}"
+
+    for data, (nll, error) in PUBLISHED.items():
+        theirs = "{cite:t}`norouzi2020exemplar`"
+        rows.append([data, theirs, f"{nll:.2f} ± {error:.2f}", "", "up to 2,000"])
+        if data == "MNIST":
+            nll = f"{digits['nll']:.2f} ± {digits['nll_error']:.2f}"
+            rows.append([data, "ours, dense", nll, bound(digits, 2), f"{digits['epochs']}"])
+        (ours,) = [
+            r for r in by_name.values() if (r["data"], r["latents"], r["beta"]) == (data, 16, 1)
+        ]
+        epochs = ours["length"].removesuffix(" epochs")
+        rows.append([data, f"ours, `{ours['name']}`", "", bound(ours), epochs])
+    return markdown(rows)
+
+
 def main() -> None:
     rows = read_json(gallery.TABLE, gallery.SCRIPT)["runs"]
     measured = read_json(literature.RESULTS, literature.SCRIPT)
+    beside = read_json(RESULTS / f"{beside_pythae.STEM}.json", beside_pythae.SCRIPT)
     without_model = draw()
     by_name = {row["name"]: row for row in rows if row["network"] != "original"}
     ship(by_name)
     rows_now = literature.present(measured)
     save_picture(learning_curves(rows_now), "11-literature", DPI)
+    nll_by_k = {
+        str(row["k"]): row for row in rows_now if row["of_epochs"] == literature.EPOCHS[row["k"]]
+    }
     write_results(
         "11-gallery",
         {
@@ -303,13 +347,19 @@ def main() -> None:
             "runs": by_name,
             "codes": codes(),
             "strips": strips(),
-            "nll_by_k": {
-                str(row["k"]): row
-                for row in rows_now
-                if row["of_epochs"] == literature.EPOCHS[row["k"]]
+            "nll_by_k": nll_by_k,
+            "published": {name: list(printed) for name, printed in PUBLISHED.items()},
+            "published_table": published_table(by_name, nll_by_k["1"]),
+            "beside": {
+                **{
+                    key: beside[key] for key in ("setting", "same_step", "own_weight", "step_costs")
+                },
+                "arms": beside_pythae.summary(beside),
+                "table": beside_pythae.table(beside),
             },
             **since_before(measured),
-            "bits": measured["bits"],
+            **{kind: measured[kind] for kind in (*literature.BITS_RUNS, "lines")},
+            "dense_128": of_densities(by_name["cifar10-z128"]),
         },
     )
     if without_model:

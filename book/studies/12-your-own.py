@@ -1,17 +1,27 @@
-"""Chapter 12: what many runs and a million images cost.
+"""Chapter 12: what many runs and a million images cost, and what to read in a report.
 
-python book/studies/12-your-own.py    at once, from what gallery.py and benchmarks/growth.py have
-                                      measured; writes book/results/12-your-own.json
+python book/studies/12-your-own.py    in seconds, from what gallery.py and benchmarks/growth.py have
+                                      measured, and models that ship; writes
+                                      book/results/12-your-own.json and book/images/12-reports.png
 """
 
 from __future__ import annotations
 
 import gallery
-from reporting import ROOT, read_json, write_results
+import torch
+from in_use import IN_USE
+from matplotlib.figure import Figure
+from reporting import ROOT, read_json, save_picture, write_results
+
+import vaelib
+from vaelib import metrics
+from vaelib.models import as_float
+from vaelib.plots import COLOURS
 
 GROWTH = ROOT / "benchmarks" / "results" / "growth.json"
 RUNS, IMAGES, EPOCHS = 1000, 1_000_000, 20  # what the page asks the price of
 CORES = (2, 16, 128)
+REPORTS = ("mnist-z16", "mnist-z2-beta4")  # two that fail in different ways
 TRAINED_ON = {"mnist-z16": 60_000, "cifar10-z128": 50_000}
 
 
@@ -42,6 +52,33 @@ def images_price(point: dict, batch: int) -> dict:
     }
 
 
+def reports(images: int = 6) -> Figure:
+    """Of each of REPORTS the KL of its latents, reconstructions and samples, a row each."""
+    test = vaelib.load("mnist-5k", binarize=True).test
+    chosen = test[[0, 31, 62, 3, 54, 96]]
+    figure = Figure(figsize=(9.6, 3.1), layout="constrained")
+    axes = figure.subplots(len(REPORTS), 3, width_ratios=(1, 1.5, 1.5))
+    for (bars, rebuilt, drawn), name in zip(axes, REPORTS):
+        model = vaelib.load_pretrained(name)
+        kl = metrics.kl_per_dimension(model, test).sort(descending=True).values.tolist()
+        bars.bar(range(1, 1 + len(kl)), kl, color=COLOURS[5])
+        bars.set(xlim=(0.2, 16.8), ylim=(0, 4), xticks=(1, 16), ylabel="KL, nats")
+        bars.set_title(f"{sum(kl):.1f} nats, {sum(k > IN_USE for k in kl)} in use", fontsize=10)
+        made = torch.cat([as_float(chosen), model.reconstruct(chosen)])
+        samples = model.sample(2 * images, torch.Generator().manual_seed(2))
+        for axis, pictures, word in (
+            (rebuilt, made, "images, reconstructions"),
+            (drawn, samples, "samples"),
+        ):
+            tiles = pictures.squeeze(1).unflatten(0, (2, images)).permute(0, 2, 1, 3)
+            axis.imshow(tiles.flatten(0, 1).flatten(1), cmap="gray_r", vmin=0, vmax=1)
+            axis.set_title(word, fontsize=10)
+            axis.set_axis_off()
+    for axis, letter in zip(axes[:, 0], "AB"):
+        axis.text(-0.42, 1.12, letter, transform=axis.transAxes, fontsize=13, fontweight="bold")
+    return figure
+
+
 def main() -> None:
     runs = read_json(gallery.TABLE, gallery.SCRIPT)["runs"]
     rows = {row["name"]: row for row in runs if row["network"] == "compact"}
@@ -66,6 +103,7 @@ def main() -> None:
             "two_processes": one["time"] / two["time"],
         },
     )
+    save_picture(reports(), "12-reports")
 
 
 if __name__ == "__main__":

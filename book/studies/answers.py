@@ -4,6 +4,9 @@ python book/studies/answers.py predict    what the theory says of runs not yet m
 python book/studies/answers.py train      makes them: twenty minutes on one core; goes on where it
                                           was
 python book/studies/answers.py turn       turns two finished models and trains on: five minutes
+python book/studies/answers.py axes       and lets only the noise, or only Adam, know the axes: a
+                                          minute a run; goes on where it was
+python book/studies/answers.py rest       trains the model that ships on, slower: two minutes
 python book/studies/answers.py            compares: seconds
 
 The prediction. At the best posterior variance, 1 / sigma^2 = 1 + h / beta in each coordinate, h
@@ -30,6 +33,14 @@ position by 30 degrees, with encoder and decoder, and train on, 1,000 steps at t
 order of long ago cannot turn it back. The price of the turn can, where there is one:
 
 3. with y halved the angle falls below 10 degrees; with y as it is it stays above 20.
+
+A third, before its runs. Adam scales the step of each weight by itself, so it knows the weights'
+axes, and in 3 these are the noise's too. Where Adam trains the weights of the code before its turn,
+which a fixed rotation then turns, only the noise knows the axes to turn back to; where the two
+latents share one variance for each image, only Adam does.
+
+4. with y halved the angle falls by more than half of what it falls in 3 where only the noise knows
+   the axes, and by less than half of it where only Adam does.
 """
 
 from __future__ import annotations
@@ -38,14 +49,17 @@ import argparse
 import json
 import math
 import statistics
+from itertools import product
 from pathlib import Path
 
+import separating_tables
 import sprites as study
 import torch
 from matplotlib.figure import Figure
 from reporting import RESULTS, image_path, machine, markdown, read_json
-from separating_tables import separating
+from torch import nn
 from torch.func import jvp
+from torch.nn.utils import parametrize
 from turning import standardised, turned_against
 
 import vaelib
@@ -65,6 +79,13 @@ SHIPPED, X, Y = "sprites-beta-vae", 3, 4  # the factors' columns
 SWITCHED_ON = 0.2  # nats
 BETA = 4.0  # the price at which all of them end
 TURNED, TURNED_STEPS, LEFT_MOST, LEFT_LEAST = 30.0, 1000, 10.0, 20.0
+OF_CURVATURE = {  # in the table of `rest`
+    "by the noise": "by_variance",
+    "averaged": "averaged",
+    "by the decoder": "by_decoder",
+}
+WHO = ("noise", "adam", "both")  # who knows the axes
+RESTED, RESTED_IMAGES = ((study.LEARNING_RATE, 200), (study.LEARNING_RATE / 10, 300)), 600
 MOST_DEGREES, MEAN_DEGREES, RATES_APART, TOLERANCE = 10.0, 5.0, math.log(2), 0.2
 
 
@@ -100,6 +121,55 @@ def curvatures(model: vaelib.VAE, images: torch.Tensor) -> dict:
     return found
 
 
+def averaged_curvatures(model: vaelib.VAE, images: torch.Tensor, draws: int = 16) -> dict:
+    """Of each latent in use, what `curvatures` has, and the curvature that its noise ought to obey.
+
+    That is the second derivative of an image's own distortion, averaged over its cloud, in the form
+    that kinks do not spoil: the mean of epsilon_j d D / d z_j, over sigma_j. Each draw is used with
+    both signs.
+    """
+    x = images.float() / 255
+    mean, log_var = metrics.encode(model, images)
+    sigma, generator = (log_var / 2).exp(), torch.Generator().manual_seed(0)
+    total = torch.zeros_like(mean)
+    for _ in range(draws):
+        noise = torch.randn(mean.shape, generator=generator)
+        for epsilon in (noise, -noise):
+            z = (mean + sigma * epsilon).requires_grad_()
+            distortion = -model.log_likelihood(x, model.decode(z)).sum()
+            total += epsilon * torch.autograd.grad(distortion, z)[0] / sigma
+    averaged = total.mean(0) / (2 * draws)
+    found = curvatures(model, images)
+    return {
+        j: {"by_variance": by_noise(row), "averaged": averaged[int(j)].item(), **row}
+        for j, row in found.items()
+    }
+
+
+def rest() -> list[dict]:
+    """The model that ships, and trained on: at its learning rate, then at a tenth of that."""
+    torch.set_num_threads(1)
+    model, sprites = pretrained.load_pretrained(SHIPPED), vaelib.load("sprites", image_size=32)
+    images = sprites.held_out()[0][:RESTED_IMAGES]
+    found = [{"steps": 0, "latents": averaged_curvatures(model, images)}]
+    for rate, steps in RESTED:
+        vaelib.fit(
+            model,
+            sprites,
+            steps=steps,
+            batch_size=study.BATCH_SIZE,
+            learning_rate=rate,
+            objective=vaelib.objectives.beta_vae(BETA),
+            seed=1,
+            device=study.DEVICE,
+            progress=False,
+        )
+        latents = averaged_curvatures(model, images)
+        found.append({"steps": steps, "learning_rate": rate, "latents": latents})
+        print(found[-1], flush=True)
+    return found
+
+
 def prediction() -> dict:
     """What is expected of the runs, from the model that ships alone."""
     model = pretrained.load_pretrained(SHIPPED)
@@ -123,23 +193,44 @@ def prediction() -> dict:
     }
 
 
-def turn(model: vaelib.VAE, pair: list[int], degrees: float) -> None:
+class Mixed(nn.Module):
+    """Rows ``pair`` of a weight, or its columns, are ``mixing`` times those that are trained."""
+
+    def __init__(self, pair: list[int], mixing: torch.Tensor, columns: bool = False):
+        super().__init__()
+        self.pair, self.mixing, self.columns = torch.tensor(pair), mixing, columns
+
+    def forward(self, trained: torch.Tensor) -> torch.Tensor:
+        rows = trained.T if self.columns else trained
+        mixed = rows.index_copy(0, self.pair, self.mixing @ rows[self.pair])
+        return mixed.T if self.columns else mixed
+
+
+def turn(model: vaelib.VAE, pair: list[int], degrees: float, axes: str = "both") -> None:
     """Turns two latents, in place: the same pictures from codes that are turned.
 
     Their log-variances cannot follow, for the clouds stay upright: both get the mean of
-    the two. Training finds better ones in a few steps.
+    the two. Training finds better ones in a few steps. ``axes`` says who knows those of the
+    clouds: both the noise and Adam; "noise" alone, where Adam trains the weights as they were and
+    a fixed rotation turns them; or "adam" alone, where the two variances stay equal.
     """
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    U = torch.tensor([[c, -s], [s, c]])
-    with torch.no_grad():
-        for head, mixing in ((model.to_mean, U.T), (model.to_log_var, torch.full((2, 2), 0.5))):
-            head.weight[pair] = mixing @ head.weight[pair]
-            head.bias[pair] = mixing @ head.bias[pair]
-        first = model.decoder[0]
-        first.weight[:, pair] = first.weight[:, pair] @ U
+    U, even = torch.tensor([[c, -s], [s, c]]), torch.full((2, 2), 0.5)
+    turned = {  # layer, weight or bias, mixing: what must stay so in training, and what need not
+        "mean": [(model.to_mean, "weight", U.T), (model.to_mean, "bias", U.T)],
+        "log_var": [(model.to_log_var, "weight", even), (model.to_log_var, "bias", even)],
+        "decoder": [(model.decoder[0], "weight", U.T)],
+    }
+    stay = {"both": (), "noise": ("mean", "decoder"), "adam": ("log_var",)}[axes]
+    for name, weights in turned.items():
+        for layer, kind, mixing in weights:
+            mixed = Mixed(pair, mixing, columns=name == "decoder")
+            parametrize.register_parametrization(layer, kind, mixed)
+            if name not in stay:
+                parametrize.remove_parametrizations(layer, kind)
 
 
-def train_turned(model: vaelib.VAE, method: str) -> dict:
+def train_turned(model: vaelib.VAE, method: str, axes: str = "both") -> dict:
     """Turns a finished model's latents of position and trains on; the angle every 100 steps."""
     torch.set_num_threads(1)
     sprites = study.images_of(method)
@@ -154,13 +245,13 @@ def train_turned(model: vaelib.VAE, method: str) -> dict:
         return turned_against(standardised(code), position)[0]
 
     record = {"before": now()}
-    turn(model, pair, TURNED)
+    turn(model, pair, TURNED, axes)
     record |= {"steps": [0], "degrees": [now()]}
 
     def watch(model, history):
         record["steps"].append(history.steps[-1])
         record["degrees"].append(now())
-        print(method, history.steps[-1], f"{record['degrees'][-1]:.1f}", flush=True)
+        print(method, axes, history.steps[-1], f"{record['degrees'][-1]:.1f}", flush=True)
 
     vaelib.fit(
         model,
@@ -184,6 +275,24 @@ def turn_both() -> None:
         known = json.loads(TABLE.read_text()).get("trained_on", {})
         if name not in known:
             update(TABLE, trained_on={**known, name: train_turned(model, method)})
+
+
+def turn_axes() -> None:
+    """Every seed's halved model, turned, where both, only the noise or only Adam know the axes.
+
+    Of the first seed `turn_both` has made the one where both do.
+    """
+    first = {
+        "seed": 0,
+        "axes": "both",
+        **read_json(TABLE, f"{SCRIPT} turn")["trained_on"]["halved"],
+    }
+    for seed, axes in product(study.SEEDS, WHO):
+        known = json.loads(TABLE.read_text()).get("axes", {"runs": [first]})
+        if [seed, axes] not in [[run["seed"], run["axes"]] for run in known["runs"]]:
+            model = vaelib.load_model(study.model_path((study.HALF_Y, 4, seed)))
+            record = {"seed": seed, "axes": axes, **train_turned(model, study.HALF_Y, axes)}
+            update(TABLE, axes={"runs": [*known["runs"], record]})
 
 
 def compare(predicted: dict) -> dict:
@@ -244,9 +353,20 @@ def of_turned(found: dict) -> dict:
     }
 
 
+def asides(known: dict, predicted: dict) -> dict:
+    """What the folded parts of the page on the mechanism have, from the runs that are there."""
+    names = factors_of(predicted["latents"])
+    runs, falls = known["axes"]["runs"], of_turned(known["trained_on"])["halved_falls"]
+    return {
+        "latents_table": latents_table(predicted, names),
+        "rest": of_rest(known["rest"]["stages"], names),
+        "axes": {"runs": runs, **of_axes(runs, falls)},
+    }
+
+
 def listed(values: list[float], digits: int = 0) -> str:
     *first, last = (f"{value:.{digits}f}" for value in values)
-    return f"{', '.join(first)} and {last}"
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def measured(record: dict) -> dict:
@@ -310,20 +430,27 @@ def pairs_of_position(latents: dict) -> tuple[tuple[float, float], tuple[float, 
     return (x, y), (x, y / 4)
 
 
-def latents_table(predicted: dict) -> str:
-    """Of each latent in use of the model that ships, its factor and both curvatures."""
+def factors_of(latents: dict) -> dict[str, str]:
+    """Of each latent in use of the model that ships the factor of which it knows most."""
     model = pretrained.load_pretrained(SHIPPED)
     sprites = vaelib.load("sprites", image_size=32)
     images, factors = sprites.held_out()
     known = disentanglement.mutual_information(metrics.encode(model, images)[0], factors)
     share = known / disentanglement.factor_entropy(factors)
+    order = sorted(latents, key=lambda latent: -latents[latent]["rate"])
+    return {latent: sprites.factor_names[int(share[int(latent)].argmax())] for latent in order}
+
+
+def latents_table(predicted: dict, names: dict[str, str]) -> str:
+    """Of each latent in use of the model that ships, its factor and both curvatures."""
     rows = [
         ["latent of", "rate, nats", "$1/\\sigma_j^2$", "curvature by the noise", "by the decoder"]
     ]
-    for latent, row in sorted(predicted["latents"].items(), key=lambda item: -item[1]["rate"]):
+    for latent, name in names.items():
+        row = predicted["latents"][latent]
         rows.append(
             [
-                sprites.factor_names[int(share[int(latent)].argmax())],
+                name,
                 f"{row['rate']:.2f}",
                 f"{row['inverse_variance']:.0f}",
                 f"{row['by_variance']:.0f}",
@@ -331,6 +458,53 @@ def latents_table(predicted: dict) -> str:
             ]
         )
     return markdown(rows)
+
+
+def of_rest(stages: list[dict], names: dict[str, str]) -> dict:
+    """How far the noise is from the curvature that it ought to obey, at every stage of `rest`."""
+    apart = [
+        {
+            names[latent]: 100 * (row["by_variance"] / row["averaged"] - 1)
+            for latent, row in stage["latents"].items()
+        }
+        for stage in stages
+    ]
+    first = stages[0]["latents"]
+    too_much = [100 * (row["by_decoder"] / row["averaged"] - 1) for row in first.values()]
+    y = first[next(latent for latent, name in names.items() if name == "y")]
+    wide = (y["averaged"] + BETA) / (y["by_variance"] + BETA)  # its variance, over the best one
+    head = ["trained on by", "curvature", *names.values()]
+    body = []
+    for stage in stages:
+        rate = f" at {stage['learning_rate']:g}" if stage["steps"] else ""
+        for kind, key in OF_CURVATURE.items():
+            cells = (f"{stage['latents'][latent][key]:.0f}" for latent in names)
+            body.append([f"{stage['steps']} steps{rate}", kind, *cells])
+    return {
+        "stages": stages,
+        "images": RESTED_IMAGES,
+        "apart": apart,
+        "apart_at_rest": max(abs(value) for value in apart[-1].values()),
+        "decoder_least": min(too_much),
+        "decoder_most": max(too_much),
+        "costs": BETA / 2 * (wide - 1 - math.log(wide)),
+        "table": markdown([head, *body]),
+    }
+
+
+def of_axes(runs: list[dict], both_falls: float) -> dict:
+    """The third prediction, and what came of it; how far each turned model fell."""
+    falls = {
+        who: [run["degrees"][0] - run["degrees"][-1] for run in runs if run["axes"] == who]
+        for who in WHO
+    }
+    ends = {who: [run["degrees"][-1] for run in runs if run["axes"] == who] for who in WHO}
+    return {
+        "falls": falls,
+        "ends": {who: listed(values) for who, values in ends.items()},
+        "models": len(falls["adam"]),
+        "as_predicted": min(falls["noise"]) > both_falls / 2 > max(falls["adam"]),
+    }
 
 
 def picture(results: dict) -> Figure:
@@ -359,6 +533,10 @@ def picture(results: dict) -> Figure:
     return figure
 
 
+def every_run() -> list[dict]:
+    return study.read_study()["runs"] + read_json(RUNS_TABLE, SCRIPT)["runs"]
+
+
 def update(path: Path, **parts: dict) -> None:
     old = json.loads(path.read_text()) if path.exists() else {}
     write(path, json.dumps({**old, **parts}, indent=1, allow_nan=False) + "\n")
@@ -368,27 +546,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["predict", "train", "turn"], nargs="?")
+    parser.add_argument("what", choices=["predict", "train", "turn", "axes", "rest"], nargs="?")
     what = parser.parse_args().what
     if what == "train":
         study.make(RUNS_TABLE, RUNS, at_once=1)
     elif what == "turn":
         turn_both()
+    elif what == "axes":
+        turn_axes()
+    elif what == "rest":
+        update(TABLE, rest={"stages": rest()})
     elif what == "predict":
         update(TABLE, setting=machine("cpu"), prediction=prediction())
     else:
         predicted = read_json(TABLE, f"{SCRIPT} predict")["prediction"]
-        trained_on = read_json(TABLE, f"{SCRIPT} turn")["trained_on"]
-        update(
-            TABLE,
-            turned=compare(predicted),
-            trained_on={**trained_on, **of_turned(trained_on)},
-            latents_table=latents_table(predicted),
-            separating=separating(
-                study.read_study()["runs"] + read_json(RUNS_TABLE, SCRIPT)["runs"]
-            ),
-        )
+        known = read_json(TABLE, f"{SCRIPT} turn")
+        turned = {**known["trained_on"], **of_turned(known["trained_on"])}
+        update(TABLE, turned=compare(predicted), trained_on=turned, **asides(known, predicted))
+        update(TABLE, separating=separating_tables.separating(every_run()))
         picture(read_json(TABLE, SCRIPT)).savefig(image_path("answers-turned.png"), dpi=130)
+        separating_tables.picture(every_run()).savefig(
+            image_path("answers-separating.png"), dpi=130
+        )
 
 
 if __name__ == "__main__":

@@ -212,6 +212,23 @@ def order(kinds: dict, rows: list[dict], much: float = 0.5) -> dict:
     }
 
 
+def seed_by_seed(rows: list[dict]) -> dict:
+    """The total correlation of the kinds whose deviation is as large as their mean: its ends.
+
+    The study's own, stratified, from fewer images: the lower end of a bracket, so maybe below 0.
+    """
+    found = {}
+    for kind in (("beta-vae", 16), ("falling-beta", 4)):
+        mine = [row for row in rows if (row["method"], row["weight"]) == kind]
+        values = [row["total_correlation"] for row in mine]
+        found[key_of(*kind)] = {
+            "least": min(values),
+            "greatest": max(values),
+            "error": max(row["total_correlation_se"] for row in mine),
+        }
+    return found
+
+
 def with_migs(kinds: dict, rows: list[dict]) -> dict:
     """The kinds with MIG over their runs: of the means of the latents in use, and of all means."""
     result = {}

@@ -4,8 +4,10 @@ python book/studies/literature.py k1      the VAE of Burda et al. (2016): an hou
 python book/studies/literature.py k5      their IWAE with 5 samples: an hour and a half
 python book/studies/literature.py k50     with 50: for a GPU, or a night on one core; --epochs 40 is
                                           an hour
-python book/studies/literature.py bits    a convolutional VAE of CIFAR-10 with the discretised
-                                          logistic: half an hour
+python book/studies/literature.py bits    a VAE of CIFAR-10 with latents as a map, started at a
+                                          line: a quarter of an hour on one core
+python book/studies/literature.py plain   the same from drawn weights
+python book/studies/literature.py dense   with 1,024 latents that see all of the image: half an hour
 
 Each may be stopped, or stops by itself (--seconds S), and goes on where it was. Writes
 book/results/literature.json, in which what was reached so far stands too. Checkpoints are under
@@ -20,6 +22,7 @@ import math
 import time
 from dataclasses import replace
 
+import fitted_prior
 import reporting
 import torch
 from photographs import load_photographs
@@ -29,7 +32,7 @@ import vaelib
 from vaelib import ConvSpec, DataError, losses, metrics, objectives
 from vaelib.data import ImageData
 from vaelib.device import pick_device
-from vaelib.initial_weights import start_at_mean
+from vaelib.initial_weights import start_at_line, start_at_mean
 from vaelib.saving import write
 
 SCRIPT = "book/studies/literature.py"
@@ -45,10 +48,14 @@ CURVE_IMAGES, CURVE_SAMPLES, SAMPLES, PART = 1000, 100, 5000, 500
 # van den Oord et al. (2017), section 4.1, and Gregor et al. (2016), quoted there: bits, of the
 # original pixels
 PUBLISHED_BITS = {"van den Oord et al. (2017)": 4.51, "Gregor et al. (2016)": 4.54}
-BITS_EPOCHS, BITS_LATENTS, BITS_CONVS, BITS_BATCH_SIZE = 12, 1024, (ConvSpec(32), ConvSpec(64)), 128
-BITS_FIRST_RATE = 2e-3
-# of the logistic, four grey levels: from 1 the steps of Adam would take longer than the training
-FIRST_SIGMA = 0.015
+BITS_BATCH_SIZE = 128
+# patches of 8 x 8, each with as many latents as it has values
+PATCH, BITS_LATENTS, BITS_WIDTH = 8, 3 * 8 * 8, 448
+# epochs and learning rates; larger ones would lose the line that "bits" starts from
+BITS_RUNS = {"bits": (10, 3e-5, 1e-6), "plain": (10, 1e-3, 1e-4), "dense": (12, 2e-3, 1e-4)}
+FIRST_SIGMA = 0.015  # of the logistic in the other two: four grey levels
+# the linear VAEs to compare with: with as many latents as the dense one, and with all
+LINES = (1024, 3072)
 
 
 def steps_of(data: ImageData, batch_size: int, epochs: int) -> int:
@@ -188,21 +195,34 @@ def setting(batch_size: int, first_rate: float) -> str:
     return f"batch {batch_size}, Adam, learning rate {first_rate:g} to {LAST_RATE:g}, seed 0"
 
 
-def bits(epochs: int, device: torch.device, stop: float) -> dict:
+def model_of(kind: str, data: ImageData) -> tuple[vaelib.VAE, str]:
+    """The model that a run begins with, and what it is."""
+    torch.manual_seed(0)
+    shape, likelihood = data.image_shape, "discretised-logistic"
+    if kind == "dense":
+        model = vaelib.VAE(shape, 1024, (ConvSpec(32), ConvSpec(64)), (), likelihood)
+        what = "convolutions 32, 64 (4 x 4, stride 2), a straight layer to the latents, mirrored"
+    else:
+        places = (shape[1] // PATCH) * (shape[2] // PATCH)
+        conv = ConvSpec(BITS_WIDTH, kernel_size=PATCH, stride=PATCH, padding=0)
+        model = vaelib.VAE(shape, BITS_LATENTS * places, [conv], (), likelihood, latent_map=True)
+        what = f"patches of {PATCH} x {PATCH} through {BITS_WIDTH} channels to {BITS_LATENTS} "
+        what += "latents each, mirrored"
+    if kind == "bits":
+        start_at_line(model, data.train)
+    else:
+        torch.nn.init.constant_(model.log_sigma, math.log(FIRST_SIGMA))
+    return model, what
+
+
+def bits(kind: str, epochs: int, device: torch.device, stop: float) -> dict:
     """Train on photographs with the discretised logistic; the row, as far as it came.
 
-    Bits a pixel value of the test images, and those of the best linear VAE.
+    Bits a pixel value of the test images. ``kind`` is a key of BITS_RUNS.
     """
     label, data = load_photographs()
-    run = ResumableRun(f"bits-{epochs}", stop)
-    line = run.read("line.json", None)
-    if line is None:
-        line = {"bits": straight_line(data.train, data.test, BITS_LATENTS)}
-        write(run.folder / "line.json", json.dumps(line))
-    torch.manual_seed(0)
-    model = vaelib.VAE(data.image_shape, BITS_LATENTS, BITS_CONVS, (), "discretised-logistic")
-    with torch.no_grad():
-        model.log_sigma.fill_(math.log(FIRST_SIGMA))
+    run, (model, network) = ResumableRun(f"{kind}-{epochs}", stop), model_of(kind, data)
+    first_grey_levels = 255 * model.log_sigma.exp().item()
     values = math.prod(data.image_shape)
 
     def in_bits(nats) -> float:
@@ -211,6 +231,10 @@ def bits(epochs: int, device: torch.device, stop: float) -> dict:
     def measure(model, history) -> dict:
         return {"bits": round(in_bits(history.test["elbo"][-1]), 4)}
 
+    if not run.curve:
+        elbo = metrics.elbo_terms(model, data.test).elbo
+        run.curve.append({"epoch": 0, "seconds": 0.0, "bits": round(in_bits(elbo.mean()), 4)})
+    _, first, last = BITS_RUNS[kind]
     finished = run.train(
         model,
         data,
@@ -218,14 +242,21 @@ def bits(epochs: int, device: torch.device, stop: float) -> dict:
         1,
         measure,
         batch_size=BITS_BATCH_SIZE,
-        learning_rate=objectives.falling(
-            BITS_FIRST_RATE, LAST_RATE, steps_of(data, BITS_BATCH_SIZE, epochs)
-        ),
+        learning_rate=objectives.falling(first, last, steps_of(data, BITS_BATCH_SIZE, epochs)),
         device=device,
         progress=False,
     )
     terms = metrics.elbo_terms(model, data.test)
     estimate = metrics.log_likelihood(model, data.test[:CURVE_IMAGES], CURVE_SAMPLES).double()
+    more = {}
+    if kind == "bits":
+        model.to("cpu")
+        fitted = fitted_prior.fit(model, data.train[: fitted_prior.FITTED_TO])
+        more = {"rates": fitted_prior.rates(model, fitted, data.test)}
+        reporting.save_picture(fitted_prior.picture(model, fitted, data.test), "11-line", 100)
+    error = (
+        (data.test.to(model.device) / 255 - model.reconstruct(data.test)).square().mean((1, 2, 3))
+    )
     return {
         "data": label,
         "epochs": run.curve[-1]["epoch"],
@@ -234,10 +265,9 @@ def bits(epochs: int, device: torch.device, stop: float) -> dict:
         "seconds": run.curve[-1]["seconds"],
         "hardware": hardware(str(device), torch.get_num_threads()),
         "torch": torch.__version__,
-        "latents": BITS_LATENTS,
-        "network": "convolutions 32, 64 (4 x 4, stride 2), a straight layer to the latents, "
-        "mirrored",
-        "setting": setting(BITS_BATCH_SIZE, BITS_FIRST_RATE),
+        "latents": model.latent_dim,
+        "network": network,
+        "setting": f"batch {BITS_BATCH_SIZE}, Adam, learning rate {first:g} to {last:g}, seed 0",
         "bits": in_bits(terms.elbo.double().mean()),
         "bits_error": abs(in_bits(terms.elbo.double().std() / len(terms.elbo) ** 0.5)),
         "bits_of_kl": -in_bits(terms.kl.double().mean()),
@@ -247,12 +277,22 @@ def bits(epochs: int, device: torch.device, stop: float) -> dict:
         "importance_bits": in_bits(estimate.mean()),
         "importance_images": CURVE_IMAGES,
         "importance_samples": CURVE_SAMPLES,
-        "first_grey_levels": 255 * FIRST_SIGMA,
+        "psnr": (-10 * error.double().log10()).mean().item(),
+        **more,
+        "first_grey_levels": first_grey_levels,
         "grey_levels": 255 * model.log_sigma.exp().item(),
-        "line_bits": line["bits"],
-        "published": PUBLISHED_BITS,
         "curve": run.curve,
     }
+
+
+def lines(stop: float) -> dict:
+    """Bits of the best linear VAEs of the same pixels, by their number of latents."""
+    _, data = load_photographs()
+    return reporting.cached(
+        KEPT / "lines.json",
+        stop,
+        lambda: {str(d): straight_line(data.train, data.test, d) for d in LINES},
+    )
 
 
 def straight_line(train: torch.Tensor, test: torch.Tensor, latents: int) -> float:
@@ -284,8 +324,8 @@ def straight_line(train: torch.Tensor, test: torch.Tensor, latents: int) -> floa
 
 
 def read() -> dict:
-    """What was measured so far: {"nll": rows, a k and budget each, "bits": a row or None}."""
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"nll": [], "bits": None}
+    """What was measured so far: {"nll": rows, a k and budget each}, and of BITS_RUNS a row each."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"nll": []}
 
 
 def present(results: dict) -> list[dict]:
@@ -315,22 +355,27 @@ def table(results: dict) -> str:
 
 
 def photograph_table(results: dict) -> str:
-    """Bits a pixel value, beside the published numbers and the straight line's."""
-    row = results["bits"]
-    if row is None:
-        return ""
-    spent = f"{row['epochs']} epochs, {row['seconds'] / 60:.0f} min"
-    ours = f"convolutional VAE, {row['latents']} latents (ours, {spent})"
-    line = f"the best linear VAE, {row['latents']} latents (closed form)"
-    shown = [
-        [ours, row["data"], f"{row['bits']:.2f}"],
-        [line, row["data"], f"{row['line_bits']:.2f}"],
-    ]
+    """Bits a pixel value, beside the published numbers and the straight lines'."""
+    names = {
+        "dense": "convolutional VAE, {latents:,} latents",
+        "plain": "patches with latents of their own, drawn weights",
+        "bits": "the same, started at a line",
+    }
+    shown = []
+    for kind, name in names.items():
+        if kind in results:
+            row = results[kind]
+            spent = f"{row['epochs']} epochs, {row['seconds'] / 60:.0f} min"
+            name = f"{name.format(**row)} (ours, {spent})"
+            shown.append([name, row["data"], f"{row['bits']:.2f}"])
+    for latents, found in results["lines"].items():
+        name = f"the best linear VAE, {int(latents):,} latents (closed form)"
+        shown.append([name, results["bits"]["data"], f"{found:.2f}"])
     cited = {
         "van den Oord et al. (2017)": "{cite:t}`oord2017neural`",
         "Gregor et al. (2016)": "{cite:t}`gregor2016towards`",
     }
-    for name, published in row["published"].items():
+    for name, published in PUBLISHED_BITS.items():
         shown.append(
             [f"convolutional VAE, {cited[name]}", "CIFAR-10, the original", f"{published:.2f}"]
         )
@@ -341,7 +386,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", choices=[*(f"k{k}" for k in EPOCHS), "bits"])
+    parser.add_argument("run", choices=[*(f"k{k}" for k in EPOCHS), *BITS_RUNS])
     parser.add_argument(
         "--epochs",
         type=int,
@@ -352,9 +397,10 @@ def main() -> None:
     args = parser.parse_args()
     stop, device = time.monotonic() + args.seconds, pick_device(args.device)
     try:
-        if args.run == "bits":
-            row = bits(args.epochs or BITS_EPOCHS, device, stop)
-            results = {**read(), "bits": row}
+        if args.run in BITS_RUNS:
+            found = lines(stop)
+            row = bits(args.run, args.epochs or BITS_RUNS[args.run][0], device, stop)
+            results = {**read(), args.run: row, "lines": found}
         else:
             k = int(args.run[1:])
             row, before = digits(k, args.epochs or EPOCHS[k], device, stop), read()

@@ -1,12 +1,15 @@
-"""The tables of the page "What makes codes separate", from the runs of both studies of sprites."""
+"""The tables and the picture of the page "What makes codes separate", from both studies' runs."""
 
 from __future__ import annotations
 
 import numpy as np
 import sprites as study
 from in_use import mig_in_use
+from matplotlib.figure import Figure
 from measuring_tables import between, middle, rank_correlations, values
 from reporting import markdown
+
+from vaelib.plots import COLOURS
 
 # of each row its name on the page; those of sprites.json first
 ROWS = {
@@ -28,8 +31,9 @@ COLUMNS = {
     "elbo": ("ELBO", 1),
     "kl": ("KL", 1),
     "total_correlation": ("TC, lower end", 2),
-    "tc_means": ("a normal's, means", 2),
-    "tc_drawn": ("drawn codes", 2),
+    "tc_drawn": ("a normal's, drawn", 2),
+    "tc_means_in_use": ("means in use", 2),
+    "tc_means": ("all means", 2),
 }
 SCORES = {
     "mig": "MIG",
@@ -48,6 +52,7 @@ def row_of(run: dict) -> dict:
         "mig_in_use": mig_in_use(run),
         "mig_drawn": drawn.get("mig"),
         "tc_means": gaussian.get("means"),
+        "tc_means_in_use": gaussian.get("in_use"),
         "tc_drawn": gaussian.get("drawn"),
     }
 
@@ -68,9 +73,14 @@ def separating(runs: list[dict]) -> dict:
             c: middle(found) for c, found in known.items() if len(found) == len(own)
         }
     groups: dict[tuple, list[dict]] = {}
+    methods: dict[str, list[dict]] = {}
     for run in runs:
         groups.setdefault((run["method"], run["weight"]), []).append(run)
-    shares = {score: between([values(own, score) for own in groups.values()]) for score in SCORES}
+        methods.setdefault(run["method"], []).append(run)
+    alone, shares = (
+        {score: between([values(own, score) for own in parts.values()]) for score in SCORES}
+        for parts in (methods, groups)
+    )
     correlations = rank_correlations(runs, SCORES)
     return {
         "rows": rows,
@@ -80,9 +90,20 @@ def separating(runs: list[dict]) -> dict:
         "table": table_of(rows, list(COLUMNS)[:4], ends=True),
         "terms_table": table_of(rows, list(COLUMNS)[4:], ends=False),
         "explained": shares,
+        "explained_alone": alone,
+        # what to expect of groups that say nothing
+        "factor_vae_in_use": in_use_but_one(runs),
+        "by_chance": (len(groups) - 1) / (len(runs) - 1),
+        "by_chance_alone": (len(methods) - 1) / (len(runs) - 1),
         "rank_correlations": correlations.round(4).tolist(),
-        "scores_table": scores_table(correlations, shares),
+        "scores_table": scores_table(correlations, alone, shares),
     }
+
+
+def in_use_but_one(runs: list[dict]) -> dict:
+    """Of FactorVAE's runs the total correlation of the means in use: the most, and the next."""
+    found = sorted(row_of(run)["tc_means_in_use"] for run in runs if run["method"] == "factor-vae")
+    return {"most": found[-1], "next": found[-2]}
 
 
 def table_of(rows: dict, columns: list[str], ends: bool) -> str:
@@ -103,9 +124,45 @@ def table_of(rows: dict, columns: list[str], ends: bool) -> str:
     return markdown([head, *body])
 
 
-def scores_table(correlations: np.ndarray, shares: dict) -> str:
+def scores_table(correlations: np.ndarray, *shares: dict) -> str:
+    """The rank correlations, then for each score its shares of variance."""
     rows = [
-        [name, *(f"{value:.2f}".replace("-", "\u2212") for value in line), f"{share:.2f}"]
-        for name, line, share in zip(SCORES.values(), correlations, shares.values())
+        [name, *(f"{v:.2f}".replace("-", "\u2212") for v in [*line, *(s[score] for s in shares)])]
+        for (score, name), line in zip(SCORES.items(), correlations)
     ]
-    return markdown([["", *SCORES.values(), "by the objective"], *rows])
+    return markdown([["", *SCORES.values(), "by objective", "and weight"], *rows])
+
+
+# of the picture: all runs of a method in one colour, those that differ from beta alone in black
+PICTURED = {
+    "beta-vae": ("constant $\\beta$", "black", "o"),
+    "falling-beta": ("falling $\\beta$", COLOURS[5], "o"),
+    "beta-tcvae": ("TCVAE", COLOURS[3], "s"),
+    study.ADA_GVAE: ("Ada-GVAE", COLOURS[6], "D"),
+    "factor-vae": ("FactorVAE", COLOURS[2], "^"),
+    "dip-vae-i": ("DIP-VAE I", COLOURS[1], "v"),
+    "dip-vae-ii": ("DIP-VAE II", COLOURS[4], "v"),
+}
+
+
+def picture(runs: list[dict]) -> Figure:
+    """Every run: its MIG against its rate; and whose means have FactorVAE's total correlation."""
+    figure = Figure(figsize=(9.6, 3.9), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
+    for method, (name, colour, mark) in PICTURED.items():
+        own = [row_of(run) for run in runs if run["method"] == method]
+        spots = dict(color=colour, marker=mark, alpha=0.85, label=name, linestyle="")
+        left.plot(values(own, "kl"), values(own, "mig_in_use"), **spots)
+    left.set(xlabel="rate, nats", ylabel="MIG, means in use", xlim=(0, None), ylim=(0, None))
+    left.legend(frameon=False, fontsize=9, ncols=2)
+    of_codes = {"tc_drawn": "drawn", "tc_means_in_use": "means in use", "tc_means": "all means"}
+    for method in (study.ADA_GVAE, "factor-vae", "dip-vae-i", "dip-vae-ii"):
+        _, colour, mark = PICTURED[method]
+        for run in runs:
+            if run["method"] == method:
+                row = row_of(run)
+                heights = [row[code] for code in of_codes]
+                right.plot(list(of_codes.values()), heights, color=colour, marker=mark, alpha=0.7)
+    right.set(ylabel="TC of a normal with their covariance, nats", ylim=(0, None))
+    right.margins(x=0.1)
+    return figure

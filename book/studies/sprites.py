@@ -182,10 +182,19 @@ def scores(model, images: torch.Tensor, factors: torch.Tensor, dataset_size: int
         **of_codes(mean, factors),
         "in_use": of_codes(speak, factors) if speak.shape[1] > 1 else {},
         "drawn": of_codes(drawn, factors),
-        "gaussian_tc": {
-            "means": disentanglement.gaussian_total_correlation(mean),
-            "drawn": disentanglement.gaussian_total_correlation(drawn),
-        },
+        "gaussian_tc": gaussian_tc(mean, drawn, rates),
+    }
+
+
+def gaussian_tc(mean: torch.Tensor, drawn: torch.Tensor, rates: torch.Tensor) -> dict:
+    """The total correlation of a normal with the covariance of all means, of those in use, drawn.
+
+    It knows no scale: a mean that hardly moves counts like any other.
+    """
+    codes = {"means": mean, "in_use": mean[:, rates > IN_USE], "drawn": drawn}
+    return {
+        name: disentanglement.gaussian_total_correlation(own) if own.shape[1] > 1 else 0.0
+        for name, own in codes.items()
     }
 
 

@@ -13,6 +13,7 @@ from vaelib import objectives, schedules
 from vaelib.data import FactorImages, ImageData, load
 from vaelib.device import free_memory, pick_device
 from vaelib.experiments.config import Config, ConfigError
+from vaelib.initial_weights import check_line
 from vaelib.layers import ConvSpec, conv_sizes
 from vaelib.models import VAE
 
@@ -48,7 +49,13 @@ def build_model(config: Config) -> VAE:
     arguments |= {} if net.sigma is None else {"sigma": net.sigma}
     with torch.random.fork_rng(devices=[]):
         with torch.device("meta"):  # without memory
-            weights = sum(p.numel() for p in VAE(**arguments).parameters())
+            model = VAE(**arguments)
+            weights = sum(p.numel() for p in model.parameters())
+        if net.start == "line":
+            try:
+                check_line(model)
+            except ValueError as error:
+                raise config.error("architecture", "start", str(error)) from None
         if weights > MOST_WEIGHTS:
             what = f"has {weights:,} weights, more than {MOST_WEIGHTS:,}"
             instead = "take fewer channels, or strides of 2"

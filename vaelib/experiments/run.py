@@ -42,7 +42,7 @@ from vaelib.experiments.run_folder import (
     partial,
 )
 from vaelib.history import History
-from vaelib.initial_weights import start_at_mean
+from vaelib.initial_weights import start_at_line, start_at_mean
 from vaelib.models import VAE
 from vaelib.saving import kept, save_model, write
 from vaelib.train import fit
@@ -77,8 +77,8 @@ def train(
     with team.leader_first():
         data = load_data(config, log, split=listing(folder)) if data is None else data
     check_memory(config, data, where)
-    if config.architecture.start_at_mean:
-        start_at_mean(model, data.held_out()[0] if isinstance(data, FactorImages) else data.train)
+    if start := {"mean": start_at_mean, "line": start_at_line}.get(config.architecture.start):
+        start(model, data.held_out()[0] if isinstance(data, FactorImages) else data.train)
     processes = f"; {team.size} processes" if team.size > 1 else ""
     weights = f"{sum(p.numel() for p in model.parameters()):,} weights"
     log(f"{weights}; {where}; {config.hyperparameters.precision}{processes}")

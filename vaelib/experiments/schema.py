@@ -19,6 +19,7 @@ from vaelib.choices import (
     PRECISIONS,
     SCHEDULES,
     SIGMA_WORDS,
+    STARTS,
     WITHOUT_BETA,
 )
 
@@ -165,7 +166,7 @@ class Architecture:
         _whole_numbers, "the widths of dense layers, such as [256]; [] for none", ()
     )
     activation: str = _key(_one_of(*ACTIVATIONS), " or ".join(ACTIVATIONS), "relu")
-    start_at_mean: bool = _key(_yes_or_no, "yes or no", False)
+    start: str = _key(_one_of(*STARTS), ", ".join(STARTS[:-1]) + f" or {STARTS[-1]}", "drawn")
     likelihood: str | None = _key(_one_of(*LIKELIHOODS), f"one of {', '.join(LIKELIHOODS)}")
     sigma: float | str | None = _key(
         _sigma, "learnt, a number above 0, or for the gaussian likelihood optimal"
