@@ -5,12 +5,15 @@ new results say otherwise, and then the page has to be rewritten.
 """
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 from common import results
 
 from notebooks import ROOT
+from vaelib.layers import conv_sizes
+from vaelib.models import DEFAULT_CONVS
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +130,39 @@ def test_trained_until_they_stand_more_latents_are_better_and_after_20_epochs_wo
     assert abs(dimension["z128"]["elbo"]["mean"] - elbos[-1]) < dimension["z128"]["elbo"]["sd"]
     stood = [dimension[f"z{size}"]["epochs"]["mean"] for size in SIZES]
     assert min(stood) > 3 * early["epoch"]
+
+
+def test_up_to_32_latents_a_doubling_takes_more_off_the_distortion_than_it_adds_rate(dimension):
+    """The caption of the plane; beyond, the seeds differ by as much."""
+    for fewer, more in pairwise(SIZES[:6]):
+        before, after = (means(dimension[f"z{size}"]) for size in (fewer, more))
+        assert 0 < after["rate"] - before["rate"] < before["distortion"] - after["distortion"]
+
+
+def test_after_20_epochs_only_64_latents_are_behind_by_more_than_the_seeds_differ(dimension):
+    few, many, most = (dimension["early"][f"z{size}"]["validation"] for size in (16, 32, 64))
+    assert few["mean"] - many["mean"] < few["sd"]
+    assert many["mean"] - most["mean"] > 3 * most["sd"]
+
+
+def test_the_nats_of_chapter_7_are_not_chapter_5s(dimension):
+    """Convolutions reach more in 20 epochs than the dense network with as many latents ever."""
+    convolutional = results("05-vae")["z16"]["elbo"]
+    assert convolutional["mean"] > dimension["z16"]["elbo"]["mean"] + 2 * convolutional["sd"]
+
+
+def test_the_windows_of_the_latent_map_are_those_of_the_default_convolutions():
+    page = (ROOT / "book" / "latent-map.md").read_text("utf8")
+    cells = [line.strip("| ").split(" | ") for line in page.splitlines() if line[:2] == "| "][2:]
+    shown = [[int(cell.strip("$").split("=")[-1]) for cell in row[1:]] for row in cells]
+    step, window, first, expected = 1, 1, 0, [[32, 1, 1, 0]]
+    sizes = conv_sizes((1, 32, 32), DEFAULT_CONVS)[1:]
+    for conv, (_, rows) in zip(DEFAULT_CONVS, sizes, strict=True):
+        window += (conv.kernel_size[0] - 1) * step
+        first -= conv.padding[0] * step
+        step *= conv.stride[0]
+        expected.append([rows, step, window, first])
+    assert shown == expected
 
 
 def test_importance_samples_find_part_of_a_gap_and_raise_no_alarm(dimension):
