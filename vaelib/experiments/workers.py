@@ -62,8 +62,9 @@ def process_rows(
 
 
 def _context() -> BaseContext:
-    """How processes begin: on Linux as forks of one that has imported PyTorch, which takes seconds,
-    and has done nothing else; elsewhere, where a fork is not safe, on their own.
+    """How processes begin: on Linux as forks of one that has imported PyTorch and done nothing else.
+
+    The import takes seconds. Elsewhere, where a fork is not safe, each begins on its own.
     """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
