@@ -62,7 +62,7 @@ def process_rows(
 
 
 def _context() -> BaseContext:
-    """How processes begin: on Linux as forks of one that has imported PyTorch and done nothing else.
+    """How processes begin: on Linux as forks of one that has imported PyTorch and no more.
 
     The import takes seconds. Elsewhere, where a fork is not safe, each begins on its own.
     """
