@@ -34,7 +34,7 @@ PROTOCOL_ROWS = {
     ("dip-vae-ii", 5): "DIP-VAE II",
     (study.ADA_GVAE, 1): "Ada-GVAE",
 }
-PROTOCOL_COLUMNS = ["mig_drawn", "dci_disentanglement", "factor_vae", "kl", "elbo"]
+PROTOCOL_COLUMNS = ["mig_drawn", "dci_disentanglement", "factor_vae", "kl", "elbo", "seconds"]
 COLUMNS = {
     "mig_in_use": ("MIG, in use", 2),
     "mig_drawn": ("MIG, drawn", 2),
@@ -46,6 +46,7 @@ COLUMNS = {
     "tc_drawn": ("a normal's, drawn", 2),
     "tc_means_in_use": ("means in use", 2),
     "tc_means": ("all means", 2),
+    "seconds": ("seconds", 0),
 }
 SCORES = {
     "mig": "MIG",
@@ -81,7 +82,8 @@ def separating(runs: list[dict]) -> dict:
     return {
         "rows": rows,
         "table": table_of(rows, list(COLUMNS)[:4], ends=True),
-        "terms_table": table_of(rows, list(COLUMNS)[4:], ends=False),
+        "terms_table": table_of(rows, list(COLUMNS)[4:-1], ends=False),
+        "seconds": {name: row["seconds"]["median"] for name, row in rows.items()},
         "factor_vae_in_use": in_use_but_one(runs),
         **what_decides(runs),
     }
