@@ -686,3 +686,14 @@ def test_z_map_is_so_many_latents_at_each_place(file):
     assert read_again.architecture.z_map == 3 and read_again.architecture.z_dimension is None
     with pytest.raises(ConfigError, match=r"\[architecture\] z_map = 3: .* need a convolution"):
         config.read(file(SPRITES.replace("z_dimension = 4", "z_map = 3")))
+
+
+@pytest.mark.parametrize("made", ["nothing", "a folder"])
+def test_a_file_named_without_its_ending_is_found_in_the_message(tmp_path, made):
+    (tmp_path / "pictures.cfg").write_text("[configuration]\ndataset = mnist-5k\n")
+    if made == "a folder":
+        (tmp_path / "pictures").mkdir()
+    with pytest.raises(ConfigError, match=r"pictures: .*; did you mean .*pictures\.cfg\?$"):
+        config.read(str(tmp_path / "pictures"))
+    with pytest.raises(ConfigError, match=r"^[^?]*$"):
+        config.read(str(tmp_path / "photos"))

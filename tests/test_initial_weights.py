@@ -1,6 +1,7 @@
 """What a model starts from: the weights' variances, and the image that its last bias says."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -263,3 +264,5 @@ def test_photographs_of_your_own_are_sharp_from_the_first_epoch(tmp_path):
     error = (data.test / 255 - model.reconstruct(data.test)).square().mean()
     assert error.sqrt() < 3 / 255
     assert model.latent_shape == (96, 8, 8)
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert re.search(r"KL of each latent(?:.*?, ){50}and 6,094 more, none above \d", report, re.S)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import configparser
 import difflib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
@@ -126,12 +127,14 @@ def _sections(path: Path) -> dict[str, dict[str, str]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
         parser.read_string("\n".join(map(_uncommented, lines)))
-    except FileNotFoundError:
+    except OSError as error:
+        if os.path.isfile(near := f"{path}.cfg"):  # False too for a name that no file can have
+            raise ConfigError(f"{path}: {error.strerror}; did you mean {near}?") from None
+        if not isinstance(error, FileNotFoundError):
+            raise ConfigError(f"{path}: {error.strerror}") from None
         raise ConfigError(
             f"{path}: no such file; vaelib has these of its own: {', '.join(names())}"
         ) from None
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a text file in UTF-8; save it as one") from None
     except configparser.DuplicateOptionError as error:

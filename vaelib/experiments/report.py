@@ -22,6 +22,7 @@ CAPTIONS = {
     "the latents with the most KL first.",
     "kl map": "Where it keeps what it knows: the KL of each place's latents, in nats.",
 }
+MOST_LISTED = 50  # latents; a map of patches has thousands
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -125,18 +126,28 @@ def _shown(value: object) -> str:
     return f"{value:z.3f}" if isinstance(value, float) else str(value)
 
 
+def _listed(kl: list[float]) -> str:
+    """The KL of each latent, the dearest first, and of a map's thousands only those."""
+    said = ", ".join(f"{value:.2f}" for value in kl[:MOST_LISTED])
+    left = len(kl) - MOST_LISTED
+    return said if left <= 0 else f"{said}, and {left:,} more, none above {kl[MOST_LISTED]:.2f}"
+
+
 def _figures(results: Mapping) -> list[tuple[str, str]]:
     kl = sorted(results["kl_per_dimension"], reverse=True)
     error = f" ± {results['elbo_error']:.2f}" if results["elbo_error"] is not None else ""
     return [
         ("ELBO", f"{results['elbo']:.2f}{error} nats an image (± one standard error)"),
-        ("reconstruction", f"{results['reconstruction']:.2f} nats"),
+        (
+            "reconstruction",
+            f"{results['reconstruction']:.2f} nats, a cost: the ELBO is minus this, minus the KL",
+        ),
         ("KL", f"{results['kl']:.2f} nats"),
         (
             "latents in use",
             f"{results['active_units']} of {len(kl)} (variance of the posterior mean above 0.01)",
         ),
-        ("KL of each latent", ", ".join(f"{value:.2f}" for value in kl)),
+        ("KL of each latent", _listed(kl)),
         *(
             ("bits a pixel value", f"{bits:.3f}, a bound from the ELBO")
             for bits in [results.get("bits_per_dimension")]
