@@ -20,7 +20,7 @@ BOOK = ROOT / "book"
 STUDIES = sorted((BOOK / "studies").glob("*.py"))
 CHAPTERS = [path for path in STUDIES if path.name[0].isdigit()]
 STEMS = [path.stem for path in CHAPTERS]
-LONG = ("sprites", "peers", "gallery", "literature", "beside_pythae")
+LONG = ("sprites", "peers", "gallery", "literature", "beside_pythae", "protocol")
 OTHERS = (*LONG, "start", "answers")
 RUNS = ("sprites-answers",)  # what a study of OTHERS trained, beside what it says of it
 
