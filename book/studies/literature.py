@@ -191,8 +191,8 @@ def lead_of(values: torch.Tensor, k: int) -> dict:
     return {"lead": lead.mean().item(), "lead_error": lead.std().item() / len(lead) ** 0.5}
 
 
-def setting(batch_size: int, first_rate: float) -> str:
-    return f"batch {batch_size}, Adam, learning rate {first_rate:g} to {LAST_RATE:g}, seed 0"
+def setting(batch_size: int, first_rate: float, last_rate: float = LAST_RATE) -> str:
+    return f"batch {batch_size}, Adam, learning rate {first_rate:g} to {last_rate:g}, seed 0"
 
 
 def model_of(kind: str, data: ImageData) -> tuple[vaelib.VAE, str]:
@@ -215,12 +215,13 @@ def model_of(kind: str, data: ImageData) -> tuple[vaelib.VAE, str]:
     return model, what
 
 
-def bits(kind: str, epochs: int, device: torch.device, stop: float) -> dict:
+def bits(
+    kind: str, label: str, data: ImageData, epochs: int, device: torch.device, stop: float
+) -> dict:
     """Train on photographs with the discretised logistic; the row, as far as it came.
 
-    Bits a pixel value of the test images. ``kind`` is a key of BITS_RUNS.
+    Bits a pixel value of the test images. ``kind`` is a key of BITS_RUNS, ``label`` the data's.
     """
-    label, data = load_photographs()
     run, (model, network) = ResumableRun(f"{kind}-{epochs}", stop), model_of(kind, data)
     first_grey_levels = 255 * model.log_sigma.exp().item()
     values = math.prod(data.image_shape)
@@ -267,7 +268,7 @@ def bits(kind: str, epochs: int, device: torch.device, stop: float) -> dict:
         "torch": torch.__version__,
         "latents": model.latent_dim,
         "network": network,
-        "setting": f"batch {BITS_BATCH_SIZE}, Adam, learning rate {first:g} to {last:g}, seed 0",
+        "setting": setting(BITS_BATCH_SIZE, first, last),
         "bits": in_bits(terms.elbo.double().mean()),
         "bits_error": abs(in_bits(terms.elbo.double().std() / len(terms.elbo) ** 0.5)),
         "bits_of_kl": -in_bits(terms.kl.double().mean()),
@@ -285,9 +286,8 @@ def bits(kind: str, epochs: int, device: torch.device, stop: float) -> dict:
     }
 
 
-def lines(stop: float) -> dict:
+def lines(data: ImageData, stop: float) -> dict:
     """Bits of the best linear VAEs of the same pixels, by their number of latents."""
-    _, data = load_photographs()
     return reporting.cached(
         KEPT / "lines.json",
         stop,
@@ -398,8 +398,10 @@ def main() -> None:
     stop, device = time.monotonic() + args.seconds, pick_device(args.device)
     try:
         if args.run in BITS_RUNS:
-            found = lines(stop)
-            row = bits(args.run, args.epochs or BITS_RUNS[args.run][0], device, stop)
+            label, data = load_photographs()
+            found = lines(data, stop)
+            epochs = args.epochs or BITS_RUNS[args.run][0]
+            row = bits(args.run, label, data, epochs, device, stop)
             results = {**read(), args.run: row, "lines": found}
         else:
             k = int(args.run[1:])

@@ -28,7 +28,6 @@ from vaelib import ConvSpec, DataError, objectives
 from vaelib.ada_gvae import AdaGVAE, Pairs
 from vaelib.data.factors import FactorImages
 from vaelib.device import pick_device
-from vaelib.dip_vae import dip_vae
 from vaelib.factor_vae import FactorVAE
 
 TABLE = RESULTS / "protocol.json"
@@ -42,36 +41,34 @@ WIDTH = 1000  # of FactorVAE's discriminator
 # steps over which beta falls and the capacity rises; the published capacity takes a third of all
 FALL, RISE = 1000, 1000
 
-# in the order of the table
-METHODS = [
-    ("vae", 1),
-    ("beta-vae", 4),
-    ("falling-beta", 4),
-    ("annealed-capacity", 25),
-    ("beta-tcvae", 6),
-    ("factor-vae", 30),
-    ("dip-vae-i", 5),
-    ("dip-vae-ii", 5),
-    (study.ADA_GVAE, 1),
-]
+# and their names, in the order of the table
+METHODS = {
+    ("vae", 1): "VAE",
+    ("beta-vae", 4): "$\\beta=4$",
+    ("falling-beta", 4): "falling $\\beta$ to 4",
+    ("annealed-capacity", 25): "capacity to 25",
+    ("beta-tcvae", 6): "TCVAE, $\\beta=6$",
+    ("factor-vae", 30): "FactorVAE, $\\gamma=30$",
+    ("dip-vae-i", 5): "DIP-VAE I",
+    ("dip-vae-ii", 5): "DIP-VAE II",
+    (study.ADA_GVAE, 1): "Ada-GVAE",
+}
 # seed by seed, so that whatever has been reached is balanced
 RUNS = [(method, weight, seed) for seed in SEEDS for method, weight in METHODS]
 
 
 def objective(method: str, weight: float, dataset_size: int, seed: int) -> objectives.Objective:
-    return {
-        "vae": lambda: objectives.beta_vae(weight),
-        "beta-vae": lambda: objectives.beta_vae(weight),
+    """As in sprites.py but for the lengths, the capacity's gamma and the discriminator."""
+    own = {
         "falling-beta": lambda: objectives.beta_vae(objectives.falling(40, weight, FALL)),
         "annealed-capacity": lambda: objectives.annealed_capacity(
             objectives.linear(0, weight, RISE), 1000.0
         ),
-        "beta-tcvae": lambda: objectives.beta_tcvae(weight, dataset_size),
         "factor-vae": lambda: FactorVAE(LATENT_DIM, weight, WIDTH, LEARNING_RATE, seed),
-        "dip-vae-i": lambda: dip_vae("i", weight, 10 * weight),
-        "dip-vae-ii": lambda: dip_vae("ii", weight, weight),
-        study.ADA_GVAE: lambda: objectives.beta_vae(weight),
-    }[method]()
+    }
+    if method in own:
+        return own[method]()
+    return study.objective("beta-vae" if method == "vae" else method, weight, dataset_size, seed)
 
 
 @cache

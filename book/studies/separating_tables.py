@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import protocol as published
 import sprites as study
 from in_use import mig_in_use
 from matplotlib.figure import Figure
@@ -22,17 +23,6 @@ ROWS = {
     ("factor-vae", 30): "FactorVAE, $\\gamma=30$",
     ("dip-vae-i", 5): "DIP-VAE I",
     ("dip-vae-ii", 5): "DIP-VAE II",
-}
-PROTOCOL_ROWS = {
-    ("vae", 1): "VAE",
-    ("beta-vae", 4): "$\\beta=4$",
-    ("falling-beta", 4): "falling $\\beta$ to 4",
-    ("annealed-capacity", 25): "capacity to 25",
-    ("beta-tcvae", 6): "TCVAE, $\\beta=6$",
-    ("factor-vae", 30): "FactorVAE, $\\gamma=30$",
-    ("dip-vae-i", 5): "DIP-VAE I",
-    ("dip-vae-ii", 5): "DIP-VAE II",
-    (study.ADA_GVAE, 1): "Ada-GVAE",
 }
 PROTOCOL_COLUMNS = ["mig_drawn", "dci_disentanglement", "factor_vae", "kl", "elbo", "seconds"]
 COLUMNS = {
@@ -92,7 +82,7 @@ def separating(runs: list[dict]) -> dict:
 def protocol(found: dict) -> dict:
     """The same of the runs under the published protocol."""
     runs = found["runs"]
-    rows, decides = rows_of(runs, PROTOCOL_ROWS), what_decides(runs)
+    rows, decides = rows_of(runs, published.METHODS), what_decides(runs)
     correlations = np.array(decides["rank_correlations"])
     separate = ("beta-tcvae", "factor-vae", study.ADA_GVAE)
     dearest = max(rows[name]["elbo"]["greatest"] for name in separate)
