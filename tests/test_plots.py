@@ -162,3 +162,12 @@ def test_a_heatmap_shows_and_writes_each_value():
     assert written == {(r, c): f"{matrix[r, c]:.2f}" for r in range(3) for c in range(2)}
     assert [t.get_text() for t in axis.get_yticklabels()] == ["z1", "z2", "z3"]
     assert [t.get_text() for t in axis.get_xticklabels()] == ["x", "y"]
+
+
+def test_tiles_stand_in_reading_order():
+    images = torch.rand(12, 3, 5, 7)
+    sheet = plots.tiled(images, columns=4)
+    assert sheet.shape == (3, 15, 28)
+    for number, image in enumerate(images):
+        row, column = divmod(number, 4)
+        assert torch.equal(sheet[:, 5 * row : 5 * row + 5, 7 * column : 7 * column + 7], image)

@@ -94,7 +94,19 @@ def manifold_image(model: VAE, size: int) -> Tensor:
     torch.Size([1, 224, 224])
     """
     images = model.decoded(manifold_grid(size)).cpu()
-    return images.unflatten(0, (size, size)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+    return tiled(images, size)
+
+
+def tiled(images: Tensor, columns: int) -> Tensor:
+    """One picture (C, H', W') of images (N, C, H, W) in reading order, ``columns`` a row.
+
+    Raises RuntimeError where N is not a multiple of that.
+
+    >>> tiled(torch.rand(6, 1, 28, 28), columns=3).shape
+    torch.Size([1, 56, 84])
+    """
+    rows = images.unflatten(0, (-1, columns))
+    return rows.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
 
 
 def manifold_grid(size: int) -> Tensor:

@@ -200,7 +200,7 @@ def draw_pictures(data, encoder, decoder, model) -> None:
         )
     left.set(xlabel="first code", ylabel="second code")
     left.legend(frameon=False, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
-    right.imshow(tiled(pictures(decoder, holes), 3, 4), cmap="gray_r")
+    right.imshow(plots.tiled(pictures(decoder, holes).view(-1, 1, 28, 28), 4)[0], cmap="gray_r")
     for i in range(12):
         right.text(
             28 * (i % 4) + 1,
@@ -225,7 +225,9 @@ def draw_pictures(data, encoder, decoder, model) -> None:
     )
     planes = ((decoder, rectangle), (model, plots.manifold_grid(side)))
     for axis, title, (network, grid) in zip(figure.subplots(1, 2), titles, planes):
-        axis.imshow(tiled(pictures(network, grid), side, side), cmap="gray_r")
+        axis.imshow(
+            plots.tiled(pictures(network, grid).view(-1, 1, 28, 28), side)[0], cmap="gray_r"
+        )
         axis.set_title(title, fontsize=11)
         axis.set_axis_off()
     figure.savefig(image_path("01-planes.png"), dpi=110)
@@ -329,12 +331,6 @@ def draw_cells() -> None:
         xlim=(-3, 3), ylim=(-3, 3), xlabel="$z_1$", ylabel="$z_2$", title="the plane of codes"
     )
     figure.savefig(image_path("01-cells.png"), dpi=110)
-
-
-def tiled(images, rows: int, columns: int):
-    return (
-        images.reshape(rows, columns, 28, 28).permute(0, 2, 1, 3).reshape(28 * rows, 28 * columns)
-    )
 
 
 def main() -> None:

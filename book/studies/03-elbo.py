@@ -12,7 +12,14 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
-from reporting import image_path, machine, over_runs, save_picture, write_results
+from reporting import (
+    image_path,
+    log_likelihoods,
+    machine,
+    over_runs,
+    save_picture,
+    write_results,
+)
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from torch.nn.functional import softplus
 
@@ -359,13 +366,7 @@ def bounds(image: torch.Tensor, digits: dict, draws: int = 20_000) -> Figure:
     mean, log_var = model.encode(image)
     noise = torch.randn(draws, 2, generator=torch.Generator().manual_seed(0))
     z = mean + (log_var / 2).exp() * noise
-    fit = torch.cat(
-        [
-            model.log_likelihood(image.expand(len(p), -1, -1, -1), model.decode(p))
-            for p in z.split(2000)
-        ]
-    )
-    log_w = losses.log_importance_weight(fit, z, mean, log_var)
+    log_w = losses.log_importance_weight(log_likelihoods(model, image, z), z, mean, log_var)
     elbo, bound = log_w.mean(), torch.logsumexp(log_w, 0) - math.log(draws)
     figure = Figure(figsize=(9.6, 3.3), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))

@@ -16,7 +16,7 @@ from reporting import ROOT, read_json, save_picture, write_results
 import vaelib
 from vaelib import metrics
 from vaelib.models import as_float
-from vaelib.plots import COLOURS
+from vaelib.plots import COLOURS, tiled
 
 GROWTH = ROOT / "benchmarks" / "results" / "growth.json"
 RUNS, IMAGES, EPOCHS = 1000, 1_000_000, 20  # what the page asks the price of
@@ -70,8 +70,7 @@ def reports(images: int = 6) -> Figure:
             (rebuilt, made, "images, reconstructions"),
             (drawn, samples, "samples"),
         ):
-            tiles = pictures.squeeze(1).unflatten(0, (2, images)).permute(0, 2, 1, 3)
-            axis.imshow(tiles.flatten(0, 1).flatten(1), cmap="gray_r", vmin=0, vmax=1)
+            axis.imshow(tiled(pictures, images)[0], cmap="gray_r", vmin=0, vmax=1)
             axis.set_title(word, fontsize=10)
             axis.set_axis_off()
     for axis, letter in zip(axes[:, 0], "AB"):

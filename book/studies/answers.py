@@ -60,7 +60,7 @@ from reporting import RESULTS, image_path, machine, markdown, read_json
 from torch import nn
 from torch.func import jvp
 from torch.nn.utils import parametrize
-from turning import standardised, turned_against
+from turning import rotation, standardised, turned_against
 
 import vaelib
 from vaelib import disentanglement, losses, metrics, pretrained
@@ -215,8 +215,7 @@ def turn(model: vaelib.VAE, pair: list[int], degrees: float, axes: str = "both")
     clouds: both the noise and Adam; "noise" alone, where Adam trains the weights as they were and
     a fixed rotation turns them; or "adam" alone, where the two variances stay equal.
     """
-    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    U, even = torch.tensor([[c, -s], [s, c]]), torch.full((2, 2), 0.5)
+    U, even = rotation(degrees).float(), torch.full((2, 2), 0.5)
     turned = {  # layer, weight or bias, mixing: what must stay so in training, and what need not
         "mean": [(model.to_mean, "weight", U.T), (model.to_mean, "bias", U.T)],
         "log_var": [(model.to_log_var, "weight", even), (model.to_log_var, "bias", even)],
@@ -534,10 +533,6 @@ def picture(results: dict) -> Figure:
     return figure
 
 
-def every_run() -> list[dict]:
-    return study.read_study()["runs"] + read_json(RUNS_TABLE, SCRIPT)["runs"]
-
-
 def update(path: Path, **parts: dict) -> None:
     old = json.loads(path.read_text()) if path.exists() else {}
     write(path, json.dumps({**old, **parts}, indent=1, allow_nan=False) + "\n")
@@ -564,15 +559,14 @@ def main() -> None:
         known = read_json(TABLE, f"{SCRIPT} turn")
         turned = {**known["trained_on"], **of_turned(known["trained_on"])}
         update(TABLE, turned=compare(predicted), trained_on=turned, **asides(known, predicted))
+        runs = study.read_study()["runs"] + read_json(RUNS_TABLE, SCRIPT)["runs"]
         update(
             TABLE,
-            separating=separating_tables.separating(every_run()),
+            separating=separating_tables.separating(runs),
             protocol=separating_tables.protocol(read_json(PROTOCOL, "book/studies/protocol.py")),
         )
         picture(read_json(TABLE, SCRIPT)).savefig(image_path("answers-turned.png"), dpi=130)
-        separating_tables.picture(every_run()).savefig(
-            image_path("answers-separating.png"), dpi=130
-        )
+        separating_tables.picture(runs).savefig(image_path("answers-separating.png"), dpi=130)
 
 
 if __name__ == "__main__":

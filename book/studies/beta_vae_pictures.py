@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from PIL import Image
 from plane_models import FOLDER, SHOWN
+from reporting import log_likelihoods
 
 import vaelib
 from vaelib import disentanglement, metrics
 from vaelib.data.sprites import FACTOR_NAMES
 from vaelib.models import draw_latents
-from vaelib.plots import COLOURS
+from vaelib.plots import COLOURS, tiled
 
 
 def curve(
@@ -254,11 +255,7 @@ def best_codes(digit: int = 33, prices: tuple[int, ...] = (1, 4, 16, 64)) -> Fig
     ticks = torch.linspace(-4, 4, 161)
     grid = torch.cartesian_prod(ticks, ticks)
     x = data.test[digit : digit + 1].float() / 255
-    parts = [
-        model.log_likelihood(x.expand(len(z), -1, -1, -1), model.decode(z))
-        for z in grid.split(2000)
-    ]
-    fit = torch.cat(parts).double()
+    fit = log_likelihoods(model, x, grid).double()
     log_prior = torch.log_softmax(-grid.double().square().sum(1) / 2, 0)
     generator = torch.Generator().manual_seed(0)
     figure = Figure(figsize=(9.6, 3.2), layout="constrained")
@@ -275,7 +272,6 @@ def best_codes(digit: int = 33, prices: tuple[int, ...] = (1, 4, 16, 64)) -> Fig
         plane.set(xlim=(-3, 3), ylim=(-3, 3), xticks=(), yticks=())
         plane.set_title(rf"$\beta = {price}$: {rate:.1f} nats")
         z = grid[torch.multinomial(log_q.exp(), 8, replacement=True, generator=generator)]
-        tiles = model.decoded(z).squeeze(1).unflatten(0, (2, 4))
-        drawn.imshow(tiles.permute(0, 2, 1, 3).flatten(0, 1).flatten(1), cmap="gray_r")
+        drawn.imshow(tiled(model.decoded(z), 4)[0], cmap="gray_r")
         drawn.set_axis_off()
     return figure

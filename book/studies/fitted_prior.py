@@ -59,7 +59,7 @@ def picture(model: VAE, fitted: torch.distributions.MultivariateNormal, images: 
     figure = Figure(figsize=(8.4, 3.4))
     figure.subplots_adjust(left=0.16, right=0.995, bottom=0.01, top=0.99, hspace=0.06)
     for axis, (name, strip) in zip(figure.subplots(len(rows)), rows.items()):
-        plots.show_image(axis, strip.permute(1, 2, 0, 3).flatten(2))  # C, H, N W
+        plots.show_image(axis, plots.tiled(strip, SHOWN))
         axis.set_axis_off()
         place = dict(ha="right", va="center", fontsize=9)
         axis.text(-0.012, 0.5, name, transform=axis.transAxes, **place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 
 import numpy as np
@@ -11,7 +10,7 @@ from in_use import IN_USE, shown
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from measuring_tables import AGREEMENT, LABELS, MIG, SCORES, label, rank_correlations, values
-from turning import standardised, turned_against
+from turning import rotation, standardised, turned_against
 
 import vaelib
 from vaelib import disentanglement, metrics
@@ -157,12 +156,6 @@ def turned(seeds: list[dict], images: int, angles: range = range(0, 46, 3)) -> F
     right.grid(alpha=0.3)
     right.legend(frameon=False)
     return figure
-
-
-def rotation(degrees: float) -> torch.Tensor:
-    angle = math.radians(degrees)
-    rows = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
-    return torch.tensor(rows, dtype=torch.float64)
 
 
 def worth(measured: dict) -> Figure:

@@ -46,7 +46,7 @@ def side_by_side(rows: dict[str, VAE], images: torch.Tensor) -> Figure:
     for (row, half), strip in cells.items():
         bottom = 1 - HEAD / height - unit * (row + 1)
         axis = figure.add_axes(((LEFT, RIGHT)[half], bottom, STRIP, 0.97 * unit))
-        plots.show_image(axis, strip.permute(1, 2, 0, 3).flatten(2))  # C, H, N W
+        plots.show_image(axis, plots.tiled(strip, len(strip)))
         axis.set_axis_off()
         if half == 0:
             name, place = ["image", *rows][row], dict(ha="right", va="center", fontsize=9)

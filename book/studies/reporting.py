@@ -74,6 +74,15 @@ def rounded(values: list[float]) -> list[float]:
     return [round(value, 4) for value in values]
 
 
+def log_likelihoods(model: VAE, image: Tensor, codes: Tensor) -> Tensor:
+    """log p(x | z) of one image, (1, C, H, W), at many codes (N, d): (N,) nats."""
+    parts = [
+        model.log_likelihood(image.expand(len(z), -1, -1, -1), model.decode(z))
+        for z in codes.split(2000)
+    ]
+    return torch.cat(parts)
+
+
 def model_scores(model: VAE, images: Tensor) -> dict:
     """The ELBO and its terms on ``images``, the KL of each latent, how many are in use; nats."""
     terms = metrics.elbo_terms(model, images)

@@ -22,3 +22,10 @@ def turned_against(pair: Tensor, factors: Tensor) -> tuple[float, Tensor]:
     nearest = U @ Vh
     angle = math.degrees(math.atan2(nearest[0, 1], nearest[0, 0]))
     return abs((angle + 45) % 90 - 45), nearest
+
+
+def rotation(degrees: float) -> Tensor:
+    """(2, 2), counter-clockwise, float64."""
+    angle = math.radians(degrees)
+    rows = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    return torch.tensor(rows, dtype=torch.float64)
