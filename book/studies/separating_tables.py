@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import protocol as published
 import sprites as study
@@ -71,8 +73,8 @@ def separating(runs: list[dict]) -> dict:
     rows = rows_of(runs, ROWS)
     return {
         "rows": rows,
-        "table": table_of(rows, list(COLUMNS)[:4], ends=True),
-        "terms_table": table_of(rows, list(COLUMNS)[4:-1], ends=False),
+        "table": table_of(rows, list(COLUMNS)[:4], ends=list(COLUMNS)[:4]),
+        "terms_table": table_of(rows, list(COLUMNS)[4:-1]),
         "seconds": {name: row["seconds"]["median"] for name, row in rows.items()},
         "factor_vae_in_use": in_use_but_one(runs),
         **what_decides(runs),
@@ -91,7 +93,7 @@ def protocol(found: dict) -> dict:
         "rows": rows,
         "steps": sorted({run["steps"] for run in runs}),
         "minutes": sum(run["seconds"] for run in runs) / 60,
-        "table": table_of(rows, PROTOCOL_COLUMNS, ends=True),
+        "table": table_of(rows, PROTOCOL_COLUMNS, ends=PROTOCOL_COLUMNS[:3]),
         "paid": rows["vae"]["elbo"]["least"] - dearest,
         "least_explained": min(decides["explained_alone"].values()),
         **decides,
@@ -147,8 +149,8 @@ def in_use_but_one(runs: list[dict]) -> dict:
     return {"most": found[-1], "next": found[-2]}
 
 
-def table_of(rows: dict, columns: list[str], ends: bool) -> str:
-    """Medians, with the least and the greatest where ``ends`` says so."""
+def table_of(rows: dict, columns: list[str], ends: Sequence[str] = ()) -> str:
+    """Medians, in the columns ``ends`` with the least and the greatest."""
 
     def cell(row: dict, column: str) -> str:
         if column not in row:
@@ -158,7 +160,7 @@ def table_of(rows: dict, columns: list[str], ends: bool) -> str:
             f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212")
             for value in row[column].values()
         )
-        return f"{median} ({least} to {greatest})" if ends else median
+        return f"{median} ({least} to {greatest})" if column in ends else median
 
     head = ["trained with", "seeds", *(COLUMNS[column][0] for column in columns)]
     body = [[r["name"], str(r["seeds"]), *(cell(r, c) for c in columns)] for r in rows.values()]
