@@ -1,8 +1,8 @@
 """Notebooks as data: where they are, their cells, and what a committed one must look like.
 
 Run as `python tests/notebooks.py FILE ...` it brings freshly executed notebooks into that form:
-what differs from run to run and says nothing (timestamps, kernel details) is taken out, so that a
-change in a notebook is a change.
+what differs from run to run and says nothing (timestamps, kernel details, where a printed text was
+cut in two on its way) is taken out, so that a change in a notebook is a change.
 """
 
 from __future__ import annotations
@@ -43,12 +43,26 @@ def checked_labels(path: Path) -> list[str]:
     ]
 
 
+def whole_streams(outputs: list) -> list:
+    """The outputs, with what was printed in one go in one piece."""
+    whole = []
+    for output in outputs:
+        last = whole[-1] if whole else {}
+        if output.output_type == last.get("output_type") == "stream" and output.name == last.name:
+            last.text += output.text
+        else:
+            whole.append(output)
+    return whole
+
+
 def normalise(path: Path) -> None:
     notebook = read(path)
     notebook.metadata = KERNEL
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02d}"
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = whole_streams(cell.outputs)
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
 
