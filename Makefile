@@ -53,7 +53,7 @@ book: $(STAMP)
 serve: book
 	@$(BIN)/python book/serve.py $(BOOK)
 
-# one core a worker: two notebooks side by side, one thread each, are done sooner than one after the other
+# one thread a worker: notebooks side by side are done sooner than one after the other; how many, says conftest.py
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 test: $(STAMP)
 	@$(PYTEST) --nbval notebooks tests -m "not nightly"
