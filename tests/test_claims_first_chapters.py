@@ -241,7 +241,9 @@ def test_what_the_prior_of_photographs_misses_is_how_latents_go_together():
     rates, line, dense = page["bits"]["rates"], page["bits"], page["dense_128"]
     assert rates["prior"] == pytest.approx(line["bits_of_kl"], abs=1e-4)
     assert 0 < rates["prior"] - rates["each"] < 0.3 * (rates["prior"] - rates["all"])
-    assert line["bits"] - rates["prior"] + rates["all"] < min(page["lines"].values())
+    # with the fitted normal it leads the best line only while its levels are folded, without noise
+    best, saved = min(page["lines"].values()), rates["prior"] - rates["all"]
+    assert line["bits"] - saved < best <= line["noisy_bits"] - saved < best + 0.05
     assert line["psnr"] > 45 and dense["psnr"] < 25 and dense["bits"] > line["bits"] + 2
     assert line["in_use"] < 0.75 * line["latents"]
 

@@ -27,12 +27,14 @@ import reporting
 import torch
 from photographs import load_photographs
 from reporting import ROOT, hardware, markdown
+from torch.nn.functional import logsigmoid
 
 import vaelib
 from vaelib import ConvSpec, DataError, losses, metrics, objectives
 from vaelib.data import ImageData
 from vaelib.device import pick_device
 from vaelib.initial_weights import start_at_line, start_at_mean
+from vaelib.models import as_float, draw_latents
 from vaelib.saving import write
 
 SCRIPT = "book/studies/literature.py"
@@ -253,7 +255,10 @@ def bits(
     if kind == "bits":
         model.to("cpu")
         fitted = fitted_prior.fit(model, data.train[: fitted_prior.FITTED_TO])
-        more = {"rates": fitted_prior.rates(model, fitted, data.test)}
+        more = {
+            "rates": fitted_prior.rates(model, fitted, data.test),
+            "noisy_bits": in_bits(noisy_elbo(model, data.test).mean()),
+        }
         reporting.save_picture(fitted_prior.picture(model, fitted, data.test), "11-line", 100)
     error = (
         (data.test.to(model.device) / 255 - model.reconstruct(data.test)).square().mean((1, 2, 3))
@@ -284,6 +289,24 @@ def bits(
         "grey_levels": 255 * model.log_sigma.exp().item(),
         "curve": run.curve,
     }
+
+
+@torch.no_grad()
+def noisy_elbo(model: vaelib.VAE, images: torch.Tensor) -> torch.Tensor:
+    """The ELBO (N,) as `straight_line` scores: a density of levels with noise, nothing folded.
+
+    ``images`` are of bytes, the model's pixels logistic. The unit of the density is a grey level.
+    """
+    generator, elbos = torch.Generator().manual_seed(0), []
+    for part in images.split(PART):
+        mean, log_var = model.encode(as_float(part))
+        output = 255 * model.decode(draw_latents(mean, log_var, generator)).double()
+        noise = torch.rand(part.shape, generator=generator, dtype=torch.float64) - 0.5
+        log_scale = model.log_sigma.double() + math.log(255)
+        t = (part + noise - output) / log_scale.exp()
+        log_density = (logsigmoid(t) + logsigmoid(-t) - log_scale).flatten(1).sum(1)
+        elbos.append(log_density - losses.kl_to_standard_normal(mean, log_var))
+    return torch.cat(elbos)
 
 
 def lines(data: ImageData, stop: float) -> dict:
