@@ -437,6 +437,8 @@ def test_what_can_not_be_had_is_one_line(tmp_path, tree):
     with pytest.raises(DataError, match=r"^folder: .*none is not a folder$"):
         load(tmp_path / "none")
     (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"/emty is not a folder; did you mean .*/empty\?$"):
+        load(tmp_path / "emty")
     with pytest.raises(DataError, match=r"no pictures under .*empty; looked for \.bmp, "):
         load(tmp_path / "empty")
     picture(tmp_path / "one" / "0.png")

@@ -6,6 +6,7 @@ import hashlib
 import os
 import unicodedata
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -30,6 +31,14 @@ class Parts(NamedTuple):
     beside: list[str]
 
 
+def _folders(where: Path) -> list[str]:
+    """The folders in a place, none where it can't be read."""
+    try:
+        return sorted(path.name for path in where.iterdir() if path.is_dir())
+    except OSError:
+        return []
+
+
 def picture_files(root: Path) -> list[str]:
     """The pictures under ``root``, relative to it, in the same order on every machine.
 
@@ -37,7 +46,9 @@ def picture_files(root: Path) -> list[str]:
     a second time: its pictures would count twice, and a loop has no end.
     """
     if not root.is_dir():
-        raise DataError(f"folder: {root} is not a folder")
+        near = get_close_matches(root.name, _folders(root.parent), 1)
+        hint = f"; did you mean {root.parent / near[0]}?" if near else ""
+        raise DataError(f"folder: {root} is not a folder{hint}")
 
     def refuse(error: OSError) -> None:
         raise DataError(f"folder: {error.filename}: {error.strerror}")
