@@ -254,6 +254,7 @@ def test_on_digits_no_line_leads_but_on_the_lines_terms_the_vae_does_not_either(
     assert vae["finished"] and vae["bits_error"] < 0.01
     assert vae["bits"] < grey["by_frequency"] < min(lines) - 1
     assert vae["noisy_bits"] > max(lines) + 1
+    assert 0 < grey["by_frequency"] - vae["bits"] < 0.1  # "only"
     assert vae["importance_bits"] < vae["few_bits"]
     assert list(grey["lines"]) == ["50", "783"] and grey["lines"]["783"] < grey["lines"]["50"]
 
