@@ -150,9 +150,9 @@ def _sections(path: Path) -> dict[str, dict[str, str]]:
             f"{path}: line {error.lineno} stands before the first section, [configuration]"
         ) from None
     except configparser.ParsingError as error:
-        line, text = error.errors[0]
+        number, _ = error.errors[0]  # the line itself is quoted by Python 3.11, and not by 3.13
         raise ConfigError(
-            f"{path}: line {line} is neither [section] nor key = value: {text}"
+            f"{path}: line {number} is neither [section] nor key = value: {lines[number - 1]!r}"
         ) from None
     return {name: dict(parser[name]) for name in parser.sections()}
 
