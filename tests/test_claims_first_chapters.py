@@ -276,6 +276,17 @@ def test_what_the_prior_of_photographs_misses_is_how_latents_go_together():
     assert line["in_use"] < 0.75 * line["latents"]
 
 
+def test_on_digits_no_line_leads_but_on_the_lines_terms_the_vae_does_not_either():
+    grey = results("11-gallery")["grey_digits"]
+    vae, lines = grey["network"], grey["lines"].values()
+    assert vae["finished"] and vae["bits_error"] < 0.01
+    assert vae["bits"] < grey["by_frequency"] < min(lines) - 1
+    assert vae["noisy_bits"] > max(lines) + 1
+    assert 0 < grey["by_frequency"] - vae["bits"] < 0.1  # "only"
+    assert vae["importance_bits"] < vae["few_bits"]
+    assert list(grey["lines"]) == ["50", "783"] and grey["lines"]["783"] < grey["lines"]["50"]
+
+
 def test_the_scale_of_the_logistic_rose_and_the_dense_network_has_not_arrived():
     page = results("11-gallery")
     assert page["dense"]["grey_levels"] > 2 * page["dense"]["first_grey_levels"]

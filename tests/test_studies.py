@@ -1,5 +1,6 @@
 """The studies: each page has one, and what they make of stored results is what the pages show."""
 
+import math
 import os
 import re
 import runpy
@@ -20,7 +21,7 @@ BOOK = ROOT / "book"
 STUDIES = sorted((BOOK / "studies").glob("*.py"))
 CHAPTERS = [path for path in STUDIES if path.name[0].isdigit()]
 STEMS = [path.stem for path in CHAPTERS]
-LONG = ("sprites", "peers", "gallery", "literature", "beside_pythae", "protocol")
+LONG = ("sprites", "peers", "gallery", "literature", "grey_digits", "beside_pythae", "protocol")
 OTHERS = (*LONG, "start", "answers")
 RUNS = ("sprites-answers",)  # what a study of OTHERS trained, beside what it says of it
 
@@ -248,11 +249,41 @@ def test_chapter_11_tabulates_the_gallery_and_the_literature(studies):
     import literature
 
     page, chapter = results("11-gallery"), runpy.run_path(str(BOOK / "studies" / "11-gallery.py"))
-    assert chapter["gallery_table"](results("gallery")["runs"]) == page["table"]
+    gallery = results("gallery")
+    assert chapter["gallery_table"](gallery["runs"], gallery["other_seeds"]) == page["table"]
     assert literature.table(results("literature")) == page["literature"]
     assert literature.photograph_table(results("literature")) == page["photographs"]
     published = chapter["published_table"](page["runs"], page["nll_by_k"]["1"])
     assert published == page["published_table"]
+
+
+def test_chapter_11_tabulates_the_bits_of_digits(studies):
+    import grey_digits
+
+    grey = results("grey_digits")
+    shown = {**grey, "table": grey_digits.table(grey)}
+    assert results("11-gallery")["grey_digits"] == shown
+
+
+def test_pixels_by_their_frequencies(studies):
+    """Two training images of two pixels: (0, 7) and (0, 9); one is added to each of 256 counts."""
+    import grey_digits
+
+    train = torch.tensor([[0, 7], [0, 9]], dtype=torch.uint8).view(2, 1, 1, 2)
+    test = torch.tensor([[0, 7], [1, 200]], dtype=torch.uint8).view(2, 1, 1, 2)
+    nats = sum(-math.log(count / 258) for count in (3, 2, 1, 1)) / 2
+    assert grey_digits.by_frequency(train, test) == pytest.approx(nats / 2 / math.log(2))
+
+
+def test_the_gallerys_table_tells_the_spread_over_seeds_where_there_are_several(studies):
+    chapter = runpy.run_path(str(BOOK / "studies" / "11-gallery.py"))
+    rows = results("gallery")["runs"][:2]
+    others = [{**rows[1], "seed": seed, "elbo": rows[1]["elbo"] + seed} for seed in (1, 2, 3, 4)]
+    head, _, first, second = chapter["gallery_table"](rows, others).splitlines()
+    assert "over seeds" in head and first.endswith("|  |")
+    # of 0 to 4 the mean is 2 and the standard error sqrt(2.5 / 5)
+    assert f"| {rows[1]['elbo'] + 2:.1f} ± 0.7 (5 seeds) |" in second
+    assert "seeds" not in chapter["gallery_table"](rows, [])
 
 
 def test_chapter_11_compares_the_libraries(studies):

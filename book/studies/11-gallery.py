@@ -1,6 +1,6 @@
 """Chapter 11: the gallery's pictures, tables and shipped models.
 
-python book/studies/11-gallery.py    a minute, from what gallery.py and literature.py have left
+python book/studies/11-gallery.py    a minute, from what its long studies have left
 
 Writes book/results/11-gallery.json, book/images/11-*.png, and three of the models with their cards
 to vaelib/pretrained/. A run that has not been made is left out, and named.
@@ -15,6 +15,7 @@ from functools import cache, partial
 
 import beside_pythae
 import gallery
+import grey_digits
 import literature
 import torch
 from matplotlib.figure import Figure
@@ -277,8 +278,25 @@ def ship(rows: dict[str, dict]) -> None:
         write_card(name, card)
 
 
-def gallery_table(rows: list[dict]) -> str:
-    """The gallery as the page shows it, a row a run."""
+def others_of(row: dict, others: list[dict]) -> list[dict]:
+    """The runs of ``others`` that differ from ``row`` by their seed."""
+    return [o for o in others if (o["name"], o["network"]) == (row["name"], row["network"])]
+
+
+def over_seeds(rows: list[dict]) -> str:
+    """Mean ELBO and its standard error over runs of several seeds; of one run nothing."""
+    if len(rows) == 1:
+        return ""
+    elbos = torch.tensor([row["elbo"] for row in rows], dtype=torch.float64)
+    error = elbos.std().item() / len(elbos) ** 0.5
+    return f"{elbos.mean().item():.1f} ± {error:.1f} ({len(elbos)} seeds)"
+
+
+def gallery_table(rows: list[dict], others: list[dict]) -> str:
+    """The gallery as the page shows it, a row a run.
+
+    Runs of other seeds, ``others``, give a column with mean ELBO and its standard error over seeds.
+    """
     columns = ["run", "data", "latents", "beta", "ELBO", "reconstruction", "KL", "active", "min"]
     shown = [
         [
@@ -294,6 +312,10 @@ def gallery_table(rows: list[dict]) -> str:
         ]
         for row in rows
     ]
+    if others:
+        columns.append("ELBO over seeds")
+        for row, cells in zip(rows, shown):
+            cells.append(over_seeds([row, *others_of(row, others)]))
     return markdown([columns, *shown])
 
 
@@ -320,8 +342,10 @@ def published_table(by_name: dict[str, dict], digits: dict) -> str:
 
 
 def main() -> None:
-    rows = read_json(gallery.TABLE, gallery.SCRIPT)["runs"]
+    trained = read_json(gallery.TABLE, gallery.SCRIPT)
+    rows = trained["runs"]
     measured = read_json(literature.RESULTS, literature.SCRIPT)
+    grey = read_json(grey_digits.RESULTS, grey_digits.SCRIPT)
     beside = read_json(RESULTS / f"{beside_pythae.STEM}.json", beside_pythae.SCRIPT)
     without_model = draw()
     by_name = {row["name"]: row for row in rows if row["network"] != "original"}
@@ -339,9 +363,10 @@ def main() -> None:
                 "torch": ", ".join(sorted({row["torch"] for row in rows})),
                 "command": f"python {gallery.SCRIPT}",
             },
-            "table": gallery_table(rows),
+            "table": gallery_table(rows, trained["other_seeds"]),
             "literature": literature.table(measured),
             "photographs": literature.photograph_table(measured),
+            "grey_digits": {**grey, "table": grey_digits.table(grey)},
             "hardware": sorted({row["hardware"] for row in rows}),
             "minutes": sum(row["seconds"] for row in rows) / 60,
             "runs": by_name,

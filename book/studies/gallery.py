@@ -3,12 +3,14 @@
 python book/studies/gallery.py                       about an hour on 2 cores, a run a core
 python book/studies/gallery.py --only mnist-z2 cifar10-z8
 python book/studies/gallery.py --seconds 1800        starts no new run after half an hour
+python book/studies/gallery.py --seeds 1 2 3 4 --only mnist-z2      the same from other seeds
 python book/studies/gallery.py --network original    networks of stride 1, as published: for a GPU
 
-Writes a row a run to book/results/gallery.json. The runs' folders, each with its configuration,
-checkpoint, model and report, are under _build/gallery/; stopped, it goes on where it was. MNIST and
-Fashion-MNIST are downloaded, or read from $VAELIB_DATA; of CIFAR-10 cifar10-jpeg.tar.gz is taken
-where that folder has it. A run whose data are missing says so and is left out.
+Writes a row a run to book/results/gallery.json, those of other seeds than 0 in a list of their own.
+The runs' folders, each with its configuration, checkpoint, model and report, are under
+_build/gallery/; stopped, it goes on where it was. MNIST and Fashion-MNIST are downloaded, or read
+from $VAELIB_DATA; of CIFAR-10 cifar10-jpeg.tar.gz is taken where that folder has it. A run whose
+data are missing says so and is left out.
 """
 
 from __future__ import annotations
@@ -79,12 +81,16 @@ KEPT_RESULTS = (
 )
 
 
-def configuration(name: str, network: str) -> tuple[str, Config]:
+def configuration(name: str, network: str, seed: int) -> tuple[str, Config]:
     """What a run's data are called, and its configuration."""
     run = RUNS[name]
     label, keys = photographs() if run.data == "cifar10" else (LABELS[run.data], {})
     file = run.data if run.data == "sprites" else NETWORKS[network].format(run.data)
-    keys |= {"architecture.z_dimension": str(run.latents), "hyperparameters.beta": str(run.beta)}
+    keys |= {
+        "architecture.z_dimension": str(run.latents),
+        "hyperparameters.beta": str(run.beta),
+        "hyperparameters.seed": str(seed),
+    }
     return label, read(file, keys).variation("B-VAE")
 
 
@@ -92,16 +98,16 @@ def network_of(name: str, network: str) -> str:
     return "sprites" if RUNS[name].data == "sprites" else network  # they have one only
 
 
-def folder(name: str, network: str) -> Path:
-    return KEPT / network_of(name, network) / name
+def folder(name: str, network: str, seed: int = 0) -> Path:
+    return KEPT / network_of(name, network) / (f"{name}-seed{seed}" if seed else name)
 
 
-def perform(name: str, network: str, device: str, threads: int | None) -> dict:
+def perform(name: str, seed: int, network: str, device: str, threads: int | None) -> dict:
     """Train a run, or go on with it; its row."""
     if threads:
         torch.set_num_threads(threads)
-    label, config = configuration(name, network)
-    results = train(config, folder(name, network), device, resume=True, log=lambda line: None)
+    label, config = configuration(name, network, seed)
+    results = train(config, folder(name, network, seed), device, resume=True, log=lambda line: None)
     training, net = config.hyperparameters, config.architecture
     return {
         "name": name,
@@ -121,16 +127,30 @@ def perform(name: str, network: str, device: str, threads: int | None) -> dict:
 
 
 def read_rows() -> list[dict]:
-    return json.loads(TABLE.read_text())["runs"] if TABLE.exists() else []
+    """The rows of every seed."""
+    if not TABLE.exists():
+        return []
+    table = json.loads(TABLE.read_text())
+    return table["runs"] + table["other_seeds"]
+
+
+def identity(row: dict) -> tuple[str, str, int]:
+    return row["network"], row["name"], row["seed"]
 
 
 def write_rows(rows: list[dict]) -> None:
     """The whole table, replaced at once, a run a line, in the order of RUNS."""
     order = list(RUNS)
-    rows = sorted(rows, key=lambda row: (row["network"], order.index(row["name"])))
+    rows = sorted(rows, key=lambda row: (row["network"], order.index(row["name"]), row["seed"]))
     TABLE.parent.mkdir(exist_ok=True)
-    lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
-    write(TABLE, f'{{"command": "python {SCRIPT}",\n"runs": [\n{lines}\n]}}\n')
+
+    def lines(rows: list[dict]) -> str:
+        return ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
+
+    first = lines([row for row in rows if not row["seed"]])
+    others = lines([row for row in rows if row["seed"]])
+    head = f'{{"command": "python {SCRIPT}",\n'
+    write(TABLE, f'{head}"runs": [\n{first}\n],\n"other_seeds": [\n{others}\n]}}\n')
 
 
 def arguments() -> argparse.Namespace:
@@ -143,11 +163,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=RUNS, metavar="NAME", help=f"of {', '.join(RUNS)}"
     )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N")
     parser.add_argument("--network", choices=NETWORKS, default="compact")
     parser.add_argument("--device", default="auto")
     parser.add_argument(
         "--jobs", type=int, help="runs at a time (default: one a core; on a GPU one)"
     )
+    parser.add_argument("--threads", type=int, help="cores a run (default: an equal share)")
     return parser.parse_args()
 
 
@@ -155,31 +177,34 @@ def main() -> None:
     args, began = arguments(), time.monotonic()
     on_cpu = args.device == "cpu" or (args.device == "auto" and not torch.cuda.is_available())
     jobs = args.jobs or (os.cpu_count() if on_cpu else 1)
-    threads = max(1, os.cpu_count() // jobs) if on_cpu else None
+    threads = args.threads or (max(1, os.cpu_count() // jobs) if on_cpu else None)
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
-    waiting, rows = list(args.only or RUNS), read_rows()
+    # seed by seed, so that what is stopped early has equally many seeds of every run
+    waiting = [(name, seed) for seed in args.seeds for name in args.only or RUNS]
+    rows = read_rows()
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         running: dict[Future, str] = {}
         while waiting or running:
             while waiting and len(running) < jobs and time.monotonic() - began < args.seconds:
-                name = waiting.pop(0)
-                running[pool.submit(perform, name, args.network, args.device, threads)] = name
+                name, seed = waiting.pop(0)
+                future = pool.submit(perform, name, seed, args.network, args.device, threads)
+                running[future] = f"{name}, seed {seed}"
             if not running:
-                print(f"out of time; the same command goes on with {', '.join(waiting)}")
+                left = "; ".join(f"{name}, seed {seed}" for name, seed in waiting)
+                print(f"out of time; the same command goes on with {left}")
                 return
             future = next(as_completed(running))
-            name = running.pop(future)
+            label = running.pop(future)
             try:
                 row = future.result()
             except (DataError, TrainingError) as error:
-                print(f"{name}: {error}", flush=True)
+                print(f"{label}: {error}", flush=True)
                 continue
-            same = (row["name"], row["network"])
-            rows = [old for old in rows if (old["name"], old["network"]) != same] + [row]
+            rows = [old for old in rows if identity(old) != identity(row)] + [row]
             write_rows(rows)
             print(
-                f"{name}: ELBO {row['elbo']:.2f}, KL {row['kl']:.2f} nats, {row['seconds']:.0f} s",
+                f"{label}: ELBO {row['elbo']:.2f}, KL {row['kl']:.2f} nats, {row['seconds']:.0f} s",
                 flush=True,
             )
 
