@@ -6,6 +6,7 @@ A claim that the numbers no longer carry fails here, and the page is to be chang
 from __future__ import annotations
 
 import math
+import re
 import runpy
 
 import pytest
@@ -66,6 +67,24 @@ def test_the_twelve_gaps_of_the_picture_are_twelve(monkeypatch):
     assert (room.diff() <= 0).all()
 
 
+def test_the_naive_estimates_typical_error_is_that_of_the_best_case():
+    """At the origin the medians are the page's; at an image that the model draws they are worse."""
+    sigma, d = 0.1, 16
+    generator = torch.Generator().manual_seed(1)
+    codes = torch.randn(200, 1000, d, generator=generator)
+    drawn = math.sqrt(1 + sigma**2) * torch.randn(d, generator=generator)
+
+    def median_error(x: torch.Tensor) -> float:
+        log_likelihood = torch.distributions.Normal(codes, sigma).log_prob(x).sum(-1)
+        exact = torch.distributions.Normal(0.0, math.sqrt(1 + sigma**2)).log_prob(x).sum()
+        return (log_likelihood.logsumexp(1) - math.log(1000) - exact).median().item()
+
+    typical = results("01-latent-variables")["typical"]["d16"]["median"]
+    at_the_origin = median_error(torch.zeros(d))
+    assert at_the_origin == pytest.approx(typical, abs=15)
+    assert median_error(drawn) < at_the_origin - 50
+
+
 # chapter 2
 
 
@@ -105,6 +124,15 @@ def test_the_encoders_loss_is_mostly_there_on_training_digits_and_uneven():
 
 
 # chapter 4
+
+
+def test_a_grid_for_sixteen_latents_has_the_points_that_the_notebook_says():
+    text = (ROOT / "notebooks" / "03-elbo.ipynb").read_text("utf8")
+    ticks = re.search(r"ticks = torch\.arange\((-\d+), (\d+)\)", text)
+    said = re.search(r"would have more than \$10\^\{(\d+)\}\$ points", text)
+    assert ticks is not None and said is not None
+    a_side = int(ticks[2]) - int(ticks[1])
+    assert int(said[1]) == math.floor(16 * math.log10(a_side))
 
 
 def test_one_pathwise_draw_is_worth_many_of_the_score_function():
