@@ -2,6 +2,8 @@
 
 from common import results
 
+from notebooks import ROOT
+
 FOUND = results("answers")["separating"]
 ROWS = FOUND["rows"]
 
@@ -19,6 +21,8 @@ def test_pairs_separate_and_the_picture_pays():
     assert falling["kl"]["greatest"] < pairs["kl"]["least"] / 2
     assert falling["mig_in_use"]["median"] > pairs["mig_in_use"]["median"]
     assert falling["factor_vae"]["greatest"] < pairs["factor_vae"]["least"]
+    mig, factor = pairs["mig_in_use"], ROWS["factor-vae"]["mig_in_use"]
+    assert mig["least"] < factor["greatest"] < mig["median"], "in MIG one run is not above"
 
 
 def test_the_total_correlation_is_in_the_means_not_in_the_drawn_codes():
@@ -90,6 +94,8 @@ def test_under_the_protocol_pairs_come_first_then_prices_on_the_total_correlatio
     assert all(
         vae["least"] - row["elbo"]["greatest"] >= PROTOCOL["paid"] for row in [*priced, pairs]
     )
+    page = (ROOT / "book" / "separating.md").read_text()
+    assert "more than {{ answers.protocol.paid | int }} nats less" in page, "rounded down"
     assert PROTOCOL["paid"] > 10
 
 
