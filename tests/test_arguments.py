@@ -43,6 +43,7 @@ NO_IMAGES = {
     ),
     "int64": (GREY.long(), "got torch.int64: images.to(torch.uint8) makes them so"),
     "bool": (GREY > 127, "got torch.bool: 255 * images.to(torch.uint8)"),
+    "a number": (torch.tensor(0.5), "images must be (N, 1, 8, 8), at least one; got ()"),
     "none": (FLOATS[:0], "images must be (N, 1, 8, 8), at least one; got (0, 1, 8, 8)"),
 }
 

@@ -553,6 +553,10 @@ def grid(*, of=np.uint8, order="C"):
     (grid() | {"latents_classes": np.zeros((0, 6), int)}, "has not the layout of dSprites"),
     (grid() | {"latents_classes": np.int64(3)}, "has not the layout of dSprites"),
     (grid() | {"latents_classes": np.array([{}])}, "has not the layout of dSprites"),
+    (
+        {"imgs": np.zeros((0, 64, 64), np.uint8), "latents_classes": np.full((6, 6), -1)},
+        "its factors have (0, 0, 0, 0, 0) values",
+    ),
     (grid() | {"latents_classes": np.zeros((13_000_000, 1))}, "its latents_classes are too many"),
     (grid(of=np.float32), "holds 144 images [64, 64] of float32"),
 ])  # fmt: skip

@@ -172,7 +172,7 @@ def _parts(
     if isinstance(data, Stream):
         return data, torch.empty(0), False
     if isinstance(data, Tensor):
-        return data.to(device), data[:0], False
+        return data.to(device), torch.empty(0), False
     return data.train.to(device), data.test.to(device), data.binarize
 
 

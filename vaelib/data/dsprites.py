@@ -82,6 +82,8 @@ def _read_npz(path: Path, size: int) -> tuple[Tensor, tuple[int, ...]]:
             raise ValueError("its latents_classes are too many")
         with archive.open("latents_classes.npy") as file:
             sizes = tuple(int(n) for n in np.lib.format.read_array(file).max(0)[1:] + 1)
+        if min(sizes, default=0) < 1:
+            raise ValueError(f"its factors have {sizes} values")
         with archive.open("imgs.npy") as file:
             np.lib.format.read_magic(file)
             (n, *side), by_columns, dtype = np.lib.format.read_array_header_1_0(file)
