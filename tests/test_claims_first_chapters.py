@@ -15,6 +15,7 @@ from common import results
 
 import vaelib
 from notebooks import ROOT
+from vaelib import metrics
 from vaelib.experiments import config
 from vaelib.experiments.from_config import build_model
 from vaelib.initial_weights import start_at_mean
@@ -209,6 +210,15 @@ def test_a_border_pixel_of_a_wide_normal_is_what_folding_makes_cheap():
     assert abs(cube - noisy) < 1e-3 and abs(cube - 6.43) < 0.01 and abs(folded - 0.98) < 0.01
 
 
+# chapter 7's detour: a latent of variance below 1/2 makes the weights' variance infinite
+
+
+@pytest.mark.parametrize("name", ["mnist-z2", "mnist-z16", "digits-2"])
+def test_of_every_digit_a_latent_is_narrow_and_stays_so_when_widened(name):
+    _, log_var = metrics.encode(vaelib.load_pretrained(name), vaelib.load("mnist-5k").test)
+    assert (1.2**2 * log_var.exp().amin(1) < 0.5).all()
+
+
 # chapter 8
 
 
@@ -305,10 +315,10 @@ def test_the_vae_arrives_at_the_published_number():
     assert (before["setting"][:9], one["setting"][:9]) == ("batch 100", "batch 200")
 
 
-def test_iwae_arrives_and_leads_by_what_is_published_only_when_trained_as_long():
+def test_iwae_ends_within_half_a_nat_above_the_published_and_budget_counts():
     page = results("11-gallery")
     one, five, shorter = page["nll_by_k"]["1"], page["nll_by_k"]["5"], page["nll_shorter"]["5"]
-    assert abs(five["nll"] - five["published"]) < 0.5 and five["finished"]
+    assert 0 < five["nll"] - five["published"] < 0.5 and five["finished"]
     assert five["epochs"] == one["epochs"] == 2 * shorter["epochs"]
     assert abs(1.22 - five["lead"]) < 0.5 < five["lead"] - shorter["lead"]
     assert five["lead"] > 10 * five["lead_error"]

@@ -28,6 +28,7 @@ from reporting import (
     read_json,
     rounded,
     save_picture,
+    spread,
     write_card,
     write_results,
 )
@@ -287,9 +288,8 @@ def over_seeds(rows: list[dict]) -> str:
     """Mean ELBO and its standard error over runs of several seeds; of one run nothing."""
     if len(rows) == 1:
         return ""
-    elbos = torch.tensor([row["elbo"] for row in rows], dtype=torch.float64)
-    error = elbos.std().item() / len(elbos) ** 0.5
-    return f"{elbos.mean().item():.1f} ± {error:.1f} ({len(elbos)} seeds)"
+    elbo, n = spread([row["elbo"] for row in rows]), len(rows)
+    return f"{elbo['mean']:.1f} ± {elbo['sd'] / n**0.5:.1f} ({n} seeds)"
 
 
 def gallery_table(rows: list[dict], others: list[dict]) -> str:
