@@ -410,7 +410,7 @@ def test_search_works_without_a_server(book, seen):
     assert any("05-vae" in href for href in hrefs)
     # a browser forbids a file to fetch its neighbours, so the results stand without summaries;
     # nothing else may go wrong
-    refused = re.compile(r"CORS|Failed to (fetch|load resource)|^failed: file:.*\.html")
+    refused = re.compile(r"CORS|Failed to (fetch|load resource)|^Fetch API|^failed: file:.*\.html")
     assert [message for message in wrong if not refused.search(message)] == []
 
 

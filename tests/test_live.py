@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from browsing import levels
 from common import results
+from filelock import FileLock
 from PIL import Image
 
 import vaelib
@@ -228,11 +230,17 @@ def build(source: Path, pages: dict[str, str], builder: str = "html") -> tuple[P
     return out, run.stderr
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def html(tmp_path_factory) -> Path:
-    out, said = build(tmp_path_factory.mktemp("live") / "source", FIGURES)
-    assert said == ""
-    return out
+    """The folder of every figure's page, built once for all the processes that run the tests."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # the workers' own lie in one folder
+    with FileLock(folder / "figures.lock"):
+        if not (folder / "figures" / "html").exists():
+            _, said = build(folder / "figures" / "source", FIGURES)
+            assert said == ""
+    return folder / "figures" / "html"
 
 
 class Figure:

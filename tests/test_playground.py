@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from course import live_data
-from test_live import ENGINE, FIGURES, FOLDER, build, figure  # noqa: F401
+from test_live import ENGINE, FOLDER, figure, html  # noqa: F401, fixtures
 from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits, linear, relu
 
@@ -13,15 +13,6 @@ import vaelib
 from vaelib import metrics
 
 SCRIPTS = (ENGINE, FOLDER / "trainer.js", FOLDER / "clinic.js")
-
-
-@pytest.fixture(scope="module")
-def html(tmp_path_factory):
-    """The pages that ``figure`` opens, of which these tests need one."""
-    pages = {"playground": FIGURES["playground"]}
-    out, said = build(tmp_path_factory.mktemp("playground") / "source", pages)
-    assert said == ""
-    return out
 
 
 @pytest.fixture(scope="module")

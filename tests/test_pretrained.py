@@ -1,6 +1,7 @@
 """The models that come with the package: small, whole, and worth what their cards say."""
 
 import os
+from functools import cache
 
 import pytest
 import torch
@@ -12,14 +13,17 @@ from vaelib import disentanglement, metrics, pretrained
 NAMES = pretrained.names()
 
 
+@cache
+def drawn_sprites(side, n, seed):
+    sprites = vaelib.load("sprites", image_size=side)
+    return sprites.sample(n, torch.Generator().manual_seed(seed))
+
+
 def scored_images(card):
     """The images the card's scores are of, and their factors (sprites) or none (digits)."""
     if card["data"]["name"] == "sprites":
-        sprites = vaelib.load("sprites", image_size=card["data"]["image_size"])
-        return sprites.sample(
-            card["data"]["scored_images"],
-            torch.Generator().manual_seed(card["data"]["scored_seed"]),
-        )
+        keys = ("image_size", "scored_images", "scored_seed")
+        return drawn_sprites(*(card["data"][key] for key in keys))
     return vaelib.load(card["data"]["name"], binarize=card["data"]["binarize"]).test, None
 
 

@@ -4,6 +4,7 @@ The writer writes plain words; the terms are those that book/glossary.md lists.
 """
 
 import re
+from functools import cache
 from pathlib import Path
 
 from docutils import nodes
@@ -31,7 +32,8 @@ AMBIGUOUS = {"rate": r"(?<!learning )(?<!exchange )(?<!at a )", "evidence": r"(?
 def read_terms(app: Sphinx, config: Config) -> None:
     text = Path(app.srcdir, "book", "glossary.md").read_text("utf8")
     glossary = GLOSSARY.search(text)
-    config.course_terms = re.findall(r"^(\S.*)$", glossary[1], re.M) if glossary else []
+    terms = re.findall(r"^(\S.*)$", glossary[1], re.M) if glossary else []
+    config.course_terms = sorted(terms, key=len, reverse=True)
 
 
 def pattern(term: str) -> str:
@@ -41,11 +43,16 @@ def pattern(term: str) -> str:
     return f"{AMBIGUOUS.get(term, '')}(?<![\\w-]){word}(?:s|es)?(?![\\w-])"
 
 
+@cache
+def any_of(terms: tuple[str, ...]) -> re.Pattern[str]:
+    """A group a term, in their order: of two that begin at one place the first is found."""
+    return re.compile("|".join(f"({pattern(term)})" for term in terms))
+
+
 def link_first_uses(app: Sphinx, doctree: nodes.document) -> None:
     if chapter_number(app.env.docname) is None:
         return
-    longest_first = sorted(app.config.course_terms, key=len, reverse=True)
-    waiting: dict[str, None] = dict.fromkeys(longest_first)
+    waiting = set(app.config.course_terms)
     for text in list(doctree.findall(nodes.Text)):
         if not waiting:
             return
@@ -69,16 +76,17 @@ def _in_prose(text: nodes.Text) -> bool:
     return in_paragraph
 
 
-def _linked(app: Sphinx, text: nodes.Text, waiting: dict[str, None]) -> list[nodes.Node]:
+def _linked(app: Sphinx, text: nodes.Text, waiting: set[str]) -> list[nodes.Node]:
     """``text`` in pieces, a waiting term's first use a link; what is linked waits no longer."""
     pieces: list[nodes.Node] = []
-    rest = str(text)
-    while waiting:
-        found = re.search("|".join(f"({pattern(term)})" for term in waiting), rest)
-        if found is None or found.lastindex is None:
-            break
-        term = list(waiting)[found.lastindex - 1]
-        del waiting[term]
+    terms = tuple(app.config.course_terms)
+    whole, at = str(text), 0
+    for found in any_of(terms).finditer(whole):
+        assert found.lastindex is not None, "each term is a group"
+        term = terms[found.lastindex - 1]
+        if term not in waiting:
+            continue
+        waiting.remove(term)
         link = addnodes.pending_xref(
             "",
             nodes.inline(found[0], found[0], classes=["term"]),
@@ -89,9 +97,9 @@ def _linked(app: Sphinx, text: nodes.Text, waiting: dict[str, None]) -> list[nod
             refwarn=True,
             refexplicit=True,
         )
-        pieces += [nodes.Text(rest[: found.start()]), link]
-        rest = rest[found.end() :]
-    return [*pieces, nodes.Text(rest)]
+        pieces += [nodes.Text(whole[at : found.start()]), link]
+        at = found.end()
+    return [*pieces, nodes.Text(whole[at:])]
 
 
 def setup(app: Sphinx) -> None:

@@ -3,8 +3,7 @@
 import io
 import json
 import re
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
 from types import UnionType
 
 import panflute as pf
@@ -32,11 +31,23 @@ QUOTES = {"DoubleQuote": "“{}”", "SingleQuote": "‘{}’"}
 LAYOUT = {r"\centering"}
 
 
-@lru_cache(maxsize=256)
-def pandoc(text: str) -> pf.Doc:
-    """Pandoc's tree; macros stay as written, what pandoc does not know stays as raw LaTeX."""
-    tree = pypandoc.convert_text(text, "json", format="latex+raw_tex-latex_macros")
-    return pf.load(io.StringIO(tree))
+# an environment that nobody knows, and so a raw block of its own
+PARTING = "\n\n\\begin{parting}\\end{parting}\n\n"
+
+
+def pandoc(texts: Sequence[str]) -> list[list[pf.Element]]:
+    """The blocks of each text, of one start of pandoc, which takes longer than they do.
+
+    Macros stay as written, and what pandoc does not know stays as raw LaTeX.
+    """
+    tree = pypandoc.convert_text(PARTING.join(texts), "json", format="latex+raw_tex-latex_macros")
+    found: list[list[pf.Element]] = [[]]
+    for block in pf.load(io.StringIO(tree)).content:
+        if isinstance(block, pf.RawBlock) and block.text == PARTING.strip():
+            found.append([])
+        else:
+            found[-1].append(block)
+    return found
 
 
 def escape(text: str) -> str:
@@ -77,13 +88,14 @@ class Walk:
     ) -> None:
         self.notes, self.chapter, self.warn = notes, chapter, warn
         self.boxes = boxes  # so many has the chapter so far
+        self.parts: dict[str, list[pf.Element]] = {}  # environments' titles and bodies, parsed
 
     def convert(self, text: str) -> str:
         for bare in BARE_EQUATION.findall(text):
             self.warn(f"equation without a label (write \\[ \\]): {' '.join(bare.split())}")
         # pandoc would decorate a proof; under another name it comes untouched, as the boxes do
         renamed = re.sub(r"\\(begin|end)\{proof\}", r"\\\1{Proof}", text)
-        return self.blocks(pandoc(renamed).content) + "\n"
+        return self.blocks(pandoc([renamed])[0]) + "\n"
 
     def unknown(self, what: str, element: pf.Element) -> str:
         found = getattr(element, "text", None) or pf.stringify(element)
@@ -92,7 +104,14 @@ class Walk:
 
     # ---- blocks
 
-    def blocks(self, elements: Iterable[pf.Element], tight: bool = False) -> str:
+    def blocks(self, elements: Sequence[pf.Element], tight: bool = False) -> str:
+        inside = [
+            part.strip()
+            for el in elements
+            if isinstance(el, pf.RawBlock) and (found := ENVIRONMENT.fullmatch(el.text.strip()))
+            for part in (found["title"] or "", found["body"])
+        ]
+        self.parts |= dict(zip(inside, pandoc(inside), strict=True)) if inside else {}
         return ("\n" if tight else "\n\n").join(filter(None, map(self.block, elements)))
 
     def block(self, el: pf.Element) -> str:
@@ -161,8 +180,8 @@ class Walk:
             self.boxes += 1
             if self.chapter is not None:
                 options += f":number: {self.chapter}.{self.boxes}\n"
-        title = self.inlines(pandoc(found["title"]).content[0].content) if found["title"] else ""
-        body = self.blocks(pandoc(found["body"].strip()).content)
+        title = self.inlines(self.parts[found["title"].strip()][0].content) if found["title"] else ""
+        body = self.blocks(self.parts[found["body"].strip()])
         fence = "::::::" if kind == "detour" else "::::"  # a detour may hold boxes
         return f"{fence}{{{kind}}} {title}".rstrip() + f"\n{options}\n{body}\n{fence}"
 
