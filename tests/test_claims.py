@@ -431,6 +431,18 @@ def test_at_1_the_cards_curves_are_as_far_off_as_the_notebook_says(surgery):
     assert falls([truth["total_correlation"], max(curves["total_correlation"]), last[1]])
 
 
+def test_the_notebooks_halves_hold_at_either_end_of_the_chapters_brackets(surgery):
+    least, most = (
+        {
+            kind: of(surgery[kind][f"total_correlation_{end}"]["mean"] for end in ("low", "high"))
+            for kind in ("beta_vae_1", "beta_vae_4", "falling_beta_4", "falling_tcvae_10")
+        }
+        for of in (min, max)
+    )
+    assert 2 * most["beta_vae_4"] < least["beta_vae_1"]
+    assert 2 * max(most["falling_beta_4"], most["falling_tcvae_10"]) < least["beta_vae_4"]
+
+
 def test_a_deviation_as_large_as_its_total_correlation_is_shown_seed_by_seed(surgery, runs):
     for kind, key in (("beta_vae_16", ("beta-vae", 16)), ("falling_beta_4", ("falling-beta", 4))):
         figure, shown = surgery[kind]["total_correlation"], surgery["seed_by_seed"][kind]
