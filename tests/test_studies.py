@@ -287,7 +287,7 @@ def test_histograms_of_codes_save_what_their_marginals_miss(studies):
     first, second = drawn(0), drawn(1)
     saved, error = fitted_prior.saved_by_histograms(first, second)
     missed = 0.5 * math.log(math.pi) - 0.5  # KL(Laplace | normal)
-    assert 0.7 * missed < saved < missed and error < 1e-3  # the last bins see no tails
+    assert 0.7 * missed < saved < missed and error < 2e-3  # the last bins see no tails
     assert fitted_prior.saved_by_histograms(first[:, :1], second[:, :1])[0] < 1e-3
     assert torch.allclose(fitted_prior.kurtosis(first), torch.tensor([3.0, 6.0]).double(), atol=0.3)
 
