@@ -1,4 +1,4 @@
-"""Photographs drawn from the prior and from a normal fitted to the codes, and what a prior costs."""
+"""Photographs from the prior and from a normal fitted to the codes, and what a prior costs."""
 
 from __future__ import annotations
 
