@@ -175,6 +175,23 @@ def test_the_mean_image_costs_what_chapter_4_says_and_more_than_its_entropy():
     assert cost > 207
 
 
+def test_the_elbo_of_each_sigma_follows_from_the_error_of_decoded_draws():
+    """The table's two errors: of the pictures of decoded means the ELBO does not follow."""
+    rows, pixels = results("06-likelihoods")["sigma"], 784
+    for row in rows.values():
+        sigma, kl, elbo = (mean(row[key]) for key in ("sigma", "kl", "elbo"))
+        constant = pixels / 2 * math.log(2 * math.pi * sigma**2)
+        from_draws, from_means = (
+            -pixels * mean(row[key]) ** 2 / (2 * sigma**2) - constant - kl
+            for key in ("drawn_error", "error")
+        )
+        assert from_draws == pytest.approx(elbo, abs=0.5) and from_means > elbo + 3
+    optimal, learnt = rows["optimal"], rows["learnt"]
+    assert mean(optimal["sigma"]) < mean(optimal["drawn_error"]) - 0.005
+    assert mean(learnt["sigma"]) > mean(learnt["drawn_error"]) + 0.04  # "well above the error"
+    assert 8.5 < mean(optimal["kl"]) / mean(rows["one"]["kl"]) < 9.5  # "nine times as much"
+
+
 def test_jensens_gap_is_small_where_the_folding_is_not():
     """The table of bits, and the bullet on gaps."""
     bits = {key: mean(row) for key, row in results("06-likelihoods")["bits"].items()}
