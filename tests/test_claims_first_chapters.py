@@ -12,6 +12,7 @@ import runpy
 import pytest
 import torch
 from common import results
+from PIL import Image, ImageDraw
 
 import vaelib
 from notebooks import ROOT
@@ -163,6 +164,35 @@ def test_samples_are_read_far_less_often_than_reconstructions():
     samples = results("05-vae")["samples"]
     assert samples["legible"] < 0.6 * samples["legible_reconstruction"]
     assert abs(samples["legible_reconstruction"] - samples["legible_test"]) < 0.05
+
+
+def scribbles(n: int) -> torch.Tensor:
+    """Zigzags of eight points in the 20 pixels that a digit fills: (n, 1, 28, 28), 0 or 1."""
+    drawn, places = [], torch.randint(5, 24, (n, 8, 2), generator=torch.Generator().manual_seed(0))
+    for points in places.tolist():
+        image = Image.new("L", (28, 28))
+        ImageDraw.Draw(image).line([tuple(point) for point in points], fill=1, width=3)
+        drawn.append(torch.tensor(list(image.tobytes())).view(1, 28, 28).float())
+    return torch.stack(drawn)
+
+
+def test_two_latents_have_no_room_for_a_scribble_and_sixteen_have():
+    """The caption of the figure in which you draw."""
+    images = {"digits": vaelib.load("mnist-5k", binarize=True).test, "scribbles": scribbles(100)}
+    billed = {
+        (latents, kind): [
+            term.mean().item()
+            for term in metrics.elbo_terms(vaelib.load_pretrained(f"mnist-z{latents}"), x)[:2]
+        ]
+        for latents in (2, 16)
+        for kind, x in images.items()
+    }
+    digit, scribble = billed[2, "digits"], billed[2, "scribbles"]
+    assert scribble[0] > digit[0] + 50 and abs(scribble[1] - digit[1]) < 1
+    assert billed[16, "scribbles"][1] > billed[16, "digits"][1] + 1
+    for kind in images:
+        (pixels, code), (fewer, more) = billed[2, kind], billed[16, kind]
+        assert pixels - fewer > more - code > 10
 
 
 # chapter 6
