@@ -266,6 +266,25 @@ def test_of_every_digit_a_latent_is_narrow_and_stays_so_when_widened(name):
     assert (1.2**2 * log_var.exp().amin(1) < 0.5).all()
 
 
+def test_a_latent_that_says_much_is_narrow_and_one_that_says_little_need_not_be():
+    model = vaelib.load_pretrained("sprites-vae").eval()
+    sprites, _ = vaelib.load("sprites", image_size=32).sample(300, torch.Generator().manual_seed(0))
+    variance = metrics.encode(model, sprites)[1].exp().mean(0)
+    rate = metrics.kl_per_dimension(model, sprites)
+    assert (variance[rate > 1] < 0.5).all()
+    assert (variance[(rate > 0.1) & (rate < 0.3)] > 0.5).any()
+
+
+def test_notebook_7_says_how_long_it_trains_and_its_page_how_long_the_study_did():
+    code = (ROOT / "notebooks" / "07-latent-dimension.ipynb").read_text("utf8")
+    [epochs] = re.findall(r"fit\(models\[size\], data, epochs=(\d+)", code)
+    assert f"{epochs} epochs show what follows" in code
+    assert f"60 epochs instead of {epochs}" in code
+    early = results("07-latent-dimension")["early"]["epoch"]
+    page = (BOOK / "07-latent-dimension.md").read_text("utf8")
+    assert early == int(epochs) or "where the notebook stops" not in page
+
+
 # chapter 8
 
 
@@ -321,7 +340,7 @@ def test_the_start_at_a_line_is_worth_more_than_a_bit():
     assert line["bits_error"] < 0.02 and line["finished"] and plain["finished"]
 
 
-def test_what_the_prior_of_photographs_misses_is_how_latents_go_together():
+def test_the_prior_of_photographs_misses_how_latents_go_together_and_the_shape_of_each():
     page = results("11-gallery")
     rates, line, dense = page["bits"]["rates"], page["bits"], page["dense_128"]
     assert rates["prior"] == pytest.approx(line["bits_of_kl"], abs=1e-4)
@@ -329,6 +348,10 @@ def test_what_the_prior_of_photographs_misses_is_how_latents_go_together():
     # with the fitted normal it leads the best line only while its levels are folded, without noise
     best, saved = min(page["lines"].values()), rates["prior"] - rates["all"]
     assert line["bits"] - saved < best <= line["noisy_bits"] - saved < best + 0.05
+    # histograms see more than both normals, and lead with noise too
+    shapes, error = line["histograms_save"], line["histograms_save_error"]
+    assert shapes - 3 * error > saved > 4 * (rates["prior"] - rates["each"])
+    assert line["noisy_bits"] - shapes < best - 0.03 and line["kurtosis"] > 10
     assert line["psnr"] > 45 and dense["psnr"] < 25 and dense["bits"] > line["bits"] + 2
     assert line["in_use"] < 0.75 * line["latents"]
 
