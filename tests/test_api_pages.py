@@ -2,6 +2,7 @@
 
 import json
 import re
+import statistics
 
 import pytest
 from course import api
@@ -10,7 +11,7 @@ from test_docstrings import WITH_EXAMPLES
 
 import vaelib
 from notebooks import ROOT
-from vaelib import losses, pretrained
+from vaelib import losses, metrics, pretrained
 from vaelib.data.load import data_root
 
 FIRST = (ROOT / "book" / "api.md").read_text()
@@ -76,6 +77,14 @@ def test_a_row_for_each_shipped_model_from_its_card():
     for name, row in rows.items():
         model = vaelib.load_pretrained(name)
         assert row[2].startswith(f"{model.latent_dim}, ") and len(row) == len(api.COLUMNS)
+
+
+@pytest.mark.parametrize("name", ["digits-2", "digits-16"])
+def test_other_draws_move_an_elbo_of_500_digits_by_tenths_of_a_nat(name):
+    model, images = vaelib.load_pretrained(name), vaelib.load("mnist-5k", binarize=True).test
+    means = [metrics.elbo(model, images, seed=seed).mean().item() for seed in range(8)]
+    assert 0.05 < statistics.stdev(means) < 0.5
+    assert means[0] == pytest.approx(pretrained.card(name)["scores"]["elbo"], abs=0.02)
 
 
 def test_the_table_has_heads_and_cells():

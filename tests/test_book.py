@@ -192,6 +192,12 @@ def test_the_modules_pages_say_what_a_field_is_or_nothing(pages):
     assert all(f">{name}<" in plain for name in pretrained.names())
 
 
+def test_no_number_is_left_as_its_name(pages):
+    """A substitution between backquotes is text, and shows as it was written."""
+    written = [path for path in pages if path.parent.name == "book"]  # TeX elsewhere has braces
+    assert [path.name for path in written if "{{" in pages[path].text] == []
+
+
 def test_every_picture_has_alternative_text(pages):
     for path, page in pages.items():
         assert page.images_without_alt == [], path.name

@@ -14,6 +14,7 @@ from common import results
 from notebooks import ROOT
 from vaelib.layers import conv_sizes
 from vaelib.models import DEFAULT_CONVS
+from vaelib.pretrained import card
 
 
 @pytest.fixture(scope="module")
@@ -415,6 +416,31 @@ def test_the_bracket_at_1_holds_the_sum_over_every_image(surgery):
     ends = surgery["bracket"]["information"]["beta_vae_1"]
     assert ends["least"] < surgery["bracket"]["exact_at_1"] < ends["most"]
     assert surgery["bracket"]["exact_at_1"] > surgery["beta_vae_1"]["information"]["mean"] + 0.3
+
+
+def test_at_1_the_cards_curves_are_as_far_off_as_the_notebook_says(surgery):
+    """Stratified weights from 2,000 images, beside the sum over every image."""
+    curves = card("sprites-vae")["history"]["terms"]
+    truth = surgery["images"]["plain"]["m737280"]
+    last = curves["mutual_information"][-1], curves["total_correlation"][-1]
+    said = "{:.1f} and {:.1f} nats, and with all 737,280 images in the sum "
+    said += "the chapter has {:.1f} and {:.1f}"
+    notebook = (ROOT / "notebooks" / "09-elbo-surgery.ipynb").read_text("utf8")
+    assert said.format(*last, truth["information"], truth["total_correlation"]) in notebook
+    # every point is too low, so their fall need not be one of the total correlation
+    assert falls([truth["total_correlation"], max(curves["total_correlation"]), last[1]])
+
+
+def test_the_notebooks_halves_hold_at_either_end_of_the_chapters_brackets(surgery):
+    least, most = (
+        {
+            kind: of(surgery[kind][f"total_correlation_{end}"]["mean"] for end in ("low", "high"))
+            for kind in ("beta_vae_1", "beta_vae_4", "falling_beta_4", "falling_tcvae_10")
+        }
+        for of in (min, max)
+    )
+    assert 2 * most["beta_vae_4"] < least["beta_vae_1"]
+    assert 2 * max(most["falling_beta_4"], most["falling_tcvae_10"]) < least["beta_vae_4"]
 
 
 def test_a_deviation_as_large_as_its_total_correlation_is_shown_seed_by_seed(surgery, runs):

@@ -12,6 +12,7 @@ import runpy
 import pytest
 import torch
 from common import results
+from PIL import Image, ImageDraw
 
 import vaelib
 from notebooks import ROOT
@@ -165,6 +166,35 @@ def test_samples_are_read_far_less_often_than_reconstructions():
     assert abs(samples["legible_reconstruction"] - samples["legible_test"]) < 0.05
 
 
+def scribbles(n: int) -> torch.Tensor:
+    """Zigzags of eight points in the 20 pixels that a digit fills: (n, 1, 28, 28), 0 or 1."""
+    drawn, places = [], torch.randint(5, 24, (n, 8, 2), generator=torch.Generator().manual_seed(0))
+    for points in places.tolist():
+        image = Image.new("L", (28, 28))
+        ImageDraw.Draw(image).line([tuple(point) for point in points], fill=1, width=3)
+        drawn.append(torch.tensor(list(image.tobytes())).view(1, 28, 28).float())
+    return torch.stack(drawn)
+
+
+def test_two_latents_have_no_room_for_a_scribble_and_sixteen_have():
+    """The caption of the figure in which you draw."""
+    images = {"digits": vaelib.load("mnist-5k", binarize=True).test, "scribbles": scribbles(100)}
+    billed = {
+        (latents, kind): [
+            term.mean().item()
+            for term in metrics.elbo_terms(vaelib.load_pretrained(f"mnist-z{latents}"), x)[:2]
+        ]
+        for latents in (2, 16)
+        for kind, x in images.items()
+    }
+    digit, scribble = billed[2, "digits"], billed[2, "scribbles"]
+    assert scribble[0] > digit[0] + 50 and abs(scribble[1] - digit[1]) < 1
+    assert billed[16, "scribbles"][1] > billed[16, "digits"][1] + 1
+    for kind in images:
+        (pixels, code), (fewer, more) = billed[2, kind], billed[16, kind]
+        assert pixels - fewer > more - code > 10
+
+
 # chapter 6
 
 
@@ -173,6 +203,23 @@ def test_the_mean_image_costs_what_chapter_4_says_and_more_than_its_entropy():
     cost = results("06-likelihoods")["clinic"]["mean_image"]
     assert cost == pytest.approx(results("04-reparameterization")["constant_decoder"], abs=0.1)
     assert cost > 207
+
+
+def test_the_elbo_of_each_sigma_follows_from_the_error_of_decoded_draws():
+    """The table's two errors: of the pictures of decoded means the ELBO does not follow."""
+    rows, pixels = results("06-likelihoods")["sigma"], 784
+    for row in rows.values():
+        sigma, kl, elbo = (mean(row[key]) for key in ("sigma", "kl", "elbo"))
+        constant = pixels / 2 * math.log(2 * math.pi * sigma**2)
+        from_draws, from_means = (
+            -pixels * mean(row[key]) ** 2 / (2 * sigma**2) - constant - kl
+            for key in ("drawn_error", "error")
+        )
+        assert from_draws == pytest.approx(elbo, abs=0.5) and from_means > elbo + 3
+    optimal, learnt = rows["optimal"], rows["learnt"]
+    assert mean(optimal["sigma"]) < mean(optimal["drawn_error"]) - 0.005
+    assert mean(learnt["sigma"]) > mean(learnt["drawn_error"]) + 0.04  # "well above the error"
+    assert 8.5 < mean(optimal["kl"]) / mean(rows["one"]["kl"]) < 9.5  # "nine times as much"
 
 
 def test_jensens_gap_is_small_where_the_folding_is_not():
@@ -217,6 +264,25 @@ def test_a_border_pixel_of_a_wide_normal_is_what_folding_makes_cheap():
 def test_of_every_digit_a_latent_is_narrow_and_stays_so_when_widened(name):
     _, log_var = metrics.encode(vaelib.load_pretrained(name), vaelib.load("mnist-5k").test)
     assert (1.2**2 * log_var.exp().amin(1) < 0.5).all()
+
+
+def test_a_latent_that_says_much_is_narrow_and_one_that_says_little_need_not_be():
+    model = vaelib.load_pretrained("sprites-vae").eval()
+    sprites, _ = vaelib.load("sprites", image_size=32).sample(300, torch.Generator().manual_seed(0))
+    variance = metrics.encode(model, sprites)[1].exp().mean(0)
+    rate = metrics.kl_per_dimension(model, sprites)
+    assert (variance[rate > 1] < 0.5).all()
+    assert (variance[(rate > 0.1) & (rate < 0.3)] > 0.5).any()
+
+
+def test_notebook_7_says_how_long_it_trains_and_its_page_how_long_the_study_did():
+    code = (ROOT / "notebooks" / "07-latent-dimension.ipynb").read_text("utf8")
+    [epochs] = re.findall(r"fit\(models\[size\], data, epochs=(\d+)", code)
+    assert f"{epochs} epochs show what follows" in code
+    assert f"60 epochs instead of {epochs}" in code
+    early = results("07-latent-dimension")["early"]["epoch"]
+    page = (BOOK / "07-latent-dimension.md").read_text("utf8")
+    assert early == int(epochs) or "where the notebook stops" not in page
 
 
 # chapter 8
@@ -274,7 +340,7 @@ def test_the_start_at_a_line_is_worth_more_than_a_bit():
     assert line["bits_error"] < 0.02 and line["finished"] and plain["finished"]
 
 
-def test_what_the_prior_of_photographs_misses_is_how_latents_go_together():
+def test_the_prior_of_photographs_misses_how_latents_go_together_and_the_shape_of_each():
     page = results("11-gallery")
     rates, line, dense = page["bits"]["rates"], page["bits"], page["dense_128"]
     assert rates["prior"] == pytest.approx(line["bits_of_kl"], abs=1e-4)
@@ -282,6 +348,10 @@ def test_what_the_prior_of_photographs_misses_is_how_latents_go_together():
     # with the fitted normal it leads the best line only while its levels are folded, without noise
     best, saved = min(page["lines"].values()), rates["prior"] - rates["all"]
     assert line["bits"] - saved < best <= line["noisy_bits"] - saved < best + 0.05
+    # histograms see more than both normals, and lead with noise too
+    shapes, error = line["histograms_save"], line["histograms_save_error"]
+    assert shapes - 3 * error > saved > 4 * (rates["prior"] - rates["each"])
+    assert line["noisy_bits"] - shapes < best - 0.03 and line["kurtosis"] > 10
     assert line["psnr"] > 45 and dense["psnr"] < 25 and dense["bits"] > line["bits"] + 2
     assert line["in_use"] < 0.75 * line["latents"]
 

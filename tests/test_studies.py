@@ -275,6 +275,23 @@ def test_pixels_by_their_frequencies(studies):
     assert grey_digits.by_frequency(train, test) == pytest.approx(nats / 2 / math.log(2))
 
 
+def test_histograms_of_codes_save_what_their_marginals_miss(studies):
+    import fitted_prior
+
+    def drawn(seed):
+        """Of two latents: the prior, and a Laplace law of variance 1."""
+        torch.manual_seed(seed)
+        laplace = torch.distributions.Laplace(0.0, 0.5**0.5).sample((100_000, 1))
+        return torch.cat([torch.randn(100_000, 1), laplace], 1).double()
+
+    first, second = drawn(0), drawn(1)
+    saved, error = fitted_prior.saved_by_histograms(first, second)
+    missed = 0.5 * math.log(math.pi) - 0.5  # KL(Laplace | normal)
+    assert 0.7 * missed < saved < missed and error < 2e-3  # the last bins see no tails
+    assert fitted_prior.saved_by_histograms(first[:, :1], second[:, :1])[0] < 1e-3
+    assert torch.allclose(fitted_prior.kurtosis(first), torch.tensor([3.0, 6.0]).double(), atol=0.3)
+
+
 def test_the_gallerys_table_tells_the_spread_over_seeds_where_there_are_several(studies):
     chapter = runpy.run_path(str(BOOK / "studies" / "11-gallery.py"))
     rows = results("gallery")["runs"][:2]

@@ -54,7 +54,7 @@ PATIENCE = 15  # epochs in which the validation ELBO has found no better value, 
 WARM_UP = 20  # epochs in which the KL's weight rises from 0 to 1
 FREE = (0.5, 2.0)  # nats a latent that cost nothing
 MOST_EPOCHS = 400
-EARLY = 20  # epochs, as many as the notebook trains
+EARLY = 20  # epochs, after which a comparison comes too early
 IMPORTANCE_SAMPLES = 1000
 REACH, GRID = 7.0, 2801  # of the grid over one latent: to both sides, and its points
 

@@ -1,4 +1,4 @@
-"""Photographs drawn from the prior and from a normal fitted to the codes, and what either costs."""
+"""Photographs from the prior and from a normal fitted to the codes, and what a prior costs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vaelib import VAE, losses, metrics, plots
-from vaelib.models import as_float
+from vaelib.models import as_float, draw_latents
 
 FITTED_TO = 20_000  # training images
 SHOWN = 8
+BINS = 128  # of a latent's histogram, each of the same probability under the prior
 
 
 def fit(model: VAE, images: Tensor) -> torch.distributions.MultivariateNormal:
@@ -43,6 +44,33 @@ def rates(model: VAE, fitted: torch.distributions.MultivariateNormal, images: Te
     }
     values = math.prod(model.image_shape) * math.log(2)
     return {name: kl.mean().item() / values for name, kl in in_nats.items()}
+
+
+def codes(model: VAE, images: Tensor, seed: int) -> Tensor:
+    """A code of each of the ``images``, drawn from q(z | x), (N, latents)."""
+    mean, log_var = metrics.encode(model, images)
+    return draw_latents(mean, log_var, torch.Generator().manual_seed(seed)).double()
+
+
+def saved_by_histograms(fitted_to: Tensor, drawn: Tensor) -> tuple[float, float]:
+    """Nats that a histogram of each latent alone saves an image, in place of N(0, I); its error.
+
+    The mean log-ratio of the histograms of the codes ``fitted_to`` to the prior, over the codes
+    ``drawn`` of other images: on average at most their dimension-wise KL. Both are (N, latents).
+    """
+    first, second = (
+        (torch.special.ndtr(z) * BINS).long().clamp(max=BINS - 1).T.contiguous()
+        for z in (fitted_to, drawn)
+    )
+    counts = torch.stack([of.bincount(minlength=BINS) for of in first]) + 0.5
+    log_ratio = (BINS * counts / counts.sum(1, keepdim=True)).log()
+    saved = log_ratio.gather(1, second).sum(0)
+    return saved.mean().item(), saved.std().item() / len(saved) ** 0.5
+
+
+def kurtosis(drawn: Tensor) -> Tensor:
+    """The fourth power of the standardised codes on average, a latent each; of a normal it is 3."""
+    return ((drawn - drawn.mean(0)) / drawn.std(0, correction=0)).pow(4).mean(0)
 
 
 def picture(model: VAE, fitted: torch.distributions.MultivariateNormal, images: Tensor) -> Figure:

@@ -267,8 +267,16 @@ def bits(
     if kind == "bits":
         model.to("cpu")
         fitted = fitted_prior.fit(model, data.train[: fitted_prior.FITTED_TO])
+        drawn = fitted_prior.codes(model, data.test, 1)
+        saved, saved_error = fitted_prior.saved_by_histograms(
+            fitted_prior.codes(model, data.train[: fitted_prior.FITTED_TO], 0), drawn
+        )
+        used = metrics.kl_per_dimension(model, data.test) > 0.1
         more = {
             "rates": fitted_prior.rates(model, fitted, data.test),
+            "histograms_save": -in_bits(saved),
+            "histograms_save_error": -in_bits(saved_error),
+            "kurtosis": fitted_prior.kurtosis(drawn)[used].median().item(),
             "noisy_bits": in_bits(noisy_elbo(model, data.test).mean()),
         }
         reporting.save_picture(fitted_prior.picture(model, fitted, data.test), "11-line", 100)
