@@ -201,8 +201,8 @@ def kl_map(kl: Tensor) -> Figure:
     shape ``model.latent_shape`` is such a ``kl``.
 
     >>> figure = kl_map(torch.ones(16, 8, 8))
-    >>> figure.axes[0].images[0].get_array().max()
-    np.float32(16.0)
+    >>> float(figure.axes[0].images[0].get_array().max())
+    16.0
     """
     figure = Figure(figsize=(3.6, 3), layout="constrained")
     axis = figure.subplots()

@@ -284,12 +284,38 @@ def others_of(row: dict, others: list[dict]) -> list[dict]:
     return [o for o in others if (o["name"], o["network"]) == (row["name"], row["network"])]
 
 
+def mean_over_seeds(values: list[float]) -> dict:
+    """The mean over runs of several seeds, its standard error, and how many they are."""
+    found, n = spread(values), len(values)
+    return {"mean": found["mean"], "error": found["sd"] / n**0.5, "seeds": n}
+
+
 def over_seeds(rows: list[dict]) -> str:
     """Mean ELBO and its standard error over runs of several seeds; of one run nothing."""
     if len(rows) == 1:
         return ""
-    elbo, n = spread([row["elbo"] for row in rows]), len(rows)
-    return f"{elbo['mean']:.1f} ± {elbo['sd'] / n**0.5:.1f} ({n} seeds)"
+    elbo = mean_over_seeds([row["elbo"] for row in rows])
+    return f"{elbo['mean']:.1f} ± {elbo['error']:.1f} ({elbo['seeds']} seeds)"
+
+
+# pairs of runs that the page compares by their ELBO: the second's less the first's
+GAINS = {
+    "fashion-z16": ("fashion-z8", "fashion-z16"),
+    "fashion-z1-beta3": ("fashion-z1", "fashion-z1-beta3"),
+}
+
+
+def gains(trained: dict) -> dict[str, dict]:
+    """The gains of GAINS in nats, each over the seeds that both runs have."""
+    elbos: dict[str, dict[int, float]] = {}
+    for row in trained["runs"] + trained["other_seeds"]:
+        if row["network"] != "original":
+            elbos.setdefault(row["name"], {})[row["seed"]] = row["elbo"]
+    found = {}
+    for name, (first, second) in GAINS.items():
+        seeds = elbos[first].keys() & elbos[second].keys()
+        found[name] = mean_over_seeds([elbos[second][n] - elbos[first][n] for n in sorted(seeds)])
+    return found
 
 
 def gallery_table(rows: list[dict], others: list[dict]) -> str:
@@ -368,6 +394,7 @@ def main() -> None:
                 "command": f"python {gallery.SCRIPT}",
             },
             "table": gallery_table(rows, trained["other_seeds"]),
+            "gains": gains(trained),
             "literature": literature.table(measured),
             "photographs": literature.photograph_table(measured),
             "grey_digits": {**grey, "table": grey_digits.table(grey)},
