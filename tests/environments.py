@@ -24,10 +24,20 @@ ENVIRONMENTS = ROOT / "_build" / "environments"
 TOOLS = ["hypothesis", "nbformat", "nbval", "pytest", "pytest-timeout", "pytest-xdist", "pyyaml"]
 # those of the book, of the notebooks' outputs and of the pinned tools are for the pinned versions
 TESTS = [
-    *("arguments", "cli", "config", "data", "device", "disentanglement", "distributed", "docstrings"),
-    *("download", "exercises", "explore", "export", "faults", "folder", "fuzz", "initial_weights"),
-    *("iwae", "labels", "likelihoods", "losses", "metrics", "models", "numerics", "objectives"),
-    *("plots", "pretrained", "processes", "resume", "separating", "sprites", "train", "workers"),
+    *("arguments", "cli", "config", "data", "device", "disentanglement", "distributed"),
+    *("docstrings", "download", "exercises", "explore", "export", "faults", "folder", "fuzz"),
+    *(
+        "initial_weights",
+        "iwae",
+        "labels",
+        "likelihoods",
+        "losses",
+        "metrics",
+        "models",
+        "numerics",
+    ),
+    *("objectives", "plots", "pretrained", "processes", "resume", "separating", "sprites", "train"),
+    "workers",
 ]
 # as published in August 2026, as far as PyPI has them
 COLAB = [
