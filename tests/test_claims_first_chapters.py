@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import runpy
+import statistics
 
 import pytest
 import torch
@@ -403,6 +404,54 @@ def test_the_larger_network_is_ahead_on_digits_and_on_clothes():
         assert ours["nll_samples"] == 5000 and ours["nll_images"] == 10_000 and ours["finished"]
         assert ours["nll"] - page["published"][data][0] > 5 * ours["nll_error"]
         assert ours["nll"] < -ours["elbo"]
+
+
+def test_the_seed_moves_the_elbo_by_nats_with_few_latents_and_by_tenths_with_many():
+    of_seeds = {}
+    gallery = results("gallery")
+    for run in gallery["runs"] + gallery["other_seeds"]:
+        of_seeds.setdefault(run["name"], []).append(run)
+    photographs = {"cifar10-z8", "cifar10-z128"}
+    assert {name for name, runs in of_seeds.items() if len(runs) != 5} == photographs
+    page = results("11-gallery")
+    for name, seen in (("fashion-z1", "fashion_z1"), ("mnist-z2", "mnist_z2")):
+        elbos = [run["elbo"] for run in of_seeds[name]]
+        assert page["seed_spread"][seen] == pytest.approx(statistics.stdev(elbos))
+    assert page["seed_spread"]["fashion_z1"] > 3 and page["seed_spread"]["mnist_z2"] > 1
+    many = {
+        name: statistics.stdev(run["elbo"] for run in runs)
+        for name, runs in of_seeds.items()
+        if len(runs) == 5 and runs[0]["latents"] in (8, 16)
+    }
+    assert len(many) == 6 and max(many.values()) == page["seed_spread"]["most_of_8_and_16"] < 0.7
+
+
+def test_neither_16_latents_nor_a_price_on_one_changes_the_clothes_elbo_beyond_the_seeds():
+    gallery, page = results("gallery"), results("11-gallery")
+    elbo = {(r["name"], r["seed"]): r["elbo"] for r in gallery["runs"] + gallery["other_seeds"]}
+    for better, worse in (("fashion-z16", "fashion-z8"), ("fashion-z1-beta3", "fashion-z1")):
+        gains = [elbo[better, seed] - elbo[worse, seed] for seed in range(5)]
+        found = page["gains"][better]
+        assert found["mean"] == pytest.approx(statistics.mean(gains)) and found["seeds"] == 5
+        assert found["error"] == pytest.approx(statistics.stdev(gains) / 5**0.5)
+        assert abs(found["mean"]) < 2.78 * found["error"]  # Student's t, 4 degrees of freedom, 95 %
+        assert min(gains) < 0 < max(gains)
+
+
+def test_clothes_come_to_the_same_rate_at_the_price_3_with_8_latents_and_16_from_every_seed():
+    gallery = results("gallery")
+    for seed in range(5):
+        of_seed = {
+            r["name"]: r for r in gallery["runs"] + gallery["other_seeds"] if r["seed"] == seed
+        }
+        eight, sixteen = of_seed["fashion-z8-beta3"], of_seed["fashion-z16-beta3"]
+        assert abs(eight["kl"] - sixteen["kl"]) < 0.5
+        assert of_seed["fashion-z16"]["kl"] > 1.8 * sixteen["kl"]
+        in_use = [
+            sum(kl > 0.1 for kl in of_seed[name]["kl_per_dimension"])
+            for name in ("fashion-z16", "fashion-z16-beta3")
+        ]
+        assert in_use[0] >= in_use[1] + 5
 
 
 def test_neither_library_leads_in_nats_and_vaelib_is_quicker():

@@ -305,13 +305,32 @@ GAINS = {
 }
 
 
-def gains(trained: dict) -> dict[str, dict]:
-    """The gains of GAINS in nats, each over the seeds that both runs have."""
-    elbos: dict[str, dict[int, float]] = {}
+def elbos_by_seed(trained: dict) -> dict[str, dict[int, float]]:
+    found: dict[str, dict[int, float]] = {}
     for row in trained["runs"] + trained["other_seeds"]:
         if row["network"] != "original":
-            elbos.setdefault(row["name"], {})[row["seed"]] = row["elbo"]
-    found = {}
+            found.setdefault(row["name"], {})[row["seed"]] = row["elbo"]
+    return found
+
+
+def seed_spread(trained: dict) -> dict[str, float]:
+    """The standard deviation of the ELBO over seeds, of those runs that the page speaks of."""
+    deviations = {
+        name: spread(list(of_seeds.values()))["sd"]
+        for name, of_seeds in elbos_by_seed(trained).items()
+        if len(of_seeds) > 1
+    }
+    many = [sd for name, sd in deviations.items() if gallery.RUNS[name].latents in (8, 16)]
+    return {
+        "fashion_z1": deviations["fashion-z1"],
+        "mnist_z2": deviations["mnist-z2"],
+        "most_of_8_and_16": max(many),
+    }
+
+
+def gains(trained: dict) -> dict[str, dict]:
+    """The gains of GAINS in nats, each over the seeds that both runs have."""
+    elbos, found = elbos_by_seed(trained), {}
     for name, (first, second) in GAINS.items():
         seeds = elbos[first].keys() & elbos[second].keys()
         found[name] = mean_over_seeds([elbos[second][n] - elbos[first][n] for n in sorted(seeds)])
@@ -395,6 +414,7 @@ def main() -> None:
             },
             "table": gallery_table(rows, trained["other_seeds"]),
             "gains": gains(trained),
+            "seed_spread": seed_spread(trained),
             "literature": literature.table(measured),
             "photographs": literature.photograph_table(measured),
             "grey_digits": {**grey, "table": grey_digits.table(grey)},
