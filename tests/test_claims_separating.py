@@ -62,6 +62,15 @@ def test_the_objective_explains_a_third_of_one_score_and_more_of_the_others():
     assert FOUND["fewest_seeds"] >= 3
 
 
+def test_one_of_the_objectives_is_another_at_twice_the_learning_rate():
+    runs = results("sprites")["runs"] + results("sprites-answers")["runs"]
+    kinds = {(r["method"], r["weight"]) for r in runs} - {("falling-beta-half-y", 4)}
+    assert len(kinds) == FOUND["objectives"]
+    methods = {method for method, _ in kinds}
+    assert {m for m in methods if m.endswith("-fast")} == {"falling-beta-fast"}
+    assert FOUND["by_chance_alone"] == (len(methods) - 1) / (FOUND["runs"] - 1)
+
+
 # the published protocol
 
 PROTOCOL = results("answers")["protocol"]

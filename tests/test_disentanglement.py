@@ -152,6 +152,13 @@ def test_the_svm_of_sap_cannot_reach_one_and_falls_with_the_values():
     assert disentanglement.sap_matrix(standardised(many), many).diagonal().max() < 0.15
 
 
+def test_the_svm_of_sap_gives_a_perfect_code_of_ten_values_a_tenth_or_two():
+    ten = grid((10, 10), repeats=30)
+    scores = [sap(ten.double() + added, ten) for added in (0, -4.5, -9, 20)]
+    assert all(0.05 < score < 0.25 for score in scores), "the chapter: about 0.1 to 0.2"
+    assert max(scores) - min(scores) > 0.05, "a constant added changes it"
+
+
 def test_a_factor_split_over_two_codes_is_not_complete():
     factors = grid((4, 3), repeats=50)
     a, b = factors.double().T
