@@ -180,7 +180,9 @@ class Walk:
             self.boxes += 1
             if self.chapter is not None:
                 options += f":number: {self.chapter}.{self.boxes}\n"
-        title = self.inlines(self.parts[found["title"].strip()][0].content) if found["title"] else ""
+        title = (
+            self.inlines(self.parts[found["title"].strip()][0].content) if found["title"] else ""
+        )
         body = self.blocks(self.parts[found["body"].strip()])
         fence = "::::::" if kind == "detour" else "::::"  # a detour may hold boxes
         return f"{fence}{{{kind}}} {title}".rstrip() + f"\n{options}\n{body}\n{fence}"
