@@ -207,7 +207,8 @@ def since_before(measured: dict) -> dict:
     And by how much the curve's digits are easier than all, 100 samples' bias apart.
     """
     now = literature.present(measured)
-    before = {str(row["k"]): row for row in measured["nll"] if row not in now}
+    recipe = now[0]["setting"]
+    before = {str(row["k"]): row for row in measured["nll"] if row["setting"] != recipe}
     (vae,) = [row for row in now if row["k"] == 1]
     nll = {point["epoch"]: point["nll"] for point in vae["curve"]}
     old = before["1"]["curve"][-1]
@@ -425,6 +426,7 @@ def main() -> None:
             "strips": strips(),
             "nll_by_k": nll_by_k,
             "nll_shorter": nll_shorter,
+            "nll_short": {str(row["k"]): row for row in literature.present(measured, short=True)},
             "published": {name: list(printed) for name, printed in PUBLISHED.items()},
             "published_table": published_table(by_name, estimated),
             "clothes": measured["clothes"],
