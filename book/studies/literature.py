@@ -3,7 +3,7 @@
 python book/studies/literature.py k1      the VAE of Burda et al. (2016): an hour on one core
 python book/studies/literature.py k5      their IWAE with 5 samples: two hours and a half
 python book/studies/literature.py k50     with 50: for a GPU, or a night on one core; --epochs 15 is
-                                          half an hour, and the page compares it with k1 and k5 of 15
+                                          half an hour, and the page compares it with k1 and k5
 python book/studies/literature.py clothes the VAE of k1 on Fashion-MNIST, a quarter as long
 python book/studies/literature.py bits    a VAE of CIFAR-10 with latents as a map, started at a
                                           line: a quarter of an hour on one core
