@@ -285,6 +285,16 @@ def test_chords_pass_and_the_constant_price_4_is_beaten_all_the_same(prices):
     assert prices["standing"]["lost"]["least"] > 2
 
 
+def test_the_notebooks_seven_latents_tell_more_than_three_and_not_enough_for_their_cost():
+    seven, three = (card(name)["scores"] for name in ("sprites-beta4", "sprites-beta-vae"))
+    used = [sum(kl > 0.1 for kl in scores["kl_per_dimension"]) for scores in (seven, three)]
+    saved = three["reconstruction"] - seven["reconstruction"]
+    assert used == [7, 3] and 0 < saved < 4 * (seven["kl"] - three["kl"])
+    assert "seven latents, which tell more than the three, but not enough for what they cost" in (
+        ROOT / "notebooks" / "08-beta-vae.ipynb"
+    ).read_text("utf8")
+
+
 def test_no_constant_price_stands_still(prices):
     assert all(fall["least"] > 0 for fall in prices["standing"]["falls"].values())
     assert prices["standing"]["falls"]["b4"]["least"] >= 0.2

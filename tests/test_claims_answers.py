@@ -60,6 +60,8 @@ def test_of_the_second_prediction_half_came_out(found):
     assert on["whole_as_predicted"] and min(whole) > on["whole_above"] == 20
     assert all(later < earlier for earlier, later in pairwise(halved[1:])), "steadily"
     assert on["halved_falls"] > 3 * on["whole_falls"] > 0
+    assert halved[0] > 20 > halved[-1]
+    assert "nats at 20 degrees" in (BOOK / "mechanism.md").read_text("utf8")
     assert abs(halved[0] - 30) < 1 and abs(whole[0] - 30) < 4
 
 

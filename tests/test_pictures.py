@@ -152,9 +152,14 @@ def test_a_turn_is_a_loop_at_the_price_1_and_hardly_a_step_at_4(study, saved):
     import measuring_pictures as pictures
 
     figure = pictures.loops()
+    rounds = []
     for axis in figure.axes:
         plain, falling = spans(axis)
         assert plain > 4 * falling
+        angles = np.arctan2(*axis.lines[0].get_xydata().T)
+        rounds.append(abs(np.unwrap(angles)[-1] - angles[0]) / (2 * np.pi))
+    assert rounds == pytest.approx([1, 1, 3])
+    assert "a tangle that runs round three times" in (BOOK / "10-measuring.md").read_text("utf8")
     saved(figure, "10-loops")
 
 
