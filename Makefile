@@ -98,7 +98,7 @@ studies: $(STAMP)
 		test -z "$$left" || { echo "not measured:$$left" >&2; exit 1; }
 
 bench: $(STAMP)
-	@for script in speed growth sprites_speed readme; do echo "benchmarks/$$script.py"; \
+	@for script in speed growth sprites_speed write_readme; do echo "benchmarks/$$script.py"; \
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
 
 nightly: $(STAMP)

@@ -220,6 +220,17 @@ def test_lab_opens_for_root_too(tmp_path):
     assert any("http://127.0.0.1:" in line for line in lines)
 
 
+def test_every_script_that_make_runs_is_there():
+    makefile = (ROOT / "Makefile").read_text()
+    benches = re.search(
+        r"^\t@for script in ([\w ]+); do echo \"(\S+)\$\$script.py\"", makefile, re.M
+    )
+    scripts = [f"{benches[2]}{name}.py" for name in benches[1].split()]
+    scripts += re.findall(r"\$\(BIN\)/python ([\w/]+\.py)", makefile)
+    assert len(scripts) >= 8
+    assert [script for script in scripts if not (ROOT / script).exists()] == []
+
+
 @pytest.mark.parametrize("missing", ["speed.json", "tried in speed.json"])
 def test_bench_says_in_one_line_what_is_missing(tmp_path, missing):
     """A clone without a measurement: its tables name the command that makes it."""
