@@ -69,7 +69,7 @@ RUNS = {
     "sprites": Run("sprites", 10, 6),  # weighs the total correlation alone, as sprites.cfg says
 }
 NETWORKS = {  # the configuration, one of the package's own, that a run varies
-    # 3 convolutions of stride 2: 10 epochs take 4 minutes on one core, of CIFAR-10 10 minutes
+    # 3 convolutions of stride 2: 10 epochs take 3 minutes on one core, of CIFAR-10 10 minutes
     "compact": "{}-compact",
     # stride 1, up to 256 channels: 15 to 25 epochs of up to hours on a CPU, minutes on a GPU
     "original": "{}",
