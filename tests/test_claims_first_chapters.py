@@ -398,6 +398,19 @@ def test_iwae_ends_within_half_a_nat_above_the_published_and_budget_counts():
     assert len(above) > 10 and 150 < max(above) < 190
 
 
+def test_after_fifteen_epochs_more_samples_are_ahead_and_all_are_far_from_their_published_end():
+    short = results("11-gallery")["nll_short"]
+    assert set(short) == {"1", "5", "50"}
+    assert short["1"]["nll"] > short["5"]["nll"] + 0.3 > short["50"]["nll"] + 0.6
+    for row in short.values():
+        assert row["finished"] and row["epochs"] == row["of_epochs"] == 15
+        assert row["nll_images"] == 10_000 and row["nll_samples"] == 5000
+        assert (
+            row["nll"] - row["published"] > 3
+            and row["curve"][0]["nll"] > row["curve"][-1]["nll"] + 1
+        )
+
+
 def test_the_larger_network_is_ahead_on_digits_and_on_clothes():
     page = results("11-gallery")
     for ours, data in ((page["nll_by_k"]["1"], "MNIST"), (page["clothes"], "Fashion-MNIST")):
