@@ -419,10 +419,15 @@ def test_the_larger_network_is_ahead_on_digits_and_on_clothes():
         assert ours["nll"] < -ours["elbo"]
 
 
+def gallery_runs() -> list[dict]:
+    """Of every seed."""
+    gallery = results("gallery")
+    return gallery["runs"] + gallery["other_seeds"]
+
+
 def test_the_seed_moves_the_elbo_by_nats_with_few_latents_and_by_tenths_with_many():
     of_seeds = {}
-    gallery = results("gallery")
-    for run in gallery["runs"] + gallery["other_seeds"]:
+    for run in gallery_runs():
         of_seeds.setdefault(run["name"], []).append(run)
     photographs = {"cifar10-z8", "cifar10-z128"}
     assert {name for name, runs in of_seeds.items() if len(runs) != 5} == photographs
@@ -440,8 +445,8 @@ def test_the_seed_moves_the_elbo_by_nats_with_few_latents_and_by_tenths_with_man
 
 
 def test_neither_16_latents_nor_a_price_on_one_changes_the_clothes_elbo_beyond_the_seeds():
-    gallery, page = results("gallery"), results("11-gallery")
-    elbo = {(r["name"], r["seed"]): r["elbo"] for r in gallery["runs"] + gallery["other_seeds"]}
+    page = results("11-gallery")
+    elbo = {(run["name"], run["seed"]): run["elbo"] for run in gallery_runs()}
     for better, worse in (("fashion-z16", "fashion-z8"), ("fashion-z1-beta3", "fashion-z1")):
         gains = [elbo[better, seed] - elbo[worse, seed] for seed in range(5)]
         found = page["gains"][better]
@@ -452,11 +457,8 @@ def test_neither_16_latents_nor_a_price_on_one_changes_the_clothes_elbo_beyond_t
 
 
 def test_clothes_come_to_the_same_rate_at_the_price_3_with_8_latents_and_16_from_every_seed():
-    gallery = results("gallery")
     for seed in range(5):
-        of_seed = {
-            r["name"]: r for r in gallery["runs"] + gallery["other_seeds"] if r["seed"] == seed
-        }
+        of_seed = {run["name"]: run for run in gallery_runs() if run["seed"] == seed}
         eight, sixteen = of_seed["fashion-z8-beta3"], of_seed["fashion-z16-beta3"]
         assert abs(eight["kl"] - sixteen["kl"]) < 0.5
         assert of_seed["fashion-z16"]["kl"] > 1.8 * sixteen["kl"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from digit_classifier import Judge
+from in_use import IN_USE
 from reporting import image_path, machine, over_runs, write_results
 
 import vaelib
@@ -48,7 +49,7 @@ def scores(data, latent_dim: int, beta: float = 1.0) -> dict:
                 "log_likelihood": metrics.log_likelihood(model, data.test, samples=500)
                 .mean()
                 .item(),
-                "used_latents": int((metrics.kl_per_dimension(model, data.test) > 0.1).sum()),
+                "used_latents": int((metrics.kl_per_dimension(model, data.test) > IN_USE).sum()),
                 "seconds": history.seconds,
             }
         )

@@ -24,6 +24,7 @@ from photographs import load_photographs
 from reporting import (
     RESULTS,
     markdown,
+    mean_and_error,
     model_scores,
     read_json,
     rounded,
@@ -285,18 +286,12 @@ def others_of(row: dict, others: list[dict]) -> list[dict]:
     return [o for o in others if (o["name"], o["network"]) == (row["name"], row["network"])]
 
 
-def mean_over_seeds(values: list[float]) -> dict:
-    """The mean over runs of several seeds, its standard error, and how many they are."""
-    found, n = spread(values), len(values)
-    return {"mean": found["mean"], "error": found["sd"] / n**0.5, "seeds": n}
-
-
 def over_seeds(rows: list[dict]) -> str:
     """Mean ELBO and its standard error over runs of several seeds; of one run nothing."""
     if len(rows) == 1:
         return ""
-    elbo = mean_over_seeds([row["elbo"] for row in rows])
-    return f"{elbo['mean']:.1f} ± {elbo['error']:.1f} ({elbo['seeds']} seeds)"
+    elbo = mean_and_error([row["elbo"] for row in rows])
+    return f"{elbo['mean']:.1f} ± {elbo['error']:.1f} ({len(rows)} seeds)"
 
 
 # pairs of runs that the page compares by their ELBO: the second's less the first's
@@ -307,6 +302,7 @@ GAINS = {
 
 
 def elbos_by_seed(trained: dict) -> dict[str, dict[int, float]]:
+    """The ELBO of each run of the compact networks, by name and seed."""
     found: dict[str, dict[int, float]] = {}
     for row in trained["runs"] + trained["other_seeds"]:
         if row["network"] != "original":
@@ -333,8 +329,9 @@ def gains(trained: dict) -> dict[str, dict]:
     """The gains of GAINS in nats, each over the seeds that both runs have."""
     elbos, found = elbos_by_seed(trained), {}
     for name, (first, second) in GAINS.items():
-        seeds = elbos[first].keys() & elbos[second].keys()
-        found[name] = mean_over_seeds([elbos[second][n] - elbos[first][n] for n in sorted(seeds)])
+        seeds = sorted(elbos[first].keys() & elbos[second].keys())
+        leads = [elbos[second][seed] - elbos[first][seed] for seed in seeds]
+        found[name] = {**mean_and_error(leads), "seeds": len(seeds)}
     return found
 
 

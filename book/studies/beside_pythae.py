@@ -27,7 +27,16 @@ from multiprocessing import get_context
 from typing import NamedTuple
 
 import torch
-from reporting import ROOT, cached, machine, markdown, spread, stop_time, write_results
+from reporting import (
+    ROOT,
+    cached,
+    machine,
+    markdown,
+    mean_and_error,
+    spread,
+    stop_time,
+    write_results,
+)
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -359,8 +368,8 @@ def compared(runs: list[dict], key: str) -> dict | None:
         for library, runs in zip(LIBRARIES, pairs)
     }
     for name, sign in (("own_loss", 1), ("nll", 1), ("elbo", -1)):
-        leads = spread([sign * (b[name] - a[name]) for a, b in zip(*pairs)])
-        row[f"lead_{name}"] = {"mean": leads["mean"], "error": leads["sd"] / len(seeds) ** 0.5}
+        leads = [sign * (b[name] - a[name]) for a, b in zip(*pairs)]
+        row[f"lead_{name}"] = mean_and_error(leads)
     ratios = [b["seconds"] / a["seconds"] for a, b in zip(*pairs)]
     row["ratio"] = {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
     return row

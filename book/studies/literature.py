@@ -26,6 +26,7 @@ from dataclasses import replace
 import fitted_prior
 import reporting
 import torch
+from in_use import IN_USE
 from photographs import load_photographs
 from reporting import ROOT, hardware, markdown
 from torch.nn.functional import logsigmoid
@@ -264,15 +265,16 @@ def bits(
     )
     terms = metrics.elbo_terms(model, data.test)
     estimate = metrics.log_likelihood(model, data.test[:CURVE_IMAGES], CURVE_SAMPLES).double()
+    used = (metrics.kl_per_dimension(model, data.test) > IN_USE).cpu()
     more = {}
     if kind == "bits":
         model.to("cpu")
-        fitted = fitted_prior.fit(model, data.train[: fitted_prior.FITTED_TO])
+        few = data.train[: fitted_prior.FITTED_TO]
+        fitted = fitted_prior.fit(model, few)
         drawn = fitted_prior.codes(model, data.test, 1)
         saved, saved_error = fitted_prior.saved_by_histograms(
-            fitted_prior.codes(model, data.train[: fitted_prior.FITTED_TO], 0), drawn
+            fitted_prior.codes(model, few, 0), drawn
         )
-        used = metrics.kl_per_dimension(model, data.test) > 0.1
         more = {
             "rates": fitted_prior.rates(model, fitted, data.test),
             "histograms_save": -in_bits(saved),
@@ -299,7 +301,7 @@ def bits(
         "bits_error": abs(in_bits(terms.elbo.double().std() / len(terms.elbo) ** 0.5)),
         "bits_of_kl": -in_bits(terms.kl.double().mean()),
         "active_units": int((metrics.active_units(model, data.test) > 0.01).sum()),
-        "in_use": int((metrics.kl_per_dimension(model, data.test) > 0.1).sum()),
+        "in_use": int(used.sum()),
         "steps": steps_of(data, BITS_BATCH_SIZE, run.curve[-1]["epoch"]),
         "importance_bits": in_bits(estimate.mean()),
         "importance_images": CURVE_IMAGES,

@@ -54,6 +54,12 @@ def spread(values: list[float]) -> dict:
     return {"mean": statistics.mean(values), "sd": statistics.stdev(values)}
 
 
+def mean_and_error(values: list[float]) -> dict:
+    """Mean and its standard error."""
+    found = spread(values)
+    return {"mean": found["mean"], "error": found["sd"] / len(values) ** 0.5}
+
+
 def over_runs(runs: list[dict]) -> dict:
     """The `spread` of each figure over the runs, one run a seed."""
     return {key: spread([run[key] for run in runs]) for key in runs[0]}

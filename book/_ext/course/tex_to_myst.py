@@ -105,14 +105,17 @@ class Walk:
     # ---- blocks
 
     def blocks(self, elements: Sequence[pf.Element], tight: bool = False) -> str:
-        inside = [
-            part.strip()
-            for el in elements
-            if isinstance(el, pf.RawBlock) and (found := ENVIRONMENT.fullmatch(el.text.strip()))
-            for part in (found["title"] or "", found["body"])
-        ]
-        self.parts |= dict(zip(inside, pandoc(inside), strict=True)) if inside else {}
+        self.parse_inside(elements)
         return ("\n" if tight else "\n\n").join(filter(None, map(self.block, elements)))
+
+    def parse_inside(self, elements: Sequence[pf.Element]) -> None:
+        """Put the titles and bodies of the environments among ``elements`` into `parts`."""
+        raws = (el.text.strip() for el in elements if isinstance(el, pf.RawBlock))
+        environments = filter(None, map(ENVIRONMENT.fullmatch, raws))
+        parts = (part for found in environments for part in found.group("title", "body"))
+        texts = [part.strip() for part in parts if part is not None]
+        if texts:
+            self.parts |= dict(zip(texts, pandoc(texts), strict=True))
 
     def block(self, el: pf.Element) -> str:
         match el:
