@@ -114,9 +114,10 @@ def imported(source: str) -> set[str]:
     return found
 
 
-def readme_map() -> dict[str, list[str]]:
-    """The README's map of vaelib: for each heading the modules below it."""
-    (text,) = re.findall(r"^vaelib/\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+def layout_map() -> dict[str, list[str]]:
+    """The map of vaelib in CONTRIBUTING.md: for each heading the modules below it."""
+    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    (text,) = re.findall(r"^vaelib/\n(.*?)^```$", contributing, re.M | re.S)
     groups: dict[str, list[str]] = {}
     heading = ""
     for line in text.splitlines():
@@ -168,7 +169,7 @@ def test_the_core_never_uses_the_experiments():
 
 
 def test_the_core_is_an_evenings_reading():
-    core = readme_map()["the core"]
+    core = layout_map()["the core"]
     lines = {name: len((ROOT / "vaelib" / name).read_text().splitlines()) for name in core}
     assert set(core) >= {f"{name}.py" for name in CORE}
     assert sum(lines.values()) <= MOST_CORE_LINES, lines
@@ -176,7 +177,7 @@ def test_the_core_is_an_evenings_reading():
 
 def test_the_readmes_map_is_the_folder():
     """One line a module, in the rooms of the house; the exercises' chapters share a line."""
-    groups = readme_map()
+    groups = layout_map()
     assert tuple(groups) == GROUPS
     listed = [name for names in groups.values() for name in names]
     there = {

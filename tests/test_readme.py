@@ -17,6 +17,7 @@ from PIL import Image
 from notebooks import NOTEBOOKS, ROOT, read
 
 README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
 
 
@@ -221,7 +222,8 @@ def test_every_target_that_the_readme_names_exists():
         assert re.search(rf"^{target}:", makefile, re.M), target
 
 
-def test_every_file_that_the_readme_names_exists():
+def test_every_file_that_readme_and_layout_name_exists():
+    text = README + CONTRIBUTING
     for name in (
         "requirements.txt",
         "_config.yml",
@@ -231,9 +233,17 @@ def test_every_file_that_the_readme_names_exists():
         "LICENSE",
         "latex/vae_maths.pdf",
     ):
-        assert name in README and (ROOT / name).exists(), name
-    for folder in re.findall(r"^(\w+)/  ", README, re.M):
+        assert name in text and (ROOT / name).exists(), name
+    folders = re.findall(r"^(\w+)/  ", CONTRIBUTING, re.M)
+    assert len(folders) == 6
+    for folder in folders:
         assert (ROOT / folder).is_dir(), folder
+
+
+def test_where_everything_is_and_how_to_add_to_it_stands_in_contributing():
+    assert "## Layout" in CONTRIBUTING and "## Recipes" in CONTRIBUTING
+    for word in ("## Layout", "## Recipes", "\nvaelib/\n"):
+        assert word not in README, word
 
 
 def test_requirements_pin_every_direct_dependency_exactly():
