@@ -13,6 +13,8 @@ LATEX_PACKAGES := latexmk texlive-latex-recommended texlive-latex-extra texlive-
 export JUPYTER_PLATFORM_DIRS := 1
 export SOURCE_DATE_EPOCH := 1700000000
 export FORCE_SOURCE_DATE := 1
+# a container may forbid it, but then every process of the tests compiles vaelib anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help book serve test lab train notes figures outputs studies bench nightly mutation fuzz kills matrix colab links lint clean
 .DELETE_ON_ERROR:
