@@ -72,6 +72,7 @@ def here(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.chdir(folder)
     patch.setenv("TQDM_DISABLE", "1")
+    patch.setattr(sys, "dont_write_bytecode", True)  # a module imported late is no case's doing
     patch.setenv("VAELIB_DATA", str(folder / "data"))
     patch.setattr(from_config, "MOST_WEIGHTS", 10**6)
     patch.setattr(run, "pictures", lambda model, images: {})
