@@ -5,10 +5,12 @@ file's reader.
 import colorsys
 import hashlib
 import http.server
+import io
 import itertools
 import math
 import os
 import pickle
+import struct
 import threading
 import zipfile
 from pathlib import Path
@@ -506,6 +508,24 @@ def test_a_damaged_dsprites_file_is_named(tmp_path, published, damage):
     assert (
         str(refusal.value) == f"dsprites: {path} is truncated or corrupt; delete it and load again"
     )
+
+
+@pytest.mark.parametrize("header", ["{'shape': (144, 64,", "(" * 150 + ")" * 150, "-" * 9000 + "1"])
+@pytest.mark.parametrize("array", ["imgs", "latents_classes"])
+def test_an_array_whose_header_python_cannot_read_is_one_line(
+    tmp_path, published, monkeypatch, array, header
+):
+    parts = {"latents_classes": np.zeros((1, 6)), "imgs": published}
+    with zipfile.ZipFile(tmp_path / FILE, "w") as archive:
+        for name, values in parts.items():
+            stream = io.BytesIO()
+            np.save(stream, values)
+            bad = b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header.encode()
+            archive.writestr(f"{name}.npy", bad if name == array else stream.getvalue())
+    take_for_published(monkeypatch, tmp_path / FILE)
+    with pytest.raises(DataError, match="has not the layout of dSprites") as refusal:
+        vaelib.load("dsprites", tmp_path)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_file_whose_images_are_not_the_grid_is_refused(tmp_path, published, monkeypatch):

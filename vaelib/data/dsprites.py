@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from functools import partial
@@ -27,6 +28,7 @@ MOST_FACTORS = 10**8  # bytes of a table of factors; the published one has 35 mi
 DAMAGES = (  # all that numpy and zipfile end in when a file is not what it should be
     *(OSError, KeyError, IndexError, ValueError, EOFError, MemoryError, zlib.error, TypeError),
     *(zipfile.BadZipFile, NotImplementedError, SyntaxError, OverflowError),
+    *(tokenize.TokenError, RecursionError),  # numpy reads an array's header as Python's literals
 )
 
 
