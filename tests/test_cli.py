@@ -29,8 +29,18 @@ from tqdm import tqdm
 
 import vaelib
 from vaelib import disentanglement
-from vaelib.experiments import cli, finished_run, from_config, measure, run, sweep, workers
+from vaelib.experiments import (
+    cli,
+    finished_run,
+    from_config,
+    measure,
+    report,
+    run,
+    sweep,
+    workers,
+)
 from vaelib.experiments.schema import SECTIONS
+from vaelib.history import History
 
 CONFIG = TINY.replace("{epochs}", "2") + "learning_rate = 1e-2\nseed = 3\n"
 PICTURES = run.pictures
@@ -206,7 +216,12 @@ def test_a_run_leaves_its_folder_and_one_page_that_shows_it(vae, here, monkeypat
     ]
     assert all(source.startswith("data:image/png;base64,iVBOR") for source in page.images.values())
     found, shown = json.loads((folder / "results.json").read_text()), " ".join(page.seen)
-    assert "<b>" in shown and "<b>" not in text and f"ELBO {found['elbo']:.2f} nats" in shown
+    assert "<b>" in shown and "<b>" not in text and f"is {found['elbo']:.2f} nats" in shown
+    assert f"Trained on {50 - found['images']} images of folder for 2 epochs" in shown
+    assert f"The ELBO of {found['images']} others" in shown
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    elbos = {part: {"elbo": [row[part]["elbo"] for row in rows]} for part in ("train", "test")}
+    assert len(rows) == 2 and report.course(History(**elbos)) in shown
     assert "conv_channels" in shown and "[4]" in shown and "4.0" in shown
     for name in ("reconstructions", "samples", "manifold", "traversals"):
         assert np.asarray(Image.open(folder / f"{name}.png")).std() > 10, "an empty picture"
@@ -892,6 +907,27 @@ def test_threads_are_as_many_as_asked(vae, here, monkeypatch):
 def commands(page):
     """What a report says to type, without the markup."""
     return re.search(r"<pre>(.*?)</pre>", html.unescape(page), re.S).group(1).splitlines()
+
+
+LEARNT = [-300.0, -200.0, -150.0, -120.0, -110.0]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "said"),
+    [
+        (LEARNT, [-300.0, -200.0, -160.0, -170.0, -180.0], "highest after epoch 3 and 20.00 nats"),
+        (LEARNT, [-300.0, -200.0, -160.0, -170.0, -180.0], "learned those by heart. Fewer epochs"),
+        ([*LEARNT[:4], -190.0], [-300.0, -200.0, -160.0, -150.0, -200.0], "growing beta does that"),
+        (LEARNT, LEARNT, "still rising at the end: more epochs"),
+        (LEARNT, [-300.0, -200.0, -150.0, -120.0, -121.0], "hardly rose any more"),
+        (LEARNT, [-300.0, -301.0, -302.0, -303.0, -304.0], "highest after epoch 1 and 4.00 nats"),
+        (LEARNT[:1], LEARNT[:1], ""),
+        (LEARNT, [], ""),
+    ],
+)
+def test_a_report_says_in_words_how_the_test_elbo_went(train, test, said):
+    course = report.course(History(train={"elbo": train}, test={"elbo": test}))
+    assert said in course and bool(said) == bool(course)
 
 
 def test_the_reports_commands_work_where_the_run_was_made(vae, here):

@@ -10,6 +10,7 @@ from pathlib import Path
 from string import Template
 
 from vaelib.experiments.config import Config
+from vaelib.history import History
 
 CAPTIONS = {
     "learning curves": "The ELBO and its two terms while it learned, in nats an image.",
@@ -22,6 +23,7 @@ CAPTIONS = {
     "the latents with the most KL first.",
     "kl map": "Where it keeps what it knows: the KL of each place's latents, in nats.",
 }
+SLIGHT = 1 / 50  # of all that the test ELBO rose
 MOST_LISTED = 50  # latents; a map of patches has thousands
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -47,6 +49,7 @@ pre { overflow-x: auto; }
 <body>
 <h1>$title</h1>
 <p>$summary</p>
+<p>$course</p>
 <h2>Figures</h2>
 $figures
 <!--evaluation-->
@@ -66,18 +69,27 @@ $settings
 EVALUATION, END = "<!--evaluation-->", "<!--end-->"
 
 
-def page(folder: Path, config: Config, results: Mapping, pictures: Mapping[str, bytes]) -> str:
+def page(
+    folder: Path,
+    config: Config,
+    results: Mapping,
+    pictures: Mapping[str, bytes],
+    history: History,
+    trained_on: int | None,
+) -> str:
     """The page of the run in ``folder``: its configuration, ``results``, PNG ``pictures`` by name.
 
-    Its commands are to be typed where the run was.
+    ``trained_on`` counts the images of a data set, None those of a stream. The page's commands are
+    to be typed where the run was.
     """
     title = folder.name or str(folder)
     unit = "epochs" if config.hyperparameters.epochs else "steps"
-    data = config.configuration.dataset
+    images = f"{trained_on:,} images" if trained_on else "images"
     summary = (
-        f"ELBO {results['elbo']:.2f} nats an image on {results['images']:,} images of {data} "
-        f"that it was not trained on, "
-        f"after {config.length:,} {unit} in {results['seconds']:,} s."
+        f"Trained on {images} of {config.configuration.dataset} for {config.length:,} {unit}, in "
+        f"{results['seconds']:,} s. The ELBO of {results['images']:,} others, which it has not "
+        f"seen, is {results['elbo']:.2f} nats an image: a lower bound of log p(x), so that more "
+        "is better, among models of the same images and likelihood."
     )
     where = shlex.quote(f"./{folder}" if str(folder).startswith("-") else str(folder))
     templates = ("evaluate {}", "sample {} --number 50 --seed 1", "export {} --html")
@@ -86,6 +98,7 @@ def page(folder: Path, config: Config, results: Mapping, pictures: Mapping[str, 
         PAGE.substitute(
             title=escape(title),
             summary=escape(summary),
+            course=escape(course(history)),
             figures=_table(_figures(results)),
             pictures="\n".join(
                 _picture(name, pictures[name]) for name in CAPTIONS if name in pictures
@@ -97,6 +110,35 @@ def page(folder: Path, config: Config, results: Mapping, pictures: Mapping[str, 
         .encode("utf-8", "replace")
         .decode()
     )  # a file's name may be no text
+
+
+def course(history: History) -> str:
+    """How the test ELBO went over the epochs, and what would help; of a stream, which has none, "".
+
+    >>> course(History(train={"elbo": [-9.0, -8.0]}, test={"elbo": [-9.0, -8.0]}))
+    'The test ELBO was still rising at the end: more epochs would help.'
+    """
+    test, train = history.test["elbo"], history.train["elbo"]
+    if len(test) < 2:
+        return ""
+    best = max(range(len(test)), key=test.__getitem__)
+    slight, lost = SLIGHT * (test[best] - test[0]), test[best] - test[-1]
+    if lost > slight:
+        fell = (
+            f"The test ELBO was highest after epoch {best + 1:,} and {lost:.2f} nats lower at the"
+        )
+        if train[-1] > train[best]:
+            return (
+                f"{fell} end, while that of the training images rose: it learned those by heart. "
+                "Fewer epochs would help, or more images."
+            )
+        return (
+            f"{fell} end, and the training images' fell too: a growing beta does that, or too "
+            "large a learning rate."
+        )
+    if test[-1] - test[-1 - max(1, len(test) // 5)] > slight:
+        return "The test ELBO was still rising at the end: more epochs would help."
+    return "The test ELBO hardly rose any more at the end."
 
 
 def evaluated(text: str, evaluation: Mapping) -> str:
@@ -140,9 +182,10 @@ def _figures(results: Mapping) -> list[tuple[str, str]]:
         ("ELBO", f"{results['elbo']:.2f}{error} nats an image (± one standard error)"),
         (
             "reconstruction",
-            f"{results['reconstruction']:.2f} nats, a cost: the ELBO is minus this, minus the KL",
+            f"{results['reconstruction']:.2f} nats, what the pixels cost: "
+            "the ELBO is minus this, minus the KL",
         ),
-        ("KL", f"{results['kl']:.2f} nats"),
+        ("KL", f"{results['kl']:.2f} nats, what the codes cost"),
         (
             "latents in use",
             f"{results['active_units']} of {len(kl)} (variance of the posterior mean above 0.01)",

@@ -165,7 +165,9 @@ def finish(
         and len(labels.unique()) <= len(plots.COLOURS)
     ):
         drawn["latents"] = png(plots.latent_scatter(model, images[:2000], labels[:2000]))
-    write(folder / REPORT, report.page(folder, config, result, drawn))
+    trained_on = None if isinstance(data, FactorImages) else len(data.train)
+    page = report.page(folder, config, result, drawn, history, trained_on)
+    write(folder / REPORT, page)
     keep_results(folder, result)
     return result
 
