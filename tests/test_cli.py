@@ -163,7 +163,7 @@ def test_a_learning_rate_falls_as_the_library_lets_it(vae, here, images):
     )
     change(here, ("epochs = 2", "epochs = 3"))
     _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume", 2)
-    assert "learning rates" in err and err.count("\n") == 1
+    assert "learning rate at step 1 " in err and err.count("\n") == 1
 
 
 class Page(html.parser.HTMLParser):
