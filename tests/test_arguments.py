@@ -17,13 +17,29 @@ GREY = torch.randint(
 FLOATS, LABELS = GREY / 255, torch.zeros(20, dtype=torch.int64)
 
 
-def model(likelihood="bernoulli"):
+def model(likelihood="bernoulli", **arguments):
     torch.manual_seed(0)
-    return VAE((1, 8, 8), 2, [ConvSpec(4)], hidden=8, likelihood=likelihood)
+    return VAE((1, 8, 8), 2, [ConvSpec(4)], hidden=8, likelihood=likelihood, **arguments)
+
+
+class Drawn:
+    """A stream of the same images."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def sample(self, n, generator):
+        return self.images, None
+
+
+def with_test(images):
+    return vaelib.ImageData("mine", GREY, images, LABELS, LABELS)
 
 
 DOORS = {
     "fit": lambda model, images: fit(model, images, epochs=1, progress=False),
+    "a stream": lambda model, images: fit(model, Drawn(images), steps=1, progress=False),
+    "reconstruct": lambda model, images: model.reconstruct(images),
     "encode": metrics.encode,
     "elbo": metrics.elbo,
     "log_likelihood": lambda model, images: metrics.log_likelihood(model, images, samples=2),
@@ -44,6 +60,8 @@ NO_IMAGES = {
     "int64": (GREY.long(), "got torch.int64: images.to(torch.uint8) makes them so"),
     "bool": (GREY > 127, "got torch.bool: 255 * images.to(torch.uint8)"),
     "a number": (torch.tensor(0.5), "images must be (N, 1, 8, 8), at least one; got ()"),
+    "sparse": (FLOATS.to_sparse(), "images must be a dense tensor"),
+    "a little": (FLOATS / FLOATS.max() + 2**-22, "go from 2.38418579e-07 to 1.00000024"),
     "none": (FLOATS[:0], "images must be (N, 1, 8, 8), at least one; got (0, 1, 8, 8)"),
 }
 
@@ -55,6 +73,29 @@ def test_what_is_no_image_of_the_model_is_refused_in_one_line(door, kind):
     with pytest.raises(ValueError) as refusal:
         DOORS[door](model(), images)
     assert words in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_images_to_test_on_are_looked_at_before_anything_is_trained():
+    with pytest.raises(ValueError, match="these go from -1 to 1"):
+        fit(
+            model(),
+            with_test(2 * FLOATS / FLOATS.max() - 1),
+            epochs=1,
+            progress=False,
+            on_record=lambda *_: pytest.fail("an epoch was trained"),
+            learning_rate=lambda step: pytest.fail("a step was made"),
+        )
+
+
+def test_what_is_to_become_black_and_white_is_of_levels():
+    data = vaelib.ImageData("mine", FLOATS, GREY, LABELS, LABELS, binarize=True)
+    with pytest.raises(ValueError, match=r"images must be uint8 levels, 0 to 255; got torch.float"):
+        fit(model(), data, epochs=1, progress=False)
+
+
+def test_a_model_of_double_precision_says_that_it_takes_no_levels():
+    with pytest.raises(ValueError, match=r"must be float64; got torch.uint8: images.to\(torch.fl"):
+        metrics.elbo(model().double(), GREY)
 
 
 @pytest.mark.parametrize("images", [GREY, FLOATS])
@@ -142,10 +183,12 @@ def linear_to(end):
 
 
 @pytest.mark.parametrize(("first", "then", "what"), [
-    ({"beta": linear_to(1.0)}, {"beta": linear_to(4.0)}, "losses on a probe"),
-    ({}, {"objective": objectives.iwae()}, "losses on a probe"),
-    ({"learning_rate": linear_to(1e-3)}, {"learning_rate": linear_to(1e-2)}, "learning rates"),
-    ({}, {"learning_rate": linear_to(1e-4)}, "learning rates"),
+    ({"beta": linear_to(1.0)}, {"beta": linear_to(4.0)}, "loss of a probe at step"),
+    ({"beta": lambda step: 1 + 3 * (step >= 300)}, {"beta": lambda step: 1 + 3 * (step >= 400)},
+     "loss of a probe at step 300"),
+    ({}, {"objective": objectives.iwae()}, "loss of a probe at step"),
+    ({"learning_rate": linear_to(1e-3)}, {"learning_rate": linear_to(1e-2)}, "learning rate at"),
+    ({}, {"learning_rate": linear_to(1e-4)}, "learning rate at step"),
 ])  # fmt: skip
 def test_another_loss_or_rate_is_another_run(tmp_path, first, then, what):
     path = tmp_path / "run.pt"
@@ -155,13 +198,30 @@ def test_another_loss_or_rate_is_another_run(tmp_path, first, then, what):
         fit(model(), GREY, epochs=3, progress=False, checkpoint=path, **then)
 
 
+@pytest.mark.parametrize(("first", "then", "what"), [
+    ({}, {"likelihood": "continuous-bernoulli"}, "likelihood 'bernoulli', not 'continuous-b"),
+    ({"likelihood": "gaussian", "sigma": 0.1}, {"likelihood": "gaussian", "sigma": 0.2},
+     "sigma 0.1, not 0.2"),
+    ({"likelihood": "gaussian"}, {"likelihood": "discretised-logistic"}, "likelihood 'gaussian'"),
+    ({}, {"activation": "tanh"}, "activation 'relu', not 'tanh'"),
+])  # fmt: skip
+def test_another_model_with_weights_of_the_same_shapes_is_another_run(tmp_path, first, then, what):
+    path = tmp_path / "run.pt"
+    fit(model(**first), GREY, epochs=1, progress=False, checkpoint=path)
+    with pytest.raises(CheckpointError, match=f"of a run with {what}"):
+        fit(model(**then), GREY, epochs=2, progress=False, checkpoint=path)
+
+
 def test_other_images_are_another_run(tmp_path):
     path = tmp_path / "run.pt"
     fit(model(), GREY, epochs=1, progress=False, checkpoint=path)
     with pytest.raises(CheckpointError, match="of a run with images"):
         fit(model(), 255 - GREY, epochs=2, progress=False, checkpoint=path)
-    labels = torch.zeros(20, dtype=torch.int64)
-    data = vaelib.ImageData("binary", GREY, GREY, labels, labels, binarize=True)
+    with pytest.raises(CheckpointError, match="of a run with test images False, not True"):
+        fit(model(), with_test(GREY), epochs=2, progress=False, checkpoint=path)
+    path = tmp_path / "tested.pt"
+    fit(model(), with_test(GREY), epochs=1, progress=False, checkpoint=path)
+    data = vaelib.ImageData("binary", GREY, GREY, LABELS, LABELS, binarize=True)
     with pytest.raises(CheckpointError, match="of a run with binarize False, not True"):
         fit(model(), data, epochs=2, progress=False, checkpoint=path)
 
