@@ -715,6 +715,10 @@ def test_a_picture_more_changes_nothing_of_a_run_and_is_said(vae, here, mine):
     out, _ = vae("evaluate out --samples 2 --device cpu")
     assert "left out: 2 new, 1 gone\n" in out
     assert re.search(rf"^images +{len(held_out) - 1}$", out, re.M)
+    for name in held_out - {gone}:
+        (mine / name).unlink()
+    out, err = vae("evaluate out --samples 2 --device cpu", 2)
+    assert f"left out: 2 new, {len(held_out)} gone\n" in out and "0 to test on" in err
     kept = here / "out" / "pictures.json"
     listing = json.loads(kept.read_text())
     listing["test"].update(listing["train"])  # the ELBO of what was trained on looks better
