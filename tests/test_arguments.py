@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 import vaelib
 from vaelib import VAE, CheckpointError, ConvSpec, TrainingError, fit, metrics, objectives
 from vaelib.experiments.measure import measurements
+from vaelib.initial_weights import start_at_line, start_at_mean
 
 GREY = torch.randint(
     256, (20, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
@@ -39,6 +40,7 @@ def with_test(images):
 DOORS = {
     "fit": lambda model, images: fit(model, images, epochs=1, progress=False),
     "a stream": lambda model, images: fit(model, Drawn(images), steps=1, progress=False),
+    "start_at_mean": start_at_mean,
     "reconstruct": lambda model, images: model.reconstruct(images),
     "encode": metrics.encode,
     "elbo": metrics.elbo,
@@ -230,7 +232,7 @@ def test_other_images_are_another_run(tmp_path):
 def no_float64(monkeypatch):
     """Apple's GPU has none: whatever becomes a double is on the CPU by then."""
     there, kept = set(), []
-    double, cpu = torch.Tensor.double, torch.Tensor.cpu
+    double, cpu, mean = torch.Tensor.double, torch.Tensor.cpu, torch.Tensor.mean
 
     def moved(tensor):
         there.add(id(copy := cpu(tensor).clone()))
@@ -242,6 +244,12 @@ def no_float64(monkeypatch):
             raise TypeError("Cannot convert a tensor to float64: the device does not support it")
         return double(tensor)
 
+    def averaged(tensor, *arguments, **options):
+        if options.get("dtype") == torch.float64 and id(tensor) not in there:
+            raise TypeError("Cannot convert a tensor to float64: the device does not support it")
+        return mean(tensor, *arguments, **options)
+
+    monkeypatch.setattr(torch.Tensor, "mean", averaged)
     monkeypatch.setattr(torch.Tensor, "cpu", moved)
     monkeypatch.setattr(torch.Tensor, "double", refused)
 
@@ -251,6 +259,13 @@ def test_a_device_without_float64_trains(no_float64):
     data = vaelib.ImageData("binary", GREY, GREY, labels, labels, binarize=True)
     history = fit(model(), data, epochs=1, progress=False)
     assert math.isfinite(history.test["elbo"][0])
+
+
+def test_a_model_starts_from_images_on_a_device_without_float64(no_float64):
+    start_at_mean(model(), GREY)
+    patches = [ConvSpec(8, kernel_size=4, stride=4, padding=0)]
+    arguments = {"hidden": (), "likelihood": "gaussian", "latent_map": True}
+    start_at_line(VAE((1, 8, 8), 8, patches, **arguments), GREY)
 
 
 def test_a_run_on_a_device_without_float64_is_measured(no_float64):
