@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 import vaelib
 from vaelib import VAE, CheckpointError, ConvSpec, TrainingError, fit, metrics, objectives
 from vaelib.experiments.measure import measurements
+from vaelib.initial_weights import start_at_line, start_at_mean
 
 GREY = torch.randint(
     256, (20, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
@@ -17,13 +18,30 @@ GREY = torch.randint(
 FLOATS, LABELS = GREY / 255, torch.zeros(20, dtype=torch.int64)
 
 
-def model(likelihood="bernoulli"):
+def model(likelihood="bernoulli", **arguments):
     torch.manual_seed(0)
-    return VAE((1, 8, 8), 2, [ConvSpec(4)], hidden=8, likelihood=likelihood)
+    return VAE((1, 8, 8), 2, [ConvSpec(4)], hidden=8, likelihood=likelihood, **arguments)
+
+
+class Drawn:
+    """A stream of the same images."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def sample(self, n, generator):
+        return self.images, None
+
+
+def with_test(images):
+    return vaelib.ImageData("mine", GREY, images, LABELS, LABELS)
 
 
 DOORS = {
     "fit": lambda model, images: fit(model, images, epochs=1, progress=False),
+    "a stream": lambda model, images: fit(model, Drawn(images), steps=1, progress=False),
+    "start_at_mean": start_at_mean,
+    "reconstruct": lambda model, images: model.reconstruct(images),
     "encode": metrics.encode,
     "elbo": metrics.elbo,
     "log_likelihood": lambda model, images: metrics.log_likelihood(model, images, samples=2),
@@ -44,6 +62,8 @@ NO_IMAGES = {
     "int64": (GREY.long(), "got torch.int64: images.to(torch.uint8) makes them so"),
     "bool": (GREY > 127, "got torch.bool: 255 * images.to(torch.uint8)"),
     "a number": (torch.tensor(0.5), "images must be (N, 1, 8, 8), at least one; got ()"),
+    "sparse": (FLOATS.to_sparse(), "images must be a dense tensor"),
+    "a little": (FLOATS / FLOATS.max() + 2**-22, "go from 2.38418579e-07 to 1.00000024"),
     "none": (FLOATS[:0], "images must be (N, 1, 8, 8), at least one; got (0, 1, 8, 8)"),
 }
 
@@ -55,6 +75,29 @@ def test_what_is_no_image_of_the_model_is_refused_in_one_line(door, kind):
     with pytest.raises(ValueError) as refusal:
         DOORS[door](model(), images)
     assert words in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_images_to_test_on_are_looked_at_before_anything_is_trained():
+    with pytest.raises(ValueError, match="these go from -1 to 1"):
+        fit(
+            model(),
+            with_test(2 * FLOATS / FLOATS.max() - 1),
+            epochs=1,
+            progress=False,
+            on_record=lambda *_: pytest.fail("an epoch was trained"),
+            learning_rate=lambda step: pytest.fail("a step was made"),
+        )
+
+
+def test_what_is_to_become_black_and_white_is_of_levels():
+    data = vaelib.ImageData("mine", FLOATS, GREY, LABELS, LABELS, binarize=True)
+    with pytest.raises(ValueError, match=r"images must be uint8 levels, 0 to 255; got torch.float"):
+        fit(model(), data, epochs=1, progress=False)
+
+
+def test_a_model_of_double_precision_says_that_it_takes_no_levels():
+    with pytest.raises(ValueError, match=r"must be float64; got torch.uint8: images.to\(torch.fl"):
+        metrics.elbo(model().double(), GREY)
 
 
 @pytest.mark.parametrize("images", [GREY, FLOATS])
@@ -142,10 +185,12 @@ def linear_to(end):
 
 
 @pytest.mark.parametrize(("first", "then", "what"), [
-    ({"beta": linear_to(1.0)}, {"beta": linear_to(4.0)}, "losses on a probe"),
-    ({}, {"objective": objectives.iwae()}, "losses on a probe"),
-    ({"learning_rate": linear_to(1e-3)}, {"learning_rate": linear_to(1e-2)}, "learning rates"),
-    ({}, {"learning_rate": linear_to(1e-4)}, "learning rates"),
+    ({"beta": linear_to(1.0)}, {"beta": linear_to(4.0)}, "loss of a probe at step"),
+    ({"beta": lambda step: 1 + 3 * (step >= 300)}, {"beta": lambda step: 1 + 3 * (step >= 400)},
+     "loss of a probe at step 300"),
+    ({}, {"objective": objectives.iwae()}, "loss of a probe at step"),
+    ({"learning_rate": linear_to(1e-3)}, {"learning_rate": linear_to(1e-2)}, "learning rate at"),
+    ({}, {"learning_rate": linear_to(1e-4)}, "learning rate at step"),
 ])  # fmt: skip
 def test_another_loss_or_rate_is_another_run(tmp_path, first, then, what):
     path = tmp_path / "run.pt"
@@ -155,13 +200,30 @@ def test_another_loss_or_rate_is_another_run(tmp_path, first, then, what):
         fit(model(), GREY, epochs=3, progress=False, checkpoint=path, **then)
 
 
+@pytest.mark.parametrize(("first", "then", "what"), [
+    ({}, {"likelihood": "continuous-bernoulli"}, "likelihood 'bernoulli', not 'continuous-b"),
+    ({"likelihood": "gaussian", "sigma": 0.1}, {"likelihood": "gaussian", "sigma": 0.2},
+     "sigma 0.1, not 0.2"),
+    ({"likelihood": "gaussian"}, {"likelihood": "discretised-logistic"}, "likelihood 'gaussian'"),
+    ({}, {"activation": "tanh"}, "activation 'relu', not 'tanh'"),
+])  # fmt: skip
+def test_another_model_with_weights_of_the_same_shapes_is_another_run(tmp_path, first, then, what):
+    path = tmp_path / "run.pt"
+    fit(model(**first), GREY, epochs=1, progress=False, checkpoint=path)
+    with pytest.raises(CheckpointError, match=f"of a run with {what}"):
+        fit(model(**then), GREY, epochs=2, progress=False, checkpoint=path)
+
+
 def test_other_images_are_another_run(tmp_path):
     path = tmp_path / "run.pt"
     fit(model(), GREY, epochs=1, progress=False, checkpoint=path)
     with pytest.raises(CheckpointError, match="of a run with images"):
         fit(model(), 255 - GREY, epochs=2, progress=False, checkpoint=path)
-    labels = torch.zeros(20, dtype=torch.int64)
-    data = vaelib.ImageData("binary", GREY, GREY, labels, labels, binarize=True)
+    with pytest.raises(CheckpointError, match="of a run with test images False, not True"):
+        fit(model(), with_test(GREY), epochs=2, progress=False, checkpoint=path)
+    path = tmp_path / "tested.pt"
+    fit(model(), with_test(GREY), epochs=1, progress=False, checkpoint=path)
+    data = vaelib.ImageData("binary", GREY, GREY, LABELS, LABELS, binarize=True)
     with pytest.raises(CheckpointError, match="of a run with binarize False, not True"):
         fit(model(), data, epochs=2, progress=False, checkpoint=path)
 
@@ -170,7 +232,7 @@ def test_other_images_are_another_run(tmp_path):
 def no_float64(monkeypatch):
     """Apple's GPU has none: whatever becomes a double is on the CPU by then."""
     there, kept = set(), []
-    double, cpu = torch.Tensor.double, torch.Tensor.cpu
+    double, cpu, mean = torch.Tensor.double, torch.Tensor.cpu, torch.Tensor.mean
 
     def moved(tensor):
         there.add(id(copy := cpu(tensor).clone()))
@@ -182,6 +244,12 @@ def no_float64(monkeypatch):
             raise TypeError("Cannot convert a tensor to float64: the device does not support it")
         return double(tensor)
 
+    def averaged(tensor, *arguments, **options):
+        if options.get("dtype") == torch.float64 and id(tensor) not in there:
+            raise TypeError("Cannot convert a tensor to float64: the device does not support it")
+        return mean(tensor, *arguments, **options)
+
+    monkeypatch.setattr(torch.Tensor, "mean", averaged)
     monkeypatch.setattr(torch.Tensor, "cpu", moved)
     monkeypatch.setattr(torch.Tensor, "double", refused)
 
@@ -191,6 +259,13 @@ def test_a_device_without_float64_trains(no_float64):
     data = vaelib.ImageData("binary", GREY, GREY, labels, labels, binarize=True)
     history = fit(model(), data, epochs=1, progress=False)
     assert math.isfinite(history.test["elbo"][0])
+
+
+def test_a_model_starts_from_images_on_a_device_without_float64(no_float64):
+    start_at_mean(model(), GREY)
+    patches = [ConvSpec(8, kernel_size=4, stride=4, padding=0)]
+    arguments = {"hidden": (), "likelihood": "gaussian", "latent_map": True}
+    start_at_line(VAE((1, 8, 8), 8, patches, **arguments), GREY)
 
 
 def test_a_run_on_a_device_without_float64_is_measured(no_float64):

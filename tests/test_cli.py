@@ -173,7 +173,7 @@ def test_a_learning_rate_falls_as_the_library_lets_it(vae, here, images):
     )
     change(here, ("epochs = 2", "epochs = 3"))
     _, err = vae("-c tiny.cfg -v B-VAE --device cpu --output out --resume", 2)
-    assert "learning rates" in err and err.count("\n") == 1
+    assert "learning rate at step 1 " in err and err.count("\n") == 1
 
 
 class Page(html.parser.HTMLParser):
@@ -730,6 +730,10 @@ def test_a_picture_more_changes_nothing_of_a_run_and_is_said(vae, here, mine):
     out, _ = vae("evaluate out --samples 2 --device cpu")
     assert "left out: 2 new, 1 gone\n" in out
     assert re.search(rf"^images +{len(held_out) - 1}$", out, re.M)
+    for name in held_out - {gone}:
+        (mine / name).unlink()
+    out, err = vae("evaluate out --samples 2 --device cpu", 2)
+    assert f"left out: 2 new, {len(held_out)} gone\n" in out and "0 to test on" in err
     kept = here / "out" / "pictures.json"
     listing = json.loads(kept.read_text())
     listing["test"].update(listing["train"])  # the ELBO of what was trained on looks better

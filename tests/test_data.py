@@ -4,6 +4,7 @@ damaged.
 
 import gzip
 import hashlib
+import os
 import pickle
 import socket
 import struct
@@ -215,6 +216,18 @@ def test_a_damaged_idx_file_is_named(tmp_path, file, damage):
     with pytest.raises(DataError) as refusal:
         vaelib.load("mnist", tmp_path)
     assert str(path) in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_a_folder_or_a_pipe_of_an_idx_files_name_is_named(tmp_path):
+    write_idx_set(tmp_path, "MNIST")
+    path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    for make in (Path.mkdir, os.mkfifo):
+        path.unlink()
+        make(path)
+        with pytest.raises(DataError, match=f"{path} is truncated or corrupt"):
+            vaelib.load("mnist", tmp_path)
+        path.rmdir() if path.is_dir() else path.unlink()
+        path.touch()
 
 
 def zeros(*shape):

@@ -118,7 +118,15 @@ def test_folders_named_train_and_test_are_the_split(tmp_path):
 
 @pytest.mark.parametrize(
     ("train", "test"),
-    [("Train", "Test"), ("TRAINING", "val"), ("train", "Testing"), ("train", "validation")],
+    [
+        ("Train", "Test"),
+        ("TRAINING", "val"),
+        ("train", "Testing"),
+        ("train", "validation"),
+        ("training_set", "test_set"),
+        ("Train Images", "test-images"),
+        ("train", "dev"),
+    ],
 )
 def test_the_usual_names_of_a_split_are_understood(tmp_path, train, test):
     for i in range(3):
@@ -130,6 +138,7 @@ def test_the_usual_names_of_a_split_are_understood(tmp_path, train, test):
 
 @pytest.mark.parametrize(("files", "words"), [
     (["train/a/0.png", "train/b/1.png"], r"all pictures are in .*/train: give that as the path"),
+    (["train/a/0.png", "cover.png"], r"all pictures but those in no folder are in .*/train: give"),
     (["test/a/0.png", "cats/1.png"], r"/test has no folder train beside it"),
     (["val/0.png", "1.png"], r"/val has no folder train beside it"),
     (["Train/0.png", "train/1.png", "test/2.png"], r"to train on: .*/Train and train\? Leave one"),
@@ -452,6 +461,9 @@ def test_what_can_not_be_had_is_one_line(tmp_path, tree):
         load(tree[0], image_size=0)
     with pytest.raises(ValueError, match=r"test_fraction must be above 0 and below 1; got 1\.0"):
         load(tree[0], test_fraction=1.0)
+    for argument, value in (("test_fraction", "0.1"), ("seed", "a"), ("seed", 1.5), ("split", {})):
+        with pytest.raises(ValueError, match=f"^{argument} must be "):
+            load(tree[0], **{argument: value})
     with pytest.raises(
         TypeError,
         match="'size'; it has: image_size, colour, test_fraction, seed, split, binarize",

@@ -147,13 +147,11 @@ def test_factor_vae_is_resumed_bit_for_bit_and_another_one_is_refused(tmp_path, 
     for other in (factor_vae(gamma=20.0), factor_vae(seed=1), factor_vae(width=9)):
         with pytest.raises(CheckpointError, match=r"run\.pt: of a run with another objective"):
             fitted(other, 140, path)
-    with pytest.raises(
-        CheckpointError, match=r"run\.pt: of a run with losses on a probe \[\], not"
-    ):
+    with pytest.raises(CheckpointError, match=r"run\.pt: of a run with another objective"):
         fitted(objectives.beta_vae(), 140, path)
     plain = tmp_path / "plain.pt"
     fitted(objectives.beta_vae(), 100, plain)
-    with pytest.raises(CheckpointError, match=r"of a run with losses on a probe \["):
+    with pytest.raises(CheckpointError, match="of a run with another objective"):
         fitted(factor_vae(), 140, plain)
 
 

@@ -570,6 +570,7 @@ def grid(*, of=np.uint8, order="C"):
     ({"imgs": grid()["imgs"]}, "There is no item named 'latents_classes.npy'"),
     ({"latents_classes": grid()["latents_classes"]}, "There is no item named 'imgs.npy'"),
     (grid(order="F"), "its images are in Fortran order"),
+    (grid() | {"latents_classes": grid()["latents_classes"][::-1]}, "not in the order of their"),
     (grid() | {"latents_classes": np.zeros((0, 6), int)}, "has not the layout of dSprites"),
     (grid() | {"latents_classes": np.int64(3)}, "has not the layout of dSprites"),
     (grid() | {"latents_classes": np.array([{}])}, "has not the layout of dSprites"),

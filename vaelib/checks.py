@@ -53,6 +53,8 @@ def check_images(
     if not isinstance(images, Tensor):
         hint = ": torch.from_numpy(images)" * (type(images).__name__ == "ndarray")
         raise ValueError(f"images must be a torch.Tensor; got {type(images).__name__}{hint}")
+    if images.is_nested or images.layout != torch.strided:
+        raise ValueError("images must be a dense tensor: images.to_dense()")
     shape, given = tuple(image_shape), tuple(images.shape)
     if len(given) != 4 or given[1:] != shape or not given[0]:
         hint = ""
@@ -62,20 +64,23 @@ def check_images(
             hint = "; images.permute(0, 3, 1, 2) puts the channels first"
         what = f"images must be (N, {', '.join(map(str, shape))}), at least one"
         raise ValueError(f"{what}; got {given}{hint}")
-    if images.dtype == torch.uint8:
+    kind = str(dtype).removeprefix("torch.")
+    if images.dtype == torch.uint8 and dtype == torch.float32:
         return
+    if images.dtype == torch.uint8:
+        what = f"images of a model in {kind} must be {kind}; got torch.uint8"
+        raise ValueError(f"{what}: images.to(torch.{kind}) / 255")
     if images.dtype != dtype:
         of_levels = "images.to(torch.uint8) makes them so, if they are levels 0 to 255"
         hint = "images.float()" if images.is_floating_point() else of_levels
         hint = "255 * images.to(torch.uint8)" if images.dtype == torch.bool else hint
-        kind = str(dtype).removeprefix("torch.")
         raise ValueError(f"images must be uint8 or {kind}; got {images.dtype}: {hint}")
     least, most = (value.item() for value in images.detach().aminmax())
     if not (math.isfinite(least) and math.isfinite(most)):
         raise ValueError(f"images must be finite; their least is {least}, their greatest {most}")
     if likelihood != "gaussian" and not (least >= 0 and most <= 1):
         what = f"pixels of a {likelihood} model must be in [0, 1], or uint8 levels"
-        raise ValueError(f"{what}; these go from {least:g} to {most:g}")
+        raise ValueError(f"{what}; these go from {least:.9g} to {most:.9g}")
 
 
 def check_model(

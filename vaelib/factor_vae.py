@@ -12,7 +12,7 @@ from vaelib.checks import check_rate, check_whole
 from vaelib.initial_weights import initialise
 from vaelib.layers import dense_layers
 from vaelib.objectives import beta_vae
-from vaelib.schedules import Schedule, as_schedule
+from vaelib.schedules import PROBED, Schedule, as_schedule
 
 HIDDEN_LAYERS, SLOPE = 6, 0.2  # of the discriminator; the slope of its leaky ReLUs below 0
 BETAS = 0.5, 0.9  # Adam's, of the discriminator
@@ -131,7 +131,7 @@ class FactorVAE:
     def _arguments(self) -> dict:
         """What tells this objective from another one; gamma, maybe a function, at a few steps."""
         names = "latent_dim", "width", "learning_rate", "seed"
-        gammas = [float(self.gamma_at(step)) for step in (0, 1, 10, 100, 1_000, 10_000)]
+        gammas = [float(self.gamma_at(step)) for step in PROBED]
         return {**{name: getattr(self, name) for name in names}, "gamma": gammas}
 
     def _codes(self, z: Tensor) -> Tensor:

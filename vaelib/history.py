@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from vaelib import losses
 from vaelib.data.images import Stream
+from vaelib.models import VAE
 from vaelib.objectives import Objective
-from vaelib.schedules import Schedule
+from vaelib.schedules import PROBED, Schedule
 
 HINT = "try a smaller learning_rate or a smaller beta, and look for images that are not finite"
-PROBED = (0, 1, 10, 100, 1_000, 10_000)  # steps at which a schedule or an objective is asked
 TERMS = ("reconstruction", "kl", "elbo")
 
 
@@ -100,6 +100,7 @@ def check_finite(model: nn.Module, step: int) -> None:
 
 
 def fingerprint(
+    model: VAE,
     train: Tensor | Stream,
     binarize: bool,
     objective: Objective,
@@ -108,24 +109,33 @@ def fingerprint(
 ) -> dict:
     """What tells a training from another one: its images, and what its functions answer to probes.
 
-    ``objective`` is asked for the loss of two made-up images with two latents, and ``rate_at`` for
-    the learning rate, at a few steps each.
+    So too what weights of the same shapes do not tell of ``model``. ``objective`` is asked for the
+    loss of two made-up images, and ``rate_at`` for the learning rate, at the steps `PROBED`.
     """
     if isinstance(train, Tensor):
         images = train
     else:
         images, _ = train.sample(16, torch.Generator(device).manual_seed(0))
     pixels = images.cpu().contiguous().view(torch.uint8).numpy()
-    code = torch.tensor([[0.5, -1.0], [0.1, 2.0]], device=device)
+    code = torch.linspace(-1.0, 2.0, 2 * model.latent_dim, device=device).view(2, -1)
     probe = torch.tensor([-90.0, -70.0], device=device), code, 0.3 * code, 0.8 * code
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+
+    def answer(step: int) -> float | None:
         try:
-            answers = [round(float(objective(*probe, step)), 3) for step in PROBED]
+            loss = round(float(objective(*probe, step)), 3)
         except Exception:  # an objective of one's own may take other codes only
-            answers = []
+            return None
+        return loss if math.isfinite(loss) else None  # no NaN is what it was
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        answers = {f"loss of a probe at step {step:,}": answer(step) for step in PROBED}
+    names = "likelihood", "activation", "sigma", "latent_map"
     return {
+        "model": type(model).__name__,
+        "strides and paddings": [(conv.stride, conv.padding) for conv in model.convs],
+        **{name: model.config[name] for name in names},
         "images": hashlib.sha256(pixels.tobytes()).hexdigest()[:12],
         "binarize": binarize,
-        "losses on a probe": answers,
-        "learning rates": [rate_at(step) for step in PROBED],
+        **answers,
+        **{f"learning rate at step {step:,}": rate_at(step) for step in PROBED},
     }

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vaelib.checks import check_images
+
 # of `start_at_line`: the least scale, in pixels of [0, 1]; a variance that is none; how many images
 # its axes are fitted to
 HALF_A_LEVEL, TINY, LINE_IMAGES = 0.5 / 255, 1e-12, 20_000
@@ -55,6 +57,7 @@ def start_at_mean(model: nn.Module, images: Tensor) -> None:
     >>> model.decoder[-2].bias.detach().sigmoid()
     tensor([0.2000, 0.2000, 0.2000, 0.2000])
     """
+    images = _checked(model, images)
     mean = images.mean(0, dtype=torch.float64) / (255 if images.dtype == torch.uint8 else 1)
     last = last_layer(model)
     mean = mean.flatten() if isinstance(last, nn.Linear) else mean.mean((1, 2))
@@ -91,7 +94,7 @@ def start_at_line(model: Any, images: Tensor) -> None:
     encoder, decoder = _weighted(model, "encoder"), _weighted(model, "decoder")
     first, last, to_mean, to_log_var = encoder[0], decoder[-1], model.to_mean, model.to_log_var
     d, log_sigma = model.latent_shape[0], model.log_sigma
-    mean, variances, axes = _principal_axes(images, first.kernel_size)
+    mean, variances, axes = _principal_axes(_checked(model, images), first.kernel_size)
     # the variance of a logistic of scale s is (pi s)^2 / 3
     of_square = math.pi**2 / 3 if model.likelihood == "discretised-logistic" else 1.0
     if isinstance(model.sigma, str):
@@ -100,10 +103,10 @@ def start_at_line(model: Any, images: Tensor) -> None:
     noise = of_square * math.exp(2 * log_sigma.item())
     variances, axes = variances[:d], axes[:d]
     w = (variances - noise).clamp(min=0).sqrt()
-    signs = torch.cat([torch.eye(d), -torch.eye(d)]).double()  # (2 d, d)
+    signs = torch.cat([eye := torch.eye(d, dtype=torch.float64), -eye])  # (2 d, d)
 
     first.weight[: 2 * d] = torch.tensordot(signs, axes, 1)
-    first.bias[: 2 * d] = -first.weight[: 2 * d].double().sum((2, 3)) @ mean
+    first.bias[: 2 * d] = -first.weight[: 2 * d].cpu().double().sum((2, 3)) @ mean
     decoder[0].weight[: 2 * d, :, 0, 0] = signs
     for layer in encoder[1:]:
         _pass_on(layer.weight, 2 * d)
@@ -144,22 +147,30 @@ def check_line(model: Any) -> None:
         )
 
 
+def _checked(model: Any, images: Tensor) -> Tensor:
+    """The images, if they are the model's, on the CPU: mps has no float64."""
+    levels = getattr(images, "dtype", None) == torch.uint8  # read in double precision below
+    dtype = torch.float32 if levels else model.to_mean.weight.dtype
+    check_images(images, model.image_shape, model.likelihood, dtype)
+    return images.cpu()
+
+
 def _principal_axes(images: Tensor, patch: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
     """Mean (C,) of the pixels, variances (D,) of patches, descending, and their axes (D, C, h, w).
 
     About the channels' means: a convolution's bias has one number a channel.
     """
-    images = images[:LINE_IMAGES]
+    images = images[:LINE_IMAGES].cpu()
     full = 255 if images.dtype == torch.uint8 else 1
     mean = images.mean((0, 2, 3), dtype=torch.float64) / full
     square, n = 0.0, 0
     for part in images.split(1000):
-        x = (part.double() / full - mean.view(-1, 1, 1)).unfold(2, patch[0], patch[0])
+        x = (part.cpu().double() / full - mean.view(-1, 1, 1)).unfold(2, patch[0], patch[0])
         rows = x.unfold(3, patch[1], patch[1]).permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2)
         square, n = square + rows.T @ rows, n + len(rows)
     variances, axes = torch.linalg.eigh(square / n)
     axes = axes.flip(1).T.unflatten(1, (len(mean), *patch))
-    return mean.cpu(), variances.flip(0).clamp(min=TINY).cpu(), axes.cpu()
+    return mean, variances.flip(0).clamp(min=TINY), axes
 
 
 def _pass_on(weight: Tensor, channels: int) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelib import losses
-from vaelib.checks import check_latent_map, check_model, check_whole
+from vaelib.checks import check_images, check_latent_map, check_model, check_whole
 from vaelib.choices import FIRST_SIGMA, SIGMA_WORDS
 from vaelib.device import evaluation_mode
 from vaelib.initial_weights import initialise, last_layer
@@ -181,6 +181,7 @@ class VAE(nn.Module):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """The decoder's mean at the posterior mean: (N, C, H, W) to as many in [0, 1], no noise."""
+        check_images(x, self.image_shape, self.likelihood, self.to_mean.weight.dtype)
         with evaluation_mode(self):
             mean, _ = self.encode(x.to(self.device))
         return self.decoded(mean)

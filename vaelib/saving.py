@@ -271,21 +271,26 @@ def load_checkpoint(
         both = "nor is the one before it; delete both" if previous(path).exists() else "delete it"
         what = f"not a whole checkpoint of vaelib; {both} to start again"
         raise CheckpointError(f"{path}: {what}") from None
+    there, here = (
+        {name: weight.shape for name, weight in weights.items()}
+        for weights in (state["model"], model.state_dict())
+    )
+    if there != here:
+        what = "of another model; go on with that one, or start elsewhere"
+        raise CheckpointError(f"{path}: {what}")
     for name, value in settings.items():
         if name in saved and saved[name] != value:
             what = f"of a run with {name} {saved[name]!r}, not {value!r}"
             raise CheckpointError(f"{path}: {what}; go on with that, or start elsewhere")
     try:
-        model.load_state_dict(state["model"])
-    except RuntimeError:
-        what = "of another model; go on with that one, or start elsewhere"
-        raise CheckpointError(f"{path}: {what}") from None
-    try:
         if hasattr(objective, "load_state_dict"):
             objective.load_state_dict(state.get("objective", {}))
+        elif state.get("objective"):
+            raise ValueError("it learnt, and this one does not")
     except (RuntimeError, LookupError, ValueError):
         what = "of a run with another objective; go on with that one, or start elsewhere"
         raise CheckpointError(f"{path}: {what}") from None
+    model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     try:
         generator.set_state(state["generator"])

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from vaelib.checks import check_weight, check_whole
 
 Schedule = Callable[[int], float]
+# steps at which one is asked what it is: twenty to each power of ten, up to 950,000
+PROBED = sorted({n * 10**power // 2 for power in range(6) for n in range(20)})
 
 
 def linear(start: float, end: float, steps: int) -> Schedule:

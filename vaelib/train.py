@@ -82,8 +82,10 @@ def fit(
     keep_heap()
     objective = objective or beta_vae(beta)
     train, test, binarize = _parts(data, device)
-    if isinstance(train, Tensor):
-        check_images(train, model.image_shape, model.likelihood, model.to_mean.weight.dtype)
+    form = model.image_shape, model.likelihood, model.to_mean.weight.dtype
+    for images in (train, test):
+        if isinstance(images, Tensor) and (images is train or len(images)):
+            check_images(images, *form)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stub
     team.broadcast_weights(model)
     rate_at = as_schedule("learning_rate", learning_rate)
@@ -93,7 +95,9 @@ def fit(
     history, began = History(device=str(device)), time.perf_counter()
     settings = {"batch_size": batch_size, "seed": seed, "precision": precision, "samples": samples}
     settings |= {} if callable(beta) else {"beta": beta}
-    settings |= fingerprint(train, binarize, objective, rate_at, device) if checkpoint else {}
+    settings |= {"test images": len(test) > 0}
+    if checkpoint:
+        settings |= fingerprint(model, train, binarize, objective, rate_at, device)
     state = model, optimizer, generator, objective
     if checkpoint and (saved := load_checkpoint(checkpoint, *state, settings)):
         history = History(**saved)
@@ -112,6 +116,8 @@ def fit(
             expected = len(train) if isinstance(train, Tensor) else planned * batch_size
             seen = RunningTerms(expected, samples, model.latent_dim, device)
             for images in _batches(train, batch_size, generator, planned):
+                if isinstance(train, Stream):
+                    check_images(images, *form)
                 n, mine = len(images), team.rows(len(images))  # one process has all the rows
                 x = draw_binary(images, generator) if binarize else as_float(images)
                 x = x[mine].contiguous(memory_format=torch.channels_last)

@@ -83,9 +83,13 @@ def _read_npz(path: Path, size: int) -> tuple[Tensor, tuple[int, ...]]:
         if archive.getinfo("latents_classes.npy").file_size > MOST_FACTORS:
             raise ValueError("its latents_classes are too many")
         with archive.open("latents_classes.npy") as file:
-            sizes = tuple(int(n) for n in np.lib.format.read_array(file).max(0)[1:] + 1)
+            classes = np.lib.format.read_array(file)
+            sizes = tuple(int(n) for n in classes.max(0)[1:] + 1)
         if min(sizes, default=0) < 1:
             raise ValueError(f"its factors have {sizes} values")
+        places = np.ravel_multi_index(tuple(classes.T[1:]), sizes)
+        if not np.array_equal(places, np.arange(math.prod(sizes))):
+            raise ValueError("its images are not in the order of their factors")
         with archive.open("imgs.npy") as file:
             np.lib.format.read_magic(file)
             (n, *side), by_columns, dtype = np.lib.format.read_array_header_1_0(file)

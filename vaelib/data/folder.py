@@ -17,6 +17,7 @@ import torch
 from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
+from vaelib.checks import check_whole
 from vaelib.choices import FOLDER_OPTIONS
 from vaelib.data.images import DataError, ImageData
 from vaelib.data.pictures import colours, deep, is_cut, opened
@@ -56,11 +57,11 @@ def folder(
 
     The folder directly under ``root`` is a picture's label, as in torchvision's ImageFolder;
     pictures in ``root`` itself have the label "". Folders train and test under ``root`` are the
-    split (in any case, also training and testing; val stands in for a missing test), and what lies
-    beside them is left out, with a warning. Otherwise a hash of its name and ``seed`` says whether
-    a picture is to test on, as ``test_fraction`` of them are, so that none changes sides when
-    others come or go. ``split`` is the listing of earlier data: exactly its pictures are read, and
-    a warning counts those that are new, gone or changed since, all of which are left out.
+    split (in any case, also training, test_set and the like; val stands in for a missing test), and
+    what lies beside them is left out, with a warning. Otherwise a hash of its name and ``seed``
+    says whether a picture is to test on, as ``test_fraction`` of them are, so that none changes
+    sides when others come or go. ``split`` is the listing of earlier data: exactly its pictures are
+    read, and a warning counts those that are new, gone or changed since, all of which are left out.
 
     A photograph's turn (EXIF) is followed, transparency is laid on white. Values of 16 bits are cut
     to 8: the upper 8 of the 8, 10, 12, 14 or 16 that hold the greatest of them all. Links are
@@ -80,8 +81,11 @@ def folder(
     """
     if not isinstance(image_size, int) or image_size < 1:
         raise ValueError(f"image_size must be a whole number, at least 1; got {image_size!r}")
-    if not 0 < test_fraction < 1:
+    if not isinstance(test_fraction, float | int) or not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction must be above 0 and below 1; got {test_fraction!r}")
+    check_whole("seed", seed, least=0)
+    if split is not None and not _is_listing(split):
+        raise ValueError("split must be the listing of earlier data; this has not its form")
     files, channels = picture_files(root), 3 if colour else 1
     if split is None:
         chosen = parts(root, files, test_fraction, seed)
@@ -125,6 +129,12 @@ def folder(
             "test": test_files,
             "beside": dict.fromkeys([*chosen.beside, *(name for name, _ in skipped)], ""),
         },
+    )
+
+
+def _is_listing(split: object) -> bool:
+    return isinstance(split, Mapping) and all(
+        isinstance(split.get(part), Mapping) for part in ("train", "test", "beside")
     )
 
 

@@ -87,5 +87,8 @@ def draw_binary(images: Tensor, generator: torch.Generator) -> Tensor:
     >>> draw_binary(torch.tensor([0, 255], dtype=torch.uint8), torch.Generator())
     tensor([0., 1.])
     """
+    if images.dtype != torch.uint8:
+        what = "to draw black and white, images must be uint8 levels, 0 to 255"
+        raise ValueError(f"{what}; got {images.dtype}")
     noise = torch.rand(images.shape, generator=generator, device=images.device)
     return (noise < images / 255).float()

@@ -117,10 +117,12 @@ def _refuse_other_shapes(name: str, raw: Path) -> None:
 
 
 def _idx_shape(path: Path) -> tuple[int, ...] | None:
-    """The shape of what an IDX file holds; None where it has other bytes than that promises.
+    """The shape of what an IDX file holds; None of no file, or one of other bytes than it promises.
 
     Its header: 0, 0, 8 (for uint8), the rank; then big-endian sizes.
     """
+    if not path.is_file():
+        return None
     with path.open("rb") as file:
         head = file.read(4)
         if len(head) < 4 or head[:3] != b"\x00\x00\x08":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -17,9 +18,10 @@ READ = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff"
 SELDOM = {".avif", ".heic", ".heif", ".jp2", ".jxl"}
 ROLES = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing"), "test"),
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing", "tests", "holdout"), "test"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), "validation"),
 }
+SETS = re.compile(r"[-_ ]?(set|data|images|imgs)$")  # training_set is called so too
 
 
 class Parts(NamedTuple):
@@ -92,9 +94,13 @@ def parts(root: Path, names: Sequence[str], test_fraction: float, seed: int) -> 
         here, put = root / roles[held_out], f"put those to train on into {root / 'train'}"
         what = "has no folder train beside it"
         raise DataError(f"folder: {here} {what}: {put}, or give it a name that is no part of data")
-    if "train" in roles and all(name.startswith(f"{roles['train']}/") for name in names):
+    folders = {name.split("/")[0] for name in names if "/" in name}
+    if "train" in roles and len(folders) == 1:
         here, put = root / roles["train"], f"put those to test on into {root / 'test'}"
-        raise DataError(f"folder: all pictures are in {here}: give that as the path, or {put}")
+        loose = "" if all("/" in name for name in names) else " but those in no folder"
+        raise DataError(
+            f"folder: all pictures{loose} are in {here}: give that as the path, or {put}"
+        )
     ordered = in_order(names, seed)
     # at least one of each, where there are two
     in_test = sum(_place(name, seed) < test_fraction for name in ordered)
@@ -107,7 +113,7 @@ def _roles(root: Path, names: Iterable[str]) -> dict[str, str]:
     tops = sorted({name.split("/")[0] for name in names if "/" in name})
     roles: dict[str, str] = {}
     for top in tops:
-        role = ROLES.get(top.lower())
+        role = _role(top)
         if role and role in roles:
             both = f"{root / roles[role]} and {top}"
             raise DataError(f"folder: which are the pictures to {role} on: {both}? Leave one")
@@ -116,12 +122,17 @@ def _roles(root: Path, names: Iterable[str]) -> dict[str, str]:
     return roles
 
 
+def _role(folder: str) -> str | None:
+    """The part of data that a folder of that name holds; None of any other."""
+    return ROLES.get(SETS.sub("", folder.lower().strip()))
+
+
 def _refuse_splits_below(root: Path, names: Iterable[str]) -> None:
     """DataError for folders train and test that lie deeper: they would become a random split."""
     found: dict[PurePosixPath, set[str]] = {}
     for folder in {PurePosixPath(name).parent for name in names}:
         for inner in (folder, *folder.parents):
-            role = ROLES.get(inner.name.lower())
+            role = _role(inner.name)
             if role and inner.parent != PurePosixPath("."):
                 found.setdefault(inner.parent, set()).add(role)
     for where, roles in sorted(found.items()):

@@ -86,9 +86,11 @@ def load_data(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         binarize = bool(section.binarize)
-        data = load(section.dataset, section.path, download, binarize, **options)
-    for warning in caught:
-        log(str(warning.message))
+        try:
+            data = load(section.dataset, section.path, download, binarize, **options)
+        finally:  # of a folder that has changed an error alone would not say so
+            for warning in caught:
+                log(str(warning.message))
     log(f"{section.dataset}: {data.summary}")
     if data.image_shape != config.image_shape:
         found, meant = ("x".join(map(str, d.image_shape)) for d in (data, config))
