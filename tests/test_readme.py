@@ -150,7 +150,9 @@ def test_your_own_pictures_train_as_the_readme_says(tmp_path):
         Image.fromarray(pixels).save(tmp_path / "pictures" / "noise" / f"{i}.jpg")
     type_commands(tmp_path, "pictures.cfg")
     assert (tmp_path / "runs/pictures-vae/report.html").exists()
-    assert (tmp_path / "runs/pictures-vae/samples-seed0.png").exists()
+    assert (tmp_path / "runs/pictures-vae/samples-seed1.png").exists()
+    report = (tmp_path / "runs/photographs-vae/report.html").read_text()
+    assert "Trained on 5" in report and "test ELBO" in report
 
 
 def test_the_commands_about_one_model_run_in_a_shell_that_has_no_vaelib(tmp_path):
