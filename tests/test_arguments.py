@@ -180,6 +180,34 @@ def test_a_data_set_is_of_tensors():
         vaelib.ImageData("mine", pixels, GREY, LABELS, LABELS)
 
 
+@pytest.mark.parametrize(
+    "labels", [LABELS[:-1], LABELS[:, None], LABELS.tolist(), None, torch.tensor(0)]
+)
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_each_image_of_a_data_set_has_its_label(name, labels):
+    given = {"train_labels": LABELS, "test_labels": LABELS, f"{name}_labels": labels}
+    with pytest.raises(ValueError, match=rf"^{name}_labels must be a torch.Tensor \(20,\)"):
+        vaelib.ImageData("mine", GREY, GREY, **given)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None, 2**70])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(ValueError, match=r"^seed must be "):
+        fit(model(), GREY, epochs=1, progress=False, seed=seed)
+
+
+@pytest.mark.parametrize("device", ["foo", "", None, 1.5, "cuda:x"])
+def test_a_device_that_is_none_is_refused_by_name(device):
+    with pytest.raises(ValueError, match=r'^device must be "auto", or what torch.device takes'):
+        fit(model(), GREY, epochs=1, progress=False, device=device)
+
+
+@pytest.mark.parametrize(("batch_size", "said"), [(19, "more .* than the 19"), (21, "20 .* 21")])
+def test_a_stream_draws_as_many_images_as_it_is_asked_for(batch_size, said):
+    with pytest.raises(ValueError, match=f"^a stream drew {said}"):
+        fit(model(), Drawn(GREY), steps=1, batch_size=batch_size, progress=False)
+
+
 def linear_to(end):
     return objectives.linear(0.0, end, 50)
 
@@ -226,6 +254,25 @@ def test_other_images_are_another_run(tmp_path):
     data = vaelib.ImageData("binary", GREY, GREY, LABELS, LABELS, binarize=True)
     with pytest.raises(CheckpointError, match="of a run with binarize False, not True"):
         fit(model(), data, epochs=2, progress=False, checkpoint=path)
+
+
+def test_a_checkpoint_beyond_what_is_asked_for_is_another_run(tmp_path):
+    path = tmp_path / "run.pt"
+    fit(model(), GREY, epochs=3, progress=False, checkpoint=path)
+    assert len(fit(model(), GREY, epochs=3, progress=False, checkpoint=path)) == 3
+    with pytest.raises(CheckpointError, match="of a run of 3 epochs, more than the 1 asked for"):
+        fit(model(), GREY, epochs=1, progress=False, checkpoint=path)
+    path = tmp_path / "stream.pt"
+    fit(model(), Drawn(GREY), steps=150, batch_size=20, progress=False, checkpoint=path)
+    with pytest.raises(CheckpointError, match="of a run of 150 steps, more than the 20 asked for"):
+        fit(model(), Drawn(GREY), steps=20, batch_size=20, progress=False, checkpoint=path)
+
+
+def test_a_checkpoint_in_no_folder_is_refused_before_anything_is_trained(tmp_path):
+    before, mine = model().state_dict(), model()
+    with pytest.raises(CheckpointError, match=r"there is no folder .*away to write it into"):
+        fit(mine, GREY, epochs=1, progress=False, checkpoint=tmp_path / "away" / "run.pt")
+    assert all(torch.equal(weight, before[name]) for name, weight in mine.state_dict().items())
 
 
 @pytest.fixture

@@ -294,7 +294,7 @@ def test_constant_capacity_and_total_correlation(file):
         torch.testing.assert_close(objective(log_likelihood, mean, log_var, z, step), expected)
 
     images = torch.zeros(50, 1, 8, 8, dtype=torch.uint8)
-    data = vaelib.ImageData("fifty", images, images[:1], images, images)
+    data = vaelib.ImageData("fifty", images, images[:1], torch.zeros(50), torch.zeros(1))
     tc = losses.kl_terms(z, mean, log_var, 50).total_correlation
     for schedule, weights in {
         "tc": {0: 6.0},

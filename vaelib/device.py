@@ -38,10 +38,17 @@ def keep_heap() -> bool:
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """The device meant by ``device``; "auto" is CUDA where there is one, else the CPU."""
+    """The device meant by ``device``; "auto" is CUDA where there is one, else the CPU.
+
+    Raises ValueError for what is the name of none.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError):
+        what = 'device must be "auto", or what torch.device takes: "cpu", "cuda", "cuda:1", "mps"'
+        raise ValueError(f"{what}; got {device!r}") from None
 
 
 def physical_memory() -> int:

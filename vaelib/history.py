@@ -13,6 +13,7 @@ from vaelib import losses
 from vaelib.data.images import Stream
 from vaelib.models import VAE
 from vaelib.objectives import Objective
+from vaelib.saving import CheckpointError
 from vaelib.schedules import PROBED, Schedule
 
 HINT = "try a smaller learning_rate or a smaller beta, and look for images that are not finite"
@@ -59,6 +60,21 @@ class History:
         return asdict(self)
 
 
+def resumed(path: object, saved: dict, epochs: int | None, steps: int | None) -> History:
+    """The history ``saved`` in the checkpoint at ``path``, of at most so many epochs or steps.
+
+    Raises CheckpointError where it is longer.
+    """
+    history = History(**saved)
+    done, length, unit = len(history), epochs, "epochs"
+    if length is None:
+        done, length, unit = history.steps[-1] if history.steps else 0, steps or 0, "steps"
+    if done > length:
+        what = f"of a run of {done:,} {unit}, more than the {length:,} asked for"
+        raise CheckpointError(f"{path}: {what}; ask for as many, or start elsewhere")
+    return history
+
+
 class RunningTerms:
     """What the steps since the last record came to, summed up when the record is made.
 
@@ -74,6 +90,8 @@ class RunningTerms:
 
     def add(self, loss: Tensor, log_likelihood: Tensor, mean: Tensor, log_var: Tensor) -> None:
         rows = slice(self.images, self.images + len(mean))
+        if rows.stop > len(self.mean):
+            raise ValueError(f"a stream drew more images than the {len(self.mean):,} asked for")
         self.losses.append(loss.detach())
         self.log_likelihood[rows] = log_likelihood.detach().view(-1, len(mean)).T
         self.mean[rows], self.log_var[rows] = mean.detach(), log_var.detach()
@@ -81,6 +99,9 @@ class RunningTerms:
 
     def means(self, epoch: int | None, step: int) -> tuple[float, float, list[float]]:
         """The mean loss of a step, the mean reconstruction and kl of each latent, where finite."""
+        if self.images < len(self.mean):
+            what = f"{self.images:,} images where {len(self.mean):,} were asked for"
+            raise ValueError(f"a stream drew {what}")
         losses_seen = torch.stack(self.losses).cpu().double()
         bad = (~losses_seen.isfinite()).nonzero().flatten()
         if len(bad):

@@ -254,6 +254,8 @@ def load_checkpoint(
     another model, or of a run with other ``settings``.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise CheckpointError(f"{path}: there is no folder {path.parent} to write it into")
     if not kept(path):
         return None
     content, damaged = _state(path), path.exists()

@@ -16,7 +16,7 @@ from vaelib.checks import check_choice, check_images, check_rate, check_whole
 from vaelib.choices import BATCH_SIZE, LEARNING_RATE, PRECISIONS
 from vaelib.data.images import ImageData, Stream, draw_binary
 from vaelib.device import deterministic, keep_heap, pick_device
-from vaelib.history import History, RunningTerms, check_finite, fingerprint
+from vaelib.history import History, RunningTerms, check_finite, fingerprint, resumed
 from vaelib.models import VAE, as_float
 from vaelib.objectives import Objective, beta_vae
 from vaelib.saving import load_checkpoint, save_checkpoint
@@ -74,6 +74,7 @@ def fit(
     _check_length(data, epochs, steps)
     for name, value in (("batch_size", batch_size), ("samples", samples)):
         check_whole(name, value)
+    check_whole("seed", seed, least=0)
     check_rate("learning_rate", learning_rate)
     check_choice("precision", precision, PRECISIONS)
     if objective is not None and beta != 1.0:
@@ -94,13 +95,12 @@ def fit(
     bf16 = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
     history, began = History(device=str(device)), time.perf_counter()
     settings = {"batch_size": batch_size, "seed": seed, "precision": precision, "samples": samples}
-    settings |= {} if callable(beta) else {"beta": beta}
-    settings |= {"test images": len(test) > 0}
+    settings |= {"test images": len(test) > 0} | ({} if callable(beta) else {"beta": beta})
     if checkpoint:
         settings |= fingerprint(model, train, binarize, objective, rate_at, device)
     state = model, optimizer, generator, objective
     if checkpoint and (saved := load_checkpoint(checkpoint, *state, settings)):
-        history = History(**saved)
+        history = resumed(checkpoint, saved, epochs, steps)
         began -= history.seconds
     step, length = history.steps[-1] if history.steps else 0, epochs or steps or 0
     if isinstance(train, Tensor):

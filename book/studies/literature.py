@@ -120,7 +120,8 @@ def log_likelihood(
     """
     data = vaelib.load(dataset, binarize=True)
     data = replace(data, test=data.test.to(device))
-    few = replace(data, test=data.test[:CURVE_IMAGES])
+    test, labels = data.test[:CURVE_IMAGES], data.test_labels[:CURVE_IMAGES]
+    few = replace(data, test=test, test_labels=labels)
     run, model = ResumableRun(f"{name}-{epochs}", stop), the_papers_model(data).to(device)
 
     def measure(model, history) -> dict:

@@ -52,6 +52,11 @@ class ImageData:
                 hint = f": torch.from_numpy({name})" * (type(images).__name__ == "ndarray")
                 what = f"{name} must be a torch.Tensor; got {type(images).__name__}"
                 raise ValueError(f"{what}{hint}")
+            labels = getattr(self, f"{name}_labels")
+            if not isinstance(labels, Tensor) or labels.shape != images.shape[:1]:
+                given = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+                what = f"{name}_labels must be a torch.Tensor ({len(images)},), one for each image"
+                raise ValueError(f"{what}; got {given}")
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -164,12 +164,14 @@ def learning_rate(config: Config, data: ImageData | FactorImages) -> float | sch
 
 def checked_device(name: str) -> torch.device:
     """The device called ``name``, if this machine has it; ConfigError otherwise."""
+    reason = "not a device to train on"
     try:
         device = pick_device(name)
         if device.type in ("cpu", "cuda", "mps"):
             torch.empty(1, device=device)
             return device
-        reason = "not a device to train on"
+    except ValueError:  # the name of none
+        pass
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
     raise ConfigError(
