@@ -283,9 +283,13 @@ class Shown:
             page.wait_for_function("(figure) => figure.get", arg=figure.element_handle())
 
     def layout(self, width: int, height: int, media: str = "screen") -> dict:
+        """With what is folded away open: so a browser prints it, and so a reader looks at it."""
         self.page.set_viewport_size({"width": width, "height": height})
         self.page.emulate_media(media=media)
-        return self.page.evaluate(LAYOUT)
+        self.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        found = self.page.evaluate(LAYOUT)
+        self.page.evaluate("dispatchEvent(new Event('afterprint'))")
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +319,7 @@ LAYOUT = """async () => {
   const clips = (e) => /auto|scroll|hidden|clip/.test(getComputedStyle(e).overflowX);
   const drawn = (e) => e.querySelector("mjx-math")?.getBoundingClientRect().width;
   const formula = "span.math, mjx-container";
-  const wide = [...document.querySelectorAll(".bd-article *:not(mjx-container *)")].filter((e) =>
+  const wide = [...document.querySelectorAll("body *:not(mjx-container *)")].filter((e) =>
     clips(e) && e.clientWidth > 1 && !e.closest(".live-said") &&
     (e.matches(formula) && drawn(e) || e.scrollWidth) > e.clientWidth + 1);
   const say = (e) => `${e.tagName}.${e.className}: ${e.textContent.slice(0, 60)}`;
@@ -325,6 +329,7 @@ LAYOUT = """async () => {
     : e.tabIndex === 0 && e.getAttribute("role") === "group" && e.getAttribute("aria-label");
   const skip = document.querySelector(".skip-link");
   return {
+    folded: document.querySelectorAll(".toggle-hidden").length,
     excess: document.documentElement.scrollWidth - innerWidth,
     clipped: says(wide),
     tables: says(wide.filter((e) => e.querySelector("table"))),
@@ -338,7 +343,7 @@ LAYOUT = """async () => {
 def test_what_is_wider_than_its_window_scrolls_inside_itself_by_keyboard(shown):
     laptop, phone = shown.layout(1280, 800), shown.layout(320, 640)
     for found in (laptop, phone):
-        assert found["excess"] <= 0 and found["unreachable"] == []
+        assert found["folded"] == 0 and found["excess"] <= 0 and found["unreachable"] == []
     assert laptop["tables"] == [], "a small laptop shows every table whole"
     assert phone["skip"], "nothing for paper to hide"
 
@@ -346,7 +351,7 @@ def test_what_is_wider_than_its_window_scrolls_inside_itself_by_keyboard(shown):
 @every_page
 def test_paper_cuts_nothing_off_and_offers_no_skip_link(shown):
     paper = shown.layout(717, 1000, "print")  # 210 mm less Chromium's margins
-    assert paper["clipped"] == [] and not paper["skip"]
+    assert paper["folded"] == 0 and paper["clipped"] == [] and not paper["skip"]
 
 
 # a page's structure is the same in the dark, so there only its colours are looked at
