@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make book    render the book into $(BOOK)"
 	@echo "make serve   render it and serve it on http://localhost:8000"
-	@echo "make test    run every notebook, and every test but the longest (nine minutes)"
+	@echo "make test    run every notebook, and every test but the longest (six to nine minutes)"
 	@echo "make lab     open the notebooks in JupyterLab"
 	@echo "make train   train a small model into runs/ and write its report; CONFIG=FILE VARIATION=B-VAE for another"
 	@echo "make notes   typeset the derivations into latex/vae_maths.pdf (needs LaTeX)"
