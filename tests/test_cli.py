@@ -691,6 +691,28 @@ def test_a_run_is_not_exported_into_itself(vae, here):
     assert (here / "out" / "model.safetensors").read_bytes() == before
 
 
+def help_into(stdout) -> tuple[int, str]:
+    """The exit status and stderr of `vaelib --help` with that for its stdout."""
+    command = [sys.executable, "-m", "vaelib", "--help"]
+    options = {"stdout": stdout, "stderr": subprocess.PIPE, "text": True, "timeout": 60}
+    ended = subprocess.run(command, env={**os.environ, "PYTHONUNBUFFERED": ""}, **options)
+    return ended.returncode, ended.stderr
+
+
+def test_a_reader_that_has_gone_ends_the_program_without_a_word():
+    """As SIGPIPE would, behind `| head`; Python's own answer is two lines and 120."""
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as pipe:
+        assert help_into(pipe) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_output_that_finds_no_room_is_one_line():
+    with open("/dev/full", "w") as full:
+        assert help_into(full) == (2, "vaelib: [Errno 28] No space left on device\n")
+
+
 def test_a_terminal_without_the_letters_of_a_path_gets_a_line(here):
     """As a Japanese Windows terminal does."""
     (here / "caf\u00e9.cfg").write_text((here / "tiny.cfg").read_text().replace("beta", "betta"))

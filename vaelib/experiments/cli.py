@@ -44,15 +44,31 @@ when training failed; 2 for a mistake in what was asked, in one line; 130 when s
 stopped. Of the checkpoints the last two are kept, for when one is damaged."""
 
 
+UNREAD = 128 + 13  # SIGPIPE
 OUT_OF_MEMORY = "out of memory; take a smaller batch_size or image_size, or fewer images"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Do what ``argv``, or the command line, asks for; the exit status.
 
-    Whatever goes wrong is said in one line on stderr.
+    Whatever goes wrong is said in one line on stderr, but that nobody reads stdout any more, as
+    behind `| head`: that ends the program as SIGPIPE would.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    status = _done(sys.argv[1:] if argv is None else argv)
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError as error:
+        # Python would try again as it ends, and say so in lines of its own
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not status and not isinstance(error, BrokenPipeError):
+            _complain(_line(error))
+        status = status or (UNREAD if isinstance(error, BrokenPipeError) else 2)
+    return status
+
+
+def _done(argv: list[str]) -> int:
+    """The exit status of what ``argv`` asks for, done."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack the letters of a path
             stream.reconfigure(errors="replace")
@@ -65,6 +81,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         _complain("; ".join(["stopped", *map(str, stop.args)]))
         return getattr(stop, "status", 130)
+    except BrokenPipeError:
+        return UNREAD
     except Exception as error:
         if (status := _status(error)) is None:
             raise
