@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import forks
@@ -27,7 +28,7 @@ from PIL import Image
 
 import vaelib
 from vaelib import saving
-from vaelib.experiments import cli, config, run, run_folder
+from vaelib.experiments import cli, config, run, run_folder, signals
 
 COMMAND = ["-c", "tiny.cfg", "-v", "B-VAE", "--device", "cpu", "--output", "out"]
 RUN = Path("out")
@@ -424,6 +425,29 @@ def test_a_signal_that_is_ignored_stays_so(here):
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_not_lost_where_python_drops_exceptions(number):
+    """In a weakref's callback, of which training runs thousands: sweeps went on after SIGTERM."""
+
+    class Thing:
+        pass
+
+    before, hook = signal.signal(number, signal.default_int_handler), sys.unraisablehook
+    try:
+        with pytest.raises(signals.Stopped) as stopped, signals.stoppable():
+            thing = Thing()
+            kept = weakref.ref(thing, lambda _: signal.raise_signal(number))
+            del thing
+            assert kept() is None
+            end = time.monotonic() + 10
+            while time.monotonic() < end:
+                time.sleep(0.001)
+    finally:
+        signal.signal(number, before)
+    assert stopped.value.status == 128 + number
+    assert sys.unraisablehook is hook
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
