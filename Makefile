@@ -29,7 +29,7 @@ help:
 	@echo "make outputs run the notebooks and store their outputs"
 	@echo "make studies measure the numbers that the book quotes (an hour)"
 	@echo "make bench   measure how fast training is, and how time and memory grow (half an hour)"
-	@echo "make nightly run the longest tests, which make test leaves out (ten minutes)"
+	@echo "make nightly run the longest tests, which make test leaves out (a quarter of an hour)"
 	@echo "make mutation plant wrong formulas in vaelib and see that a test catches each (minutes)"
 	@echo "make fuzz    10,000 hostile configurations, command lines, files and arguments (minutes)"
 	@echo "make kills   kill a hundred runs, go on with each, and compare the weights bit for bit (minutes)"
