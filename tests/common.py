@@ -3,10 +3,13 @@
 import json
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from notebooks import ROOT
@@ -30,6 +33,19 @@ batch_size = 16
 beta = 4
 epochs = {epochs}
 """
+
+
+def type_in_shell(folder: Path, typed: str) -> None:
+    """Lines for a terminal in ``folder``, as a reader's: with a .venv, and without vaelib."""
+    if not (Path(sys.prefix) / "bin" / "activate").exists():
+        pytest.skip("this Python is no virtual environment")
+    (folder / ".venv").symlink_to(sys.prefix)
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT)}
+    environment |= {k: os.environ[k] for k in ("OMP_NUM_THREADS",) if k in os.environ}
+    run = subprocess.run(
+        ["bash", "-e", "-c", typed], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
 
 
 def weights(model):

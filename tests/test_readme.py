@@ -1,17 +1,15 @@
 """The README's promises: its code runs as written, its tables and addresses are true."""
 
 import json
-import os
 import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from common import results
+from common import results, type_in_shell
 from PIL import Image
 
 from notebooks import NOTEBOOKS, ROOT, read
@@ -122,10 +120,6 @@ def shell_blocks() -> list[str]:
 
 def type_commands(folder, name, wanted=lambda line: True, epochs=None):
     """The README's commands on a configuration as written, in a shell that has no vaelib."""
-    activate = Path(sys.prefix) / "bin" / "activate"
-    if not activate.exists():
-        pytest.skip("this Python is no virtual environment")
-    (folder / ".venv").symlink_to(sys.prefix)
     (cfg,) = re.findall(rf"^```ini\n# {re.escape(name)}\n(.*?)^```$", README, re.M | re.S)
     cfg, times = re.subn(r"(?<=^epochs = )\d+", lambda was: str(epochs or was[0]), cfg, flags=re.M)
     assert times == 1
@@ -133,12 +127,7 @@ def type_commands(folder, name, wanted=lambda line: True, epochs=None):
     (block,) = [block for block in shell_blocks() if f"\nvaelib -c {name} " in block]
     assert block.startswith(". .venv/bin/activate\n")
     typed = "".join(line for line in block.splitlines(keepends=True) if wanted(line))
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT)}
-    environment |= {k: os.environ[k] for k in ("OMP_NUM_THREADS",) if k in os.environ}
-    run = subprocess.run(
-        ["bash", "-e", "-c", typed], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
+    type_in_shell(folder, typed)
 
 
 @pytest.mark.nightly

@@ -66,10 +66,8 @@ def resumed(path: object, saved: dict, epochs: int | None, steps: int | None) ->
     Raises CheckpointError where it is longer.
     """
     history = History(**saved)
-    done, length, unit = len(history), epochs, "epochs"
-    if length is None:
-        done, length, unit = history.steps[-1] if history.steps else 0, steps or 0, "steps"
-    if done > length:
+    done, unit = (len(history), "epochs") if epochs else (history.steps[-1], "steps")
+    if done > (length := epochs or steps or 0):
         what = f"of a run of {done:,} {unit}, more than the {length:,} asked for"
         raise CheckpointError(f"{path}: {what}; ask for as many, or start elsewhere")
     return history

@@ -79,8 +79,7 @@ def folder(
     >>> data.classes, data.image_shape
     (('bright', 'dark'), (1, 32, 32))
     """
-    if not isinstance(image_size, int) or image_size < 1:
-        raise ValueError(f"image_size must be a whole number, at least 1; got {image_size!r}")
+    check_whole("image_size", image_size)
     if not isinstance(test_fraction, float | int) or not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction must be above 0 and below 1; got {test_fraction!r}")
     check_whole("seed", seed, least=0)

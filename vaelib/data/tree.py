@@ -94,8 +94,7 @@ def parts(root: Path, names: Sequence[str], test_fraction: float, seed: int) -> 
         here, put = root / roles[held_out], f"put those to train on into {root / 'train'}"
         what = "has no folder train beside it"
         raise DataError(f"folder: {here} {what}: {put}, or give it a name that is no part of data")
-    folders = {name.split("/")[0] for name in names if "/" in name}
-    if "train" in roles and len(folders) == 1:
+    if "train" in roles and len(_tops(names)) == 1:
         here, put = root / roles["train"], f"put those to test on into {root / 'test'}"
         loose = "" if all("/" in name for name in names) else " but those in no folder"
         raise DataError(
@@ -110,9 +109,8 @@ def parts(root: Path, names: Sequence[str], test_fraction: float, seed: int) -> 
 
 def _roles(root: Path, names: Iterable[str]) -> dict[str, str]:
     """The folders directly under ``root`` that are called as a part of data is, by that part."""
-    tops = sorted({name.split("/")[0] for name in names if "/" in name})
     roles: dict[str, str] = {}
-    for top in tops:
+    for top in sorted(_tops(names)):
         role = _role(top)
         if role and role in roles:
             both = f"{root / roles[role]} and {top}"
@@ -120,6 +118,11 @@ def _roles(root: Path, names: Iterable[str]) -> dict[str, str]:
         if role:
             roles[role] = top
     return roles
+
+
+def _tops(names: Iterable[str]) -> set[str]:
+    """The folders directly under the root that hold pictures."""
+    return {name.split("/")[0] for name in names if "/" in name}
 
 
 def _role(folder: str) -> str | None:

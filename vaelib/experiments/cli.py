@@ -61,9 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         # Python would try again as it ends, and say so in lines of its own
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not status and not isinstance(error, BrokenPipeError):
-            _complain(_line(error))
-        status = status or (UNREAD if isinstance(error, BrokenPipeError) else 2)
+        return status or _failed(error)
     return status
 
 
@@ -81,13 +79,18 @@ def _done(argv: list[str]) -> int:
     except KeyboardInterrupt as stop:
         _complain("; ".join(["stopped", *map(str, stop.args)]))
         return getattr(stop, "status", 130)
-    except BrokenPipeError:
-        return UNREAD
     except Exception as error:
-        if (status := _status(error)) is None:
-            raise
-        _complain(OUT_OF_MEMORY if _is_of_memory(error) else _line(error))
-        return status
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    """The exit status of an error, which is told in a line; vaelib's own mistake is raised."""
+    if isinstance(error, BrokenPipeError):
+        return UNREAD
+    if (status := _status(error)) is None:
+        raise error
+    _complain(OUT_OF_MEMORY if _is_of_memory(error) else _line(error))
+    return status
 
 
 def _line(error: Exception) -> str:

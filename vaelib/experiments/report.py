@@ -49,7 +49,6 @@ pre { overflow-x: auto; }
 <body>
 <h1>$title</h1>
 <p>$summary</p>
-<p>$course</p>
 <h2>Figures</h2>
 $figures
 <!--evaluation-->
@@ -89,8 +88,8 @@ def page(
         f"Trained on {images} of {config.configuration.dataset} for {config.length:,} {unit}, in "
         f"{results['seconds']:,} s. The ELBO of {results['images']:,} others, which it has not "
         f"seen, is {results['elbo']:.2f} nats an image: a lower bound of log p(x), so that more "
-        "is better, among models of the same images and likelihood."
-    )
+        f"is better, among models of the same images and likelihood. {course(history)}"
+    ).rstrip()
     where = shlex.quote(f"./{folder}" if str(folder).startswith("-") else str(folder))
     templates = ("evaluate {}", "sample {} --number 50 --seed 1", "export {} --html")
     commands = "\n".join(f"vaelib {command.format(where)}" for command in templates)
@@ -98,7 +97,6 @@ def page(
         PAGE.substitute(
             title=escape(title),
             summary=escape(summary),
-            course=escape(course(history)),
             figures=_table(_figures(results)),
             pictures="\n".join(
                 _picture(name, pictures[name]) for name in CAPTIONS if name in pictures
